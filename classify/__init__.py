@@ -1,0 +1,1 @@
+"""Clip classification: one model family a file."""

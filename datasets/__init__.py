@@ -1,0 +1,1 @@
+"""Footage and annotations in; videos, truth, clips and batches out."""

@@ -1,0 +1,1 @@
+"""Detection metrics by named protocol: frame-mAP, video-mAP, AVA mAP, COCO."""

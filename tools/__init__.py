@@ -1,0 +1,1 @@
+"""Command line: one verb a file, where data meets models."""

@@ -1,0 +1,101 @@
+"""`stad VERB ...`: finds the verb's file and runs it; every verb is also `python tools/VERB.py`.
+
+A verb's module holds `SUMMARY` (one line), `build_parser() -> ArgumentParser` and
+`run(args) -> int | None` (None = 0). It imports only light modules at its top: `--help` answers in
+under a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+VERBS = {
+    "demo": "the whole route on generated footage, on the CPU, in minutes",
+    "make-footage": "generate annotated restaurant footage",
+    "describe": "what a data set holds: classes, sizes, durations, sample frames",
+    "convert": "annotations from one format to another",
+    "kmeans-anchors": "anchor priors from a data set's boxes",
+    "train": "train a model from a configuration",
+    "evaluate": "score a checkpoint or a detections file; write the report",
+    "compare": "runs side by side with differences and intervals",
+    "predict": "run a checkpoint over videos; write a detections file",
+    "render": "draw detections, tubes and truth into a video",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in {"-h", "--help", "help"}:
+        print(_overview())
+        return 0
+    if argv[0] in {"-V", "--version"}:
+        from importlib.metadata import version
+
+        print(f"stad {version('stad')}")
+        return 0
+    verb = argv[0]
+    if verb not in VERBS:
+        from engine.errors import neighbours
+
+        print(f"stad: no verb {verb!r}{neighbours(verb, VERBS)}; see stad --help", file=sys.stderr)
+        return 2
+    module = importlib.import_module("tools." + verb.replace("-", "_"))
+    return run_verb(module, argv[1:], prog=f"stad {verb}")
+
+
+def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+    """Parse, run, and turn a user's mistake into one line and exit code 2.
+
+    Ctrl-C gives 130; `STAD_TRACEBACK=1` shows the traceback of a `UserError` too.
+    """
+    from engine.errors import UserError
+
+    parser: argparse.ArgumentParser = module.build_parser()
+    if prog:
+        parser.prog = prog
+    try:
+        check_datasets_package()
+        return module.run(parser.parse_args(argv)) or 0
+    except UserError as error:
+        if os.environ.get("STAD_TRACEBACK"):
+            raise
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `stad ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def check_datasets_package() -> None:
+    """Stop where another package named `datasets` (Hugging Face's) shadows the toolkit's."""
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    from engine.errors import UserError
+
+    spec = find_spec("datasets")
+    ours = Path(__file__).resolve().parent.parent / "datasets" / "__init__.py"
+    if spec is None or spec.origin is None or Path(spec.origin).resolve() != ours:
+        found = spec.origin if spec else "nothing"
+        raise UserError(
+            f"expected the toolkit's own package 'datasets', found {found}; "
+            "install the toolkit in a virtual environment of its own"
+        )
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in VERBS.items()]
+    return "usage: stad VERB [options]\n\n" + "\n".join(lines) + "\n\nstad VERB --help: examples"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
