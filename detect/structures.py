@@ -127,7 +127,7 @@ class VideoAnnotations:
         return self.labels.shape[1]
 
     def __getitem__(self, frame: int) -> FrameAnnotations | None:
-        """Truth of one frame, or `None` where nobody looked. Raises IndexError outside the video."""
+        """Truth of one frame, `None` where nobody looked. IndexError outside the video."""
         if not 0 <= frame < self.num_frames:
             raise IndexError(f"{self.name}: frame {frame} of {self.num_frames}")
         if not self.looked_at[frame]:

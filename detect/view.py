@@ -62,7 +62,7 @@ class View:
         scale_y, scale_x = self.scale
         offset_y, offset_x = self.offset
         out = boxes * [scale_x, scale_y, scale_x, scale_y]
-        out = out + [offset_x, offset_y, offset_x, offset_y]
+        out += [offset_x, offset_y, offset_x, offset_y]
         return self._mirror(out)
 
     def to_video(self, boxes: np.ndarray) -> np.ndarray:
