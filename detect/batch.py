@@ -9,6 +9,33 @@ from torch import Tensor
 
 from detect.view import View
 
+PADDING = -1  # frame index of a clip's padding
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """What a sampler asks of a clip data set: which frames, in which order, drawn how.
+
+    video: its name in the annotation set; frames: source frame indices in the order the network
+    sees them (descending where time runs backwards), `PADDING` where there is none;
+    starts_stream: a recurrent state must be reset before it; augment_seed: the one draw of
+    augmentation of this clip (windows that share a seed share the draw), None = no augmentation;
+    reverse_time: the frames run backwards, so labels that have a reverse swap.
+    """
+
+    video: str
+    frames: tuple[int, ...]
+    starts_stream: bool = True
+    augment_seed: int | None = None
+    reverse_time: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.frames or min(self.frames) < PADDING:
+            raise ValueError(
+                f"ClipRequest of {self.video}: expected frame indices from 0 (or {PADDING} for "
+                f"padding), found {self.frames}"
+            )
+
 
 @dataclass
 class Targets:
