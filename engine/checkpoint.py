@@ -1,0 +1,82 @@
+"""Checkpoints: one file, whole or absent, readable without running code from it."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engine.errors import UserError
+from engine.files import atomic_path
+
+SCHEMA = "stad-checkpoint/1"
+
+
+def save_checkpoint(path: str | os.PathLike, content: dict[str, Any]) -> None:
+    """Write a dict of tensors, numbers, strings and containers of them (nothing else loads)."""
+    with atomic_path(path) as temporary:
+        torch.save({"schema": SCHEMA, **content}, temporary)
+
+
+def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, Any]:
+    """Read what `save_checkpoint` wrote.
+
+    Raises UserError for a missing, cut-off, foreign or unsafe file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"checkpoint {path}: no such file")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"checkpoint {path}: refused, it holds more than tensors and plain data ({reason})"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"checkpoint {path}: not a whole checkpoint file ({reason})") from error
+    found = content.get("schema") if isinstance(content, dict) else None
+    if found != SCHEMA:
+        raise UserError(
+            f"checkpoint {path}: expected schema {SCHEMA!r}, found {found!r}; "
+            "weights of other programs are loaded with model.weights"
+        )
+    return content
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every random generator of this process, in plain data."""
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    version, internal, following = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss],
+        "python": [version, list(internal), following],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Set every generator as `random_state` found it."""
+    torch.set_rng_state(state["torch"].cpu())
+    name, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    version, internal, following = state["python"]
+    random.setstate((version, tuple(internal), following))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch (each process adds its rank itself)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)

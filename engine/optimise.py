@@ -1,0 +1,135 @@
+"""Optimisers, schedules and the running average of weights, by name."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel
+
+from engine.errors import UserError
+
+
+@dataclass
+class OptimiserConfig:
+    """name; lr: peak learning rate; weight_decay: not applied to biases and norms; momentum: SGD's
+    momentum or Adam's first beta; lr_factors: {prefix of a parameter's name: factor on lr}, the
+    longest prefix wins."""
+
+    name: Literal["adamw", "adam", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    lr_factors: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class ScheduleConfig:
+    """name: shape after the warm-up, over the whole run; warmup: share of the steps that rise
+    linearly (OneCycle: its rising share, cosine); final: last lr over peak lr (cosine, onecycle);
+    milestones: shares of the run at which `step`/`multistep` multiply by gamma (`step`: one share,
+    repeated); exponential: gamma is the factor over the whole run."""
+
+    name: Literal["constant", "cosine", "onecycle", "step", "multistep", "exponential"] = "cosine"
+    warmup: float = 0.05
+    final: float = 0.01
+    milestones: list[float] = field(default_factory=lambda: [0.6, 0.85])
+    gamma: float = 0.1
+
+
+def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
+    """One parameter group per (learning rate, weight decay). Frozen parameters are left out."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    unused = set(config.lr_factors)
+    for name, parameter in model.named_parameters():
+        prefixes = [p for p in config.lr_factors if name.startswith(p)]
+        unused -= set(prefixes)
+        if not parameter.requires_grad:
+            continue
+        factor = config.lr_factors[max(prefixes, key=len)] if prefixes else 1.0
+        decay = config.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((config.lr * factor, decay), []).append(parameter)
+    if unused:
+        raise UserError(f"optimiser.lr_factors: no parameter's name begins with {sorted(unused)}")
+    if not groups:
+        raise UserError("every parameter is frozen: nothing to train; free a part of the model")
+    params = [
+        {"params": members, "lr": lr, "weight_decay": decay}
+        for (lr, decay), members in groups.items()
+    ]
+    if config.name == "sgd":
+        return torch.optim.SGD(params, lr=config.lr, momentum=config.momentum, nesterov=True)
+    kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
+    return kind(params, lr=config.lr, betas=(config.momentum, 0.999))
+
+
+def build_schedule(
+    optimiser: torch.optim.Optimizer, config: ScheduleConfig, total_steps: int
+) -> lr_scheduler.LambdaLR:
+    """A schedule stepped once per optimiser step; a pure function of the step, so that a resumed
+    run continues on the same curve."""
+    return lr_scheduler.LambdaLR(optimiser, lambda step: lr_factor(config, step, total_steps))
+
+
+def lr_factor(config: ScheduleConfig, step: int, total_steps: int) -> float:
+    """Learning rate over its peak at `step` of `total_steps` (0-based)."""
+    last = max(total_steps - 1, 1)
+    warmup = config.warmup * last
+    if step < warmup:
+        rise = step / warmup
+        if config.name == "onecycle":  # from 1/25 of the peak, along a cosine (Smith & Topin 2018)
+            return 0.04 + 0.96 * (1 - math.cos(math.pi * rise)) / 2
+        return max(rise, 1 / last)
+    done = min(1.0, (step - warmup) / max(last - warmup, 1e-9))
+    share = min(1.0, step / last)
+    if config.name in ("cosine", "onecycle"):
+        return config.final + (1 - config.final) * (1 + math.cos(math.pi * done)) / 2
+    if config.name == "exponential":
+        return config.gamma**done
+    if config.name == "multistep":
+        return config.gamma ** sum(share >= m for m in config.milestones)
+    if config.name == "step":
+        return config.gamma ** int(share / config.milestones[0] + 1e-9)
+    return 1.0
+
+
+def running_average(model: nn.Module, decay: float, ramp_steps: int = 500) -> AveragedModel:
+    """Exponential moving average of weights and buffers; `update_parameters(model)` feeds it.
+
+    The decay rises as decay * (1 - exp(-n / ramp_steps)), so that early updates do not cling to
+    the initial weights. Integer buffers are copied.
+    """
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+        keep = decay * (1 - math.exp(-float(count) / ramp_steps))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - keep)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+
+
+def set_batch_norm(model: nn.Module, mode: Literal["train", "sync", "frozen"]) -> nn.Module:
+    """How batch norm learns: from each process's batch, from all processes', or not at all.
+
+    `frozen` fixes running statistics only (the affine weights stay trainable) and lasts through
+    later calls of `model.train()`.
+    """
+    if mode == "sync":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    if mode == "frozen":
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                freeze_batch_norm(module)
+    return model
+
+
+def freeze_batch_norm(module: nn.modules.batchnorm._BatchNorm) -> None:
+    """Keep one batch norm on its running statistics whatever mode its parents are put in."""
+    module.eval()
+    module.train = lambda mode=True, _module=module: _module  # type: ignore[method-assign]
