@@ -1,0 +1,142 @@
+"""`Anchors`: prior sizes per detection level, saved as YAML that training reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import yaml
+
+from engine.errors import UserError
+from engine.files import atomic_write
+
+SCHEMA = "stad-anchors/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Anchors:
+    """Prior box sizes of a detector.
+
+    levels: one (A_l, 2) float64 array of (width, height) in network pixels for each detection
+    level; strides: network pixels per grid cell of each level, ascending, so that level 0 is the
+    finest; network_size: (height, width) for which the sizes were made.
+    Levels may hold different numbers of anchors, but none is empty. ValueError otherwise.
+    """
+
+    levels: tuple[np.ndarray, ...]
+    strides: tuple[int, ...]
+    network_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        levels = tuple(np.array(level, dtype=np.float64) for level in self.levels)
+        object.__setattr__(self, "levels", levels)
+        object.__setattr__(self, "strides", tuple(int(stride) for stride in self.strides))
+        object.__setattr__(self, "network_size", tuple(int(side) for side in self.network_size))
+        if not levels or len(levels) != len(self.strides):
+            raise ValueError(
+                f"anchors: expected one level a stride, found {len(levels)} levels and "
+                f"{len(self.strides)} strides"
+            )
+        for number, level in enumerate(levels):
+            if level.ndim != 2 or level.shape[1] != 2 or not len(level):
+                raise ValueError(
+                    f"anchors, level {number}: expected (width, height) pairs, found shape "
+                    f"{level.shape}"
+                )
+            if not (np.isfinite(level).all() and (level > 0).all()):
+                raise ValueError(
+                    f"anchors, level {number}: expected positive sizes, found {level.tolist()}"
+                )
+            level.setflags(write=False)
+        strides = self.strides
+        if strides[0] < 1 or any(np.diff(strides) <= 0):
+            raise ValueError(
+                f"anchors: expected ascending positive strides, finest first, found {strides}"
+            )
+        if len(self.network_size) != 2 or min(self.network_size) < 1:
+            raise ValueError(
+                f"anchors: expected network size (height, width), found {self.network_size}"
+            )
+
+    def __len__(self) -> int:
+        """Number of anchors over all levels."""
+        return sum(self.num_per_level)
+
+    @property
+    def num_per_level(self) -> tuple[int, ...]:
+        return tuple(len(level) for level in self.levels)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(A, 2) (width, height) of all levels, finest first."""
+        return np.concatenate(self.levels)
+
+    @classmethod
+    def from_sizes(
+        cls, sizes: np.ndarray, strides: Sequence[int], network_size: tuple[int, int]
+    ) -> Anchors:
+        """Deal (A, 2) sizes to the levels by area, the smallest to the finest, A / levels each.
+
+        Where A does not divide, the finer levels get one more.
+        """
+        sizes = np.asarray(sizes, dtype=np.float64)
+        ordered = sizes[np.argsort(sizes.prod(axis=1), kind="stable")]
+        levels = np.array_split(ordered, len(strides))
+        return cls(tuple(levels), tuple(strides), tuple(network_size))
+
+    def scaled_to(self, network_size: tuple[int, int]) -> Anchors:
+        """The same anchors for another network size (height, width), each side by its own ratio."""
+        height, width = network_size
+        ratio = np.array([width / self.network_size[1], height / self.network_size[0]])
+        return Anchors(tuple(lv * ratio for lv in self.levels), self.strides, (height, width))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, as in the YAML file; `from_dict` reads it back exactly."""
+        return {
+            "schema": SCHEMA,
+            "network_size": list(self.network_size),
+            "levels": [
+                {"stride": stride, "sizes": level.tolist()}
+                for stride, level in zip(self.strides, self.levels, strict=True)
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Anchors:
+        """ValueError where `content` is not what `to_dict` gives."""
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            found = content.get("schema") if isinstance(content, dict) else type(content).__name__
+            raise ValueError(f"expected schema {SCHEMA}, found {found}")
+        try:
+            levels = content["levels"]
+            sizes = tuple(np.array(level["sizes"], dtype=np.float64) for level in levels)
+            strides = tuple(level["stride"] for level in levels)
+            return cls(sizes, strides, tuple(content["network_size"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                "expected network_size [height, width] and levels [{stride, sizes [[width, "
+                f"height], ..]}}, ..], found none at {error}"
+            ) from error
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write YAML; the file is whole or absent."""
+        with atomic_write(path) as stream:
+            stream.write("# sizes: [width, height] in pixels of a network_size [height, width]\n")
+            yaml.safe_dump(self.to_dict(), stream, sort_keys=False, default_flow_style=None)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Anchors:
+        """Read what `save` wrote. UserError where it is missing or not an anchors file."""
+        try:
+            with open(path, encoding="utf-8") as stream:
+                return cls.from_dict(yaml.safe_load(stream))
+        except FileNotFoundError:
+            raise UserError(
+                f"no anchors file {path}; make one with `stad kmeans-anchors --out {path}`"
+            ) from None
+        except (ValueError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: not an anchors file: {reason}") from error
