@@ -39,8 +39,9 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, A
             f"checkpoint {path}: refused, it holds more than tensors and plain data ({reason})"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"checkpoint {path}: not a whole checkpoint file ({reason})") from error
+        raise UserError(
+            f"checkpoint {path}: not a whole checkpoint file ({_first_line(error)})"
+        ) from error
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:
         raise UserError(
@@ -48,6 +49,10 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, A
             "weights of other programs are loaded with model.weights"
         )
     return content
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def random_state() -> dict[str, Any]:

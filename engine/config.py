@@ -1,0 +1,131 @@
+"""Configuration: dataclasses + YAML + dotted overrides, resolved to plain data.
+
+jsonargparse does the typing; this file adds one-line errors that name the neighbours of an
+unknown key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from engine.errors import UserError, neighbours
+
+Config = TypeVar("Config")
+
+
+def load_config(
+    kind: type[Config], path: str | Path | None = None, overrides: Sequence[str] = ()
+) -> Config:
+    """An instance of the dataclass `kind` from its defaults, a YAML file and overrides.
+
+    overrides: `["loop.epochs=3", "data.size=[288, 512]"]`, later ones win. Raises UserError for a
+    missing file, bad YAML, an unknown key or a value of the wrong type.
+    """
+    merged: dict[str, Any] = {}
+    if path is not None:
+        merged = read_yaml(path)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise UserError(f"override {override!r}: expected key.path=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"override {override!r}: the value is not YAML") from error
+        _assign(merged, key.strip().lstrip("-").split("."), value)
+    return from_dict(kind, merged, source=str(path) if path else "configuration")
+
+
+def from_dict(kind: type[Config], values: dict[str, Any], source: str) -> Config:
+    """An instance of the dataclass `kind` from nested plain data, checked and coerced."""
+    import jsonargparse
+
+    known = set(dotted_keys(kind))
+    for key, value in _flatten(values, known):
+        if key not in known:
+            raise UserError(f"{source}: unknown key {key!r}{neighbours(key, known)}")
+        if _has_keys_below(key, known) and not isinstance(value, dict):
+            raise UserError(f"{source}: {key}: expected keys below it, found {value!r}")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--root", type=kind)
+    try:
+        parsed = parser.parse_object({"root": values})
+        return parser.instantiate_classes(parsed).root
+    except jsonargparse.ArgumentError as error:
+        lines = [line.strip(" -") for line in str(error).splitlines() if line.strip(" -")]
+        text = re.sub(r"\broot\.", "", " ".join(lines))
+        raise UserError(f"{source}: {text}") from error
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The resolved configuration as plain data (what checkpoints and `config.yaml` hold)."""
+    return _plain(dataclasses.asdict(config))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A YAML file's mapping; UserError with the line where it is not one."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{line}: not YAML ({getattr(error, 'problem', error)})") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected key: value lines, found a {type(content).__name__}")
+    return content
+
+
+def dotted_keys(kind: type, prefix: str = "") -> list[str]:
+    """Every key of a nested dataclass, in dots, inner nodes too."""
+    keys = []
+    hints = typing.get_type_hints(kind)
+    for entry in dataclasses.fields(kind):
+        name = prefix + entry.name
+        keys.append(name)
+        if dataclasses.is_dataclass(hints[entry.name]):
+            keys += dotted_keys(hints[entry.name], name + ".")
+    return keys
+
+
+def _flatten(
+    values: dict[str, Any], known: set[str], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        yield key, value
+        if isinstance(value, dict) and _has_keys_below(key, known):
+            yield from _flatten(value, known, key + ".")
+
+
+def _has_keys_below(key: str, known: set[str]) -> bool:
+    return any(k.startswith(key + ".") for k in known)
+
+
+def _assign(target: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        if not isinstance(target.get(name), dict):
+            target[name] = {}
+        target = target[name]
+    target[path[-1]] = value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value

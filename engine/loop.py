@@ -1,0 +1,346 @@
+"""The one training loop of the toolkit. It knows neither the model nor the batch.
+
+A model meets it through a training step, `step(model, batch, state) -> (losses, state)`: the total
+loss is the sum of the named scalars; `state` is opaque (None, or a recurrent state that the next
+batch continues); an empty dict means that this batch only extends a graph still being built.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from engine import distributed
+from engine.checkpoint import (
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from engine.errors import UserError
+from engine.optimise import (
+    OptimiserConfig,
+    ScheduleConfig,
+    build_optimiser,
+    build_schedule,
+    running_average,
+    set_batch_norm,
+)
+from engine.progress import progress_bar
+from engine.runlog import RunLog
+
+TrainingStep = Callable[[nn.Module, Any, Any], tuple[dict[str, Tensor], Any]]
+Validate = Callable[[nn.Module], dict[str, float]]
+
+
+class EpochSampler(Protocol):
+    """What the loop asks of a batch sampler: a plan that is a pure function of the epoch."""
+
+    def __len__(self) -> int: ...
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Plan `epoch`; the next iteration begins at its batch number `start`."""
+
+
+@dataclass
+class LoopConfig:
+    """epochs: passes of the sampler; max_steps: stop earlier; accumulate: batches a step;
+    clip_norm: gradient norm limit, 0 = none; ema_decay: 0 = no running average; validate_every:
+    epochs between validations; patience: validations without a better `metric` before stopping;
+    save_minutes: minutes between checkpoints within an epoch."""
+
+    epochs: int = 10
+    max_steps: int | None = None
+    accumulate: int = 1
+    clip_norm: float = 5.0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False
+    batch_norm: Literal["train", "sync", "frozen"] = "train"
+    ema_decay: float = 0.0
+    validate_every: int = 1
+    metric: str = "frame_map_50"
+    patience: int | None = None
+    save_minutes: float = 5.0
+    log_every: int = 20
+    tensorboard: bool = False
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+
+
+@dataclass
+class FitResult:
+    """How a run ended. best: the metrics of the best validation (empty without validation)."""
+
+    steps: int
+    best: dict[str, float]
+    interrupted: bool
+
+
+def fit(
+    model: nn.Module,
+    step: TrainingStep,
+    loader: Iterable[Any],
+    sampler: EpochSampler,
+    validate: Validate | None,
+    config: LoopConfig,
+    log: RunLog,
+    device: torch.device,
+    *,
+    describe: dict[str, Any],
+    resume: bool = False,
+) -> FitResult:
+    """Train `model` and leave `last.pt` and `best.pt` in the log's folder.
+
+    loader: yields this process's batches (with `.to(device)`) in the sampler's order.
+    describe: plain data that goes into every checkpoint (configuration, classes, split digest).
+    resume: continue from `last.pt`, at the very batch it was written after.
+    """
+    model = set_batch_norm(model.to(device), config.batch_norm)
+    average = running_average(model, config.ema_decay) if config.ema_decay else None
+    optimiser = build_optimiser(model, config.optimiser)
+    steps_an_epoch = math.ceil(len(sampler) / config.accumulate)
+    total_steps = min(config.epochs * steps_an_epoch, config.max_steps or math.inf)
+    schedule = build_schedule(optimiser, config.schedule, int(total_steps))
+    scaler = torch.amp.GradScaler(enabled=config.precision == "fp16" and device.type == "cuda")
+    run = _Run(config, log, describe, model, average, optimiser, schedule, scaler)
+    if resume:
+        run.restore(log.folder / "last.pt", device)
+    wrapped = distributed.wrap(model, device)
+    if config.compile:
+        wrapped = torch.compile(wrapped)
+
+    with _stop_signal() as stop_requested:
+        while run.epoch < config.epochs and run.steps < total_steps and not run.out_of_patience():
+            sampler.set_epoch(run.epoch, run.batches)
+            stopped = _train_epoch(
+                run, wrapped, step, loader, len(sampler), int(total_steps), device, stop_requested
+            )
+            if stopped:
+                run.save("last.pt")
+                return FitResult(run.steps, run.best, interrupted=True)
+            run.finish_epoch(validate)
+    return FitResult(run.steps, run.best, interrupted=False)
+
+
+def _train_epoch(
+    run: _Run,
+    model: nn.Module,
+    step: TrainingStep,
+    loader: Iterable[Any],
+    batches: int,
+    total_steps: int,
+    device: torch.device,
+    stop_requested: threading.Event,
+) -> bool:
+    """One epoch, or what is left of it; True if the user asked to stop."""
+    config, optimiser, scaler = run.config, run.optimiser, run.scaler
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    model.train()
+    started, saved, frames = time.monotonic(), time.monotonic(), 0
+    bar = progress_bar(description=f"epoch {run.epoch}", total=batches, unit="batch")
+    bar.update(run.batches)
+    with bar:
+        for batch in loader:
+            batch = batch.to(device)
+            last_of_step = (run.batches + 1) % config.accumulate == 0 or run.batches + 1 == batches
+            quiet = nullcontext()
+            if not last_of_step and hasattr(model, "no_sync"):
+                quiet = model.no_sync()
+            with quiet:
+                with torch.autocast(device.type, half, enabled=half is not None):
+                    losses, run.state = step(model, batch, run.state)
+                if losses:
+                    total = torch.stack([value.float() for value in losses.values()]).sum()
+                    scaler.scale(total / config.accumulate).backward()
+                    run.observe(losses)
+            run.batches += 1
+            frames += run.count_frames(batch)
+            if last_of_step:
+                if config.clip_norm:
+                    scaler.unscale_(optimiser)
+                    nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+                scaler.step(optimiser)
+                scaler.update()
+                optimiser.zero_grad(set_to_none=True)
+                run.schedule.step()
+                run.steps += 1
+                if run.average is not None:
+                    run.average.update_parameters(distributed.unwrap(model))
+                if run.steps % config.log_every == 0 or device.type == "cpu":
+                    run.check_finite(batch)
+                if run.steps % config.log_every == 0:
+                    rate = frames / (time.monotonic() - started)
+                    bar.set_postfix(run.log_training(rate), refresh=False)
+            bar.update()
+            if last_of_step and distributed.any_process(stop_requested.is_set()):
+                run.check_finite(batch)
+                return True
+            if run.steps >= total_steps:
+                break
+            if last_of_step and _due(saved, config.save_minutes):
+                run.check_finite(batch)
+                run.save("last.pt")
+                saved = time.monotonic()
+    return False
+
+
+def _due(since: float, minutes: float) -> bool:
+    return distributed.any_process(time.monotonic() - since > 60 * minutes)
+
+
+class _Run:
+    """Everything that a checkpoint must hold for a run to continue exactly."""
+
+    def __init__(self, config, log, describe, model, average, optimiser, schedule, scaler):
+        self.config: LoopConfig = config
+        self.log: RunLog = log
+        self.describe: dict[str, Any] = describe
+        self.model, self.average = model, average
+        self.optimiser, self.schedule, self.scaler = optimiser, schedule, scaler
+        self.epoch = 0
+        self.batches = 0  # of this epoch, consumed
+        self.steps = 0
+        self.state: Any = None
+        self.best: dict[str, float] = {}
+        self.stale = 0  # validations since the best
+        self._losses: dict[str, Tensor] = {}
+        self._observed = 0
+
+    def observe(self, losses: dict[str, Tensor]) -> None:
+        for name, value in losses.items():
+            self._losses[name] = self._losses.get(name, 0) + value.detach()
+        self._observed += 1
+
+    @staticmethod
+    def count_frames(batch: Any) -> int:
+        frames = getattr(batch, "frames", None)
+        return frames.shape[0] * frames.shape[1] if frames is not None else 0
+
+    def check_finite(self, batch: Any) -> None:
+        bad = [n for n, v in self._losses.items() if not torch.isfinite(torch.as_tensor(v)).all()]
+        if distributed.any_process(bool(bad)):
+            videos = ", ".join(sorted(set(getattr(batch, "videos", [])))[:3]) or "this batch"
+            raise UserError(
+                f"training stopped at step {self.steps}: the loss {bad or 'of another process'} "
+                f"is not finite (last batch from {videos}); {self.log.folder / 'last.pt'} holds "
+                "the last good state: lower loop.optimiser.lr or set loop.precision to fp32"
+            )
+
+    def log_training(self, rate: float) -> dict[str, str]:
+        means = {n: float(v) / max(self._observed, 1) for n, v in self._losses.items()}
+        self._losses, self._observed = {}, 0
+        lr = max(group["lr"] for group in self.optimiser.param_groups)
+        self.log.event(
+            "train", self.steps, epoch=self.epoch, lr=lr, frames_per_second=round(rate, 1), **means
+        )
+        return {"loss": f"{sum(means.values()):.3f}", "frames/s": f"{rate:.0f}"}
+
+    def finish_epoch(self, validate: Validate | None) -> None:
+        self.epoch += 1
+        self.batches = 0
+        self.state = None  # a sampler starts new streams with each epoch
+        due = self.epoch % self.config.validate_every == 0 or self.epoch == self.config.epochs
+        if validate is not None and due:
+            evaluated = self.average.module if self.average is not None else self.model
+            was_training = evaluated.training
+            metrics = validate(evaluated.eval())
+            evaluated.train(was_training)
+            self.log.event("validation", self.steps, epoch=self.epoch, **metrics)
+            if self.config.metric not in metrics:
+                raise UserError(
+                    f"loop.metric: expected one of {sorted(metrics)}, found {self.config.metric!r}"
+                )
+            score = metrics[self.config.metric]
+            if not self.best or score > self.best[self.config.metric]:
+                self.best, self.stale = metrics, 0
+                self.save("best.pt", whole=False)
+            else:
+                self.stale += 1
+        self.save("last.pt")
+
+    def out_of_patience(self) -> bool:
+        return self.config.patience is not None and self.stale >= self.config.patience
+
+    def save(self, name: str, *, whole: bool = True) -> None:
+        """`whole` adds what a resumed run needs; without it the file holds the weights to use
+        (the running average where there is one). Every process must call this together."""
+        states = distributed.gather_objects([self.state, random_state()]) if whole else []
+        if not self.log.enabled:
+            return
+        weights = self.average.module if self.average is not None else self.model
+        content: dict[str, Any] = {**self.describe, "model": weights.state_dict()}
+        content["progress"] = {
+            "epoch": self.epoch,
+            "batches": self.batches,
+            "steps": self.steps,
+            "best": self.best,
+            "stale": self.stale,
+        }
+        if whole:
+            content["training"] = {
+                "model": self.model.state_dict(),
+                "average": self.average.state_dict() if self.average is not None else None,
+                "optimiser": self.optimiser.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "processes": states,
+                "losses": {n: torch.as_tensor(v) for n, v in self._losses.items()},
+                "observed": self._observed,
+            }
+        save_checkpoint(self.log.folder / name, content)
+
+    def restore(self, path: Path, device: torch.device) -> None:
+        content = load_checkpoint(path, str(device))
+        if "training" not in content:
+            raise UserError(f"{path}: holds weights only, nothing to resume; use last.pt")
+        training, world = content["training"], distributed.world_size()
+        if len(training["processes"]) != world:
+            raise UserError(
+                f"{path}: written by {len(training['processes'])} processes, resumed with {world}; "
+                "resume with the same number (lanes and random states belong to processes)"
+            )
+        self.model.load_state_dict(training["model"])
+        if self.average is not None:
+            self.average.load_state_dict(training["average"])
+        self.optimiser.load_state_dict(training["optimiser"])
+        self.schedule.load_state_dict(training["schedule"])
+        self.scaler.load_state_dict(training["scaler"])
+        self.state, random = training["processes"][distributed.rank()]
+        restore_random_state(random)
+        for name, value in content["progress"].items():
+            setattr(self, name, value)
+        self._losses, self._observed = dict(training["losses"]), training["observed"]
+        self.log.rewind(self.steps)
+
+
+@contextmanager
+def _stop_signal():
+    """An event set by the first Ctrl-C or TERM, so that a run ends on a whole checkpoint; a second
+    one interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def request(number, frame):
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    previous = {s: signal.signal(s, request) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

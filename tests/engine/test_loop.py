@@ -1,0 +1,161 @@
+import math
+import os
+import signal
+import threading
+
+import pytest
+import torch
+
+from engine.checkpoint import load_checkpoint, seed_everything
+from engine.errors import UserError
+from engine.loop import LoopConfig, fit
+from engine.optimise import OptimiserConfig
+from engine.runlog import RunLog
+from tests.engine.toy import ToyLoader, ToyModel, ToySampler, toy_step, validate
+
+CPU = torch.device("cpu")
+
+
+def config(**changes):
+    return LoopConfig(**{"epochs": 3, "log_every": 1, "ema_decay": 0.9, "accumulate": 2, **changes})
+
+
+def run(folder, step=toy_step, resume=False, targets=None, **changes):
+    seed_everything(0)
+    sampler, model = ToySampler(), ToyModel()
+    loader = ToyLoader(sampler, targets)
+    result = fit(
+        model, step, loader, sampler, validate, config(**changes), RunLog(folder), CPU,
+        describe={"names": ["a"]}, resume=resume,
+    )  # fmt: skip
+    return model, result
+
+
+@pytest.mark.parametrize("stop_after", [2, 4, 6, 8])
+def test_resumed_equals_uninterrupted(tmp_path, stop_after):
+    whole, whole_result = run(tmp_path / "whole")
+    calls = 0
+
+    def interrupting_step(model, batch, state):
+        nonlocal calls
+        calls += 1
+        if calls == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return toy_step(model, batch, state)
+
+    _, stopped = run(tmp_path / "cut", interrupting_step)
+    assert stopped.interrupted
+    resumed, result = run(tmp_path / "cut", resume=True)
+    assert not result.interrupted and result == whole_result
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+    a, b = (RunLog(tmp_path / name).events("train") for name in ("whole", "cut"))
+    assert [(e["step"], e["lr"], e["error"]) for e in a] == [
+        (e["step"], e["lr"], e["error"]) for e in b
+    ]
+    for name in ("best.pt", "last.pt"):
+        ours, theirs = (load_checkpoint(tmp_path / run / name) for run in ("whole", "cut"))
+        assert ours["model"].keys() == theirs["model"].keys()
+        assert all(torch.equal(ours["model"][k], theirs["model"][k]) for k in ours["model"])
+
+
+def test_the_first_step_is_the_optimisers_own(tmp_path):
+    """One SGD step without momentum, warm-up or clipping against the closed form."""
+    sampler = ToySampler(size=24)
+    model = ToyModel()
+    model.dropout.p = 0.0
+    loader = ToyLoader(sampler)
+    weight, bias = model.linear.weight.detach().clone(), model.linear.bias.detach().clone()
+    settings = LoopConfig(
+        epochs=1,
+        clip_norm=0.0,
+        optimiser=OptimiserConfig("sgd", lr=0.1, weight_decay=0.0, momentum=0.0),
+    )
+    settings.schedule.name, settings.schedule.warmup = "constant", 0.0
+    settings.optimiser.momentum = 1e-12  # Nesterov needs a positive one
+    fit(model, toy_step, loader, sampler, None, settings, RunLog(tmp_path), CPU, describe={})
+    error = loader.x @ weight.T + bias - loader.y
+    expected = weight - 0.1 * 2 * (error * loader.x).mean(0, keepdim=True)
+    assert torch.allclose(model.linear.weight, expected, atol=1e-6)
+
+
+def test_accumulated_batches_equal_one_joint_batch(tmp_path):
+    models = []
+    for size, accumulate in [(24, 1), (8, 3)]:
+        sampler, model = ToySampler(size=size), ToyModel()
+        model.dropout.p = 0.0
+
+        def step(model, batch, state):
+            return {"error": (model(batch.x) - batch.y).square().mean()}, None
+
+        settings = config(accumulate=accumulate, ema_decay=0.0)
+        fit(
+            model, step, ToyLoader(sampler), sampler, None, settings, RunLog(tmp_path), CPU,
+            describe={},
+        )  # fmt: skip
+        models.append(model)
+    for a, b in zip(*(m.parameters() for m in models), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_best_is_the_best_validation_and_patience_stops(tmp_path):
+    scores = iter([0.1, 0.5, 0.3, 0.2, 0.9])
+    sampler = ToySampler()
+    result = fit(
+        ToyModel(), toy_step, ToyLoader(sampler), sampler,
+        lambda model: {"frame_map_50": next(scores)},
+        config(epochs=5, patience=2), RunLog(tmp_path), CPU, describe={"names": ["a"]},
+    )  # fmt: skip
+    assert result.best["frame_map_50"] == 0.5
+    assert load_checkpoint(tmp_path / "last.pt")["progress"]["epoch"] == 4
+    assert load_checkpoint(tmp_path / "best.pt")["names"] == ["a"]
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path):
+    targets = torch.zeros(24, 1)
+    run(tmp_path, targets=targets, epochs=1)
+    before = load_checkpoint(tmp_path / "last.pt")
+    targets[5] = math.nan
+    with pytest.raises(UserError, match=r"not finite.*last\.pt"):
+        run(tmp_path, targets=targets, epochs=2, resume=True)
+    after = load_checkpoint(tmp_path / "last.pt")
+    assert after["progress"] == before["progress"]
+
+
+def test_a_metric_that_validation_does_not_give_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"loop\.metric: expected one of .*frame_map_50"):
+        run(tmp_path, metric="map")
+
+
+def test_resuming_needs_a_whole_checkpoint(tmp_path):
+    run(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "last.pt").write_bytes((tmp_path / "a" / "best.pt").read_bytes())
+    with pytest.raises(UserError, match="weights only"):
+        run(tmp_path / "b", resume=True)
+    with pytest.raises(UserError, match="no such file"):
+        run(tmp_path / "c", resume=True)
+
+
+def test_batches_without_a_loss_extend_the_graph(tmp_path):
+    """A step may hold its loss back (truncated backpropagation over several windows)."""
+    held = []
+
+    def step(model, batch, state):
+        held.append((model(batch.x) - batch.y).square().mean())
+        if len(held) < 2:
+            return {}, state
+        loss = torch.stack(held).sum()
+        held.clear()
+        return {"error": loss}, state
+
+    _, result = run(tmp_path, step)
+    assert result.steps == 9
+
+
+def test_runs_outside_the_main_thread(tmp_path):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run(tmp_path)))
+    thread.start()
+    thread.join()
+    assert results[0][1].steps == 9

@@ -1,0 +1,48 @@
+import csv
+import json
+
+from engine.runlog import RunLog, read_events
+
+
+def test_events_append_filter_and_rewind(tmp_path):
+    log = RunLog(tmp_path / "run")
+    for step in range(3):
+        log.event("train", step, loss=step / 2)
+    log.event("validation", 2, frame_map_50=0.5)
+    assert [e["loss"] for e in log.events("train")] == [0.0, 0.5, 1.0]
+    log.rewind(1)
+    assert [(e["event"], e["step"]) for e in log.events()] == [("train", 0), ("train", 1)]
+
+
+def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
+    log = RunLog(tmp_path)
+    log.event("train", 1, loss=1.0)
+    with open(log.path, "a") as stream:
+        stream.write('{"event": "train", "st')
+    assert len(read_events(log.path)) == 1
+
+
+def test_csv_has_a_column_for_every_value(tmp_path):
+    log = RunLog(tmp_path)
+    log.event("train", 1, loss=1.0)
+    log.event("train", 2, loss=0.5, lr=0.1)
+    log.write_csv("train", tmp_path / "train.csv")
+    rows = list(csv.DictReader((tmp_path / "train.csv").read_text().splitlines()))
+    assert [(r["step"], r["loss"], r["lr"]) for r in rows] == [
+        ("1", "1.0", ""),
+        ("2", "0.5", "0.1"),
+    ]
+
+
+def test_environment_names_versions_and_what_the_caller_adds(tmp_path):
+    RunLog(tmp_path).write_environment(seed=3)
+    content = json.loads((tmp_path / "environment.json").read_text())
+    assert content["seed"] == 3 and content["packages"]["torch"]
+
+
+def test_a_disabled_log_writes_nothing(tmp_path):
+    log = RunLog(tmp_path / "run", enabled=False)
+    log.event("train", 1, loss=1.0)
+    log.write_environment()
+    log.rewind(0)
+    assert not (tmp_path / "run").exists() and log.events() == []
