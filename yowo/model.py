@@ -1,0 +1,129 @@
+"""YOWO (Kopuklu et al., arXiv 1911.06644): where and what from one clip, in one pass.
+
+The 2D branch sees the key frame (the last of the clip), the 3D branch the whole clip; CFAM mixes
+both feature maps and a 1x1 convolution predicts boxes as YOLOv2 does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from anchors.anchors import Anchors
+from detect.batch import Predictions, normalise_frames
+from detect.yolo_head import decode_map
+from engine.errors import UserError, neighbours
+from yowo.backbone3d import Backbone3d, scale_channels
+from yowo.cfam import CFAM
+from yowo.darknet19 import Darknet19
+from yowo.mobilenet3d import mobilenet_2x, mobilenetv2_1x
+from yowo.resnet3d import resnet18, resnet50, resnet101, resnext101
+from yowo.shufflenet3d import shufflenet_2x, shufflenetv2_2x
+from yowo.torchvision3d import mc3_18, r2plus1d_18, r3d_18
+
+BACKBONES: dict[str, Callable[[float], Backbone3d]] = {
+    "resnext101": resnext101,
+    "resnet18": resnet18,
+    "resnet50": resnet50,
+    "resnet101": resnet101,
+    "mobilenet_2x": mobilenet_2x,
+    "mobilenetv2_1x": mobilenetv2_1x,
+    "shufflenet_2x": shufflenet_2x,
+    "shufflenetv2_2x": shufflenetv2_2x,
+    "r3d_18": r3d_18,
+    "mc3_18": mc3_18,
+    "r2plus1d_18": r2plus1d_18,
+}
+
+
+def build_backbone3d(name: str, width: float = 1.0) -> Backbone3d:
+    """A 3D branch by name. UserError with the nearest names for an unknown one."""
+    if name not in BACKBONES:
+        raise UserError(f"no 3D backbone {name!r}{neighbours(name, BACKBONES)}")
+    return BACKBONES[name](width)
+
+
+class YOWO(nn.Module):
+    """A key-frame detector.
+
+    anchors: one level of stride 32, network pixels. width: factor on the channels of both branches
+    and of CFAM, for CPUs. clip_length: T it is trained with (any that its 3D branch takes).
+    multi_label_classes: the last classes that are scored by a sigmoid each, the others share one
+    softmax (AVA: 80 classes of which 66); 0 = one softmax.
+    """
+
+    predicts = "last_frame"
+
+    def __init__(
+        self,
+        num_classes: int,
+        anchors: Anchors,
+        *,
+        backbone: str = "resnext101",
+        width: float = 1.0,
+        clip_length: int = 16,
+        multi_label_classes: int = 0,
+    ) -> None:
+        super().__init__()
+        if tuple(anchors.strides) != (Darknet19.stride,):
+            raise UserError(
+                f"YOWO: expected anchors of one level of stride {Darknet19.stride}, found strides "
+                f"{tuple(anchors.strides)}; make them with stad kmeans-anchors --strides 32"
+            )
+        self.num_classes, self.clip_length = num_classes, clip_length
+        self.multi_label_classes = multi_label_classes
+        sizes = torch.tensor(anchors.levels[0], dtype=torch.float32)
+        self.register_buffer("anchor_sizes", sizes, persistent=False)
+        self.strides = (Darknet19.stride,)
+        self.backbone_2d = Darknet19(width)
+        self.backbone_3d = build_backbone3d(backbone, width)
+        self.backbone_3d.check_length(clip_length)
+        channels = scale_channels(1024, width)
+        self.cfam = CFAM(self.backbone_2d.out_channels + self.backbone_3d.out_channels, channels)
+        self.conv_final = nn.Conv2d(channels, len(sizes) * (5 + num_classes), 1, bias=False)
+
+    def forward(
+        self,
+        frames: Tensor,
+        state: None = None,
+        starts_stream: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> tuple[list[Tensor], None]:
+        """Frames (B, T, 3, H, W), uint8 or in [0, 1], to one map (B, A, 5 + C, H/32, W/32).
+
+        The 5 + C values: tx, ty, tw, th, confidence, classes, as logits. The other arguments are
+        taken for the common contract; there is no memory. UserError where T or the size does not
+        suit the network.
+        """
+        check_divisible(frames.shape[-2:], Darknet19.stride)
+        clip = normalise_frames(frames, self.conv_final.weight.dtype).transpose(1, 2)  # B, C, T, ..
+        return [self.forward_fusion(self.backbone_2d(clip[:, :, -1]), self.backbone_3d(clip))], None
+
+    def forward_fusion(self, spatial: Tensor, temporal: Tensor) -> Tensor:
+        """Features of the 2D and of the 3D branch (B, .., h, w) to the map (B, A, 5 + C, h, w)."""
+        fused = self.cfam(torch.cat([temporal, spatial], dim=1))
+        return self.conv_final(fused).unflatten(1, (len(self.anchor_sizes), -1))
+
+    def decode(self, maps: Sequence[Tensor]) -> Predictions:
+        """The map to boxes in network pixels; score = confidence x class probability."""
+        (level,) = maps
+        boxes = decode_map(level, self.anchor_sizes, Darknet19.stride).flatten(1, 3)
+        values = level.float().movedim(2, -1).flatten(1, 3)  # (B, A*h*w, 5 + C)
+        confidence = values[..., 4].sigmoid()
+        shared = self.num_classes - self.multi_label_classes
+        classes = torch.cat(
+            [values[..., 5 : 5 + shared].softmax(-1), values[..., 5 + shared :].sigmoid()], dim=-1
+        )
+        return Predictions(boxes, confidence, confidence[..., None] * classes)
+
+
+def check_divisible(size: Sequence[int], stride: int) -> None:
+    """UserError unless (height, width) are positive multiples of the stride."""
+    if any(side % stride or side < stride for side in size):
+        near = tuple(max(stride, round(side / stride) * stride) for side in size)
+        raise UserError(
+            f"expected a network size (height, width) divisible by {stride}, found {tuple(size)}; "
+            f"use {near}"
+        )
