@@ -116,11 +116,15 @@ class YoloDetector(nn.Module):
         return [getattr(self, f"anchors_{level}") for level in range(len(self.strides))]
 
     def forward(
-        self, frames: Tensor, state: None = None, starts_stream: Tensor | None = None
+        self,
+        frames: Tensor,
+        state: None = None,
+        starts_stream: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> tuple[list[Tensor], None]:
         """Frames (B, T, 3, H, W), uint8 or in [0, 1], to maps (B*T, A, 5 + C, h, w), finest first.
 
-        There is no memory: `state` and `starts_stream` are taken for the common contract and the
+        There is no memory: the other arguments are taken for the common contract and the
         returned state is None. H and W must be divisible by the largest stride (UserError).
         """
         images = normalise_frames(frames.flatten(0, 1), next(self.parameters()).dtype)
