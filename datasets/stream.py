@@ -61,6 +61,11 @@ def key_frame_batches(
         yield _batch(clips, indices, video, view, True)
 
 
+def image_batch(image: np.ndarray, video: str, view: View) -> ClipBatch:
+    """One image that `view` has made already (h, w, 3), as a batch of one clip of one frame."""
+    return _batch([[image]], [[0]], video, view, True)
+
+
 def camera_frames(device: int) -> tuple[Frames, tuple[int, int]]:
     """Frames of a camera until it stops, and their size (height, width).
 

@@ -22,8 +22,8 @@ class DetectionsWriter:
     """Append detections to a JSON Lines file; use it as a context manager.
 
     path: the file; names: class names, category id c + 1 is names[c]; score_floor: class scores
-    below it are left out of a row; resume: continue an existing file of the same classes (a
-    half-written last line is cut off first), otherwise an existing file is replaced.
+    below it are left out of a row; resume: continue an existing file of the same classes (what
+    stands after its last range row is cut off first), otherwise an existing file is replaced.
 
     Every call ends on a whole line that has reached the operating system.
     """
@@ -47,7 +47,7 @@ class DetectionsWriter:
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            continues = resume and self.path.exists() and self._cut_half_line(header)
+            continues = resume and self.path.exists() and self._cut_unfinished(header)
             self._stream = open(self.path, "ab" if continues else "wb")  # noqa: SIM115
         except OSError as error:
             raise disk_error(error, self.path) from error
@@ -112,8 +112,12 @@ class DetectionsWriter:
         except OSError as error:
             raise disk_error(error, self.path) from error
 
-    def _cut_half_line(self, header: dict) -> bool:
-        """Prepare an existing file for more rows; False where it holds not even a header."""
+    def _cut_unfinished(self, header: dict) -> bool:
+        """Prepare an existing file for more rows; False where it holds not even a header.
+
+        Everything after the last range row is cut off: those frames were not finished and will be
+        written again.
+        """
         with open(self.path, "r+b") as stream:
             first = stream.readline()
             if not first.endswith(b"\n"):
@@ -123,13 +127,10 @@ class DetectionsWriter:
                     f"{self.path}: expected a detections file of the same classes and score floor "
                     "to continue, found another header; choose another path or remove the file"
                 )
-            end = stream.seek(0, os.SEEK_END)
-            while end:
-                start = max(0, end - 65536)
-                stream.seek(start)
-                newline = stream.read(end - start).rfind(b"\n")
-                if newline >= 0:
-                    stream.truncate(start + newline + 1)
-                    return True
-                end = start
-        return False
+            position = whole = stream.tell()
+            for line in stream:
+                position += len(line)
+                if line.endswith(b"\n") and b'"processed": [' in line:
+                    whole = position
+            stream.truncate(whole)
+        return True

@@ -97,6 +97,7 @@ class YoloDetector(nn.Module):
 
     predicts = "every_frame"
     clip_length = 1
+    context_frames = 0
     backbone_channels: tuple[int, ...]
     neck_channels: tuple[int, ...]
     head_channels: tuple[int, ...]

@@ -84,6 +84,11 @@ class YOWO(nn.Module):
         self.cfam = CFAM(self.backbone_2d.out_channels + self.backbone_3d.out_channels, channels)
         self.conv_final = nn.Conv2d(channels, len(sizes) * (5 + num_classes), 1, bias=False)
 
+    @property
+    def context_frames(self) -> int:
+        """Frames before one that its answer depends on."""
+        return self.clip_length - 1
+
     def forward(
         self,
         frames: Tensor,

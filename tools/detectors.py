@@ -1,0 +1,80 @@
+"""Detectors from configurations and from checkpoints: the one place that knows every model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from anchors.anchors import Anchors
+from engine.checkpoint import load_checkpoint
+from engine.config import from_dict, to_dict
+from engine.errors import UserError
+from tools.training_config import TrainConfig
+
+
+@dataclass(frozen=True)
+class DetectorFile:
+    """A checkpoint opened for use: the model with its weights and all that stands beside them.
+
+    threshold: the score that gave the best F1 on the run's validation side; None before that
+    was measured.
+    """
+
+    path: Path
+    model: nn.Module
+    names: tuple[str, ...]
+    config: TrainConfig
+    anchors: Anchors
+    split: dict[str, Any]
+    threshold: float | None
+
+
+def build_detector(config: TrainConfig, num_classes: int, anchors: Anchors) -> nn.Module:
+    """The network that `config.model` names, with initial weights."""
+    yolo = config.yolo
+    if config.model == "yolov3":
+        from detect.yolov3 import YOLOv3
+
+        return YOLOv3(num_classes, anchors, width=yolo.width, depth=yolo.depth, body=yolo.body)
+    from detect.yolov3_tiny import YOLOv3Tiny
+
+    return YOLOv3Tiny(num_classes, anchors, width=yolo.width)
+
+
+def checkpoint_description(
+    config: TrainConfig, names: tuple[str, ...], anchors: Anchors, split: dict[str, Any]
+) -> dict[str, Any]:
+    """What every checkpoint of a run says of itself, in plain data; `open_detector` reads it."""
+    return {
+        "config": to_dict(config),
+        "names": list(names),
+        "anchors": anchors.to_dict(),
+        "split": split,
+        "threshold": None,
+    }
+
+
+def open_detector(path: str | Path, device: torch.device | str = "cpu") -> DetectorFile:
+    """Read a checkpoint of `stad train`. Raises UserError where it is not one."""
+    content = load_checkpoint(path)
+    try:
+        config = from_dict(TrainConfig, content["config"], f"checkpoint {path}")
+        names = tuple(content["names"])
+        anchors = Anchors.from_dict(content["anchors"])
+        model = build_detector(config, len(names), anchors)
+        model.load_state_dict(content["model"])
+    except (KeyError, ValueError) as error:
+        raise UserError(f"checkpoint {path}: not of a detector ({error})") from error
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"checkpoint {path}: its weights do not fit its own configuration ({first})"
+        ) from error
+    return DetectorFile(
+        Path(path), model.to(device).eval(), names, config, anchors,
+        content["split"], content["threshold"],
+    )  # fmt: skip

@@ -1,0 +1,226 @@
+"""stad predict: a checkpoint over videos, folders or a camera, to a detections file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from detect.detections_writer import DetectionsWriter
+    from detect.inference import InferenceConfig
+    from detect.structures import Detections
+    from tools.detectors import DetectorFile
+
+SUMMARY = "run a checkpoint over videos; write a detections file"
+EXAMPLES = """\
+examples:
+  stad predict kitchen.mp4 --checkpoint runs/yolov3/best.pt --out kitchen.jsonl
+  stad predict footage/ --checkpoint runs/yolov3/best.pt --out footage.jsonl --resume
+  stad predict camera:0 --checkpoint runs/yolov3/best.pt --out live.jsonl
+  stad predict kitchen.mp4 --checkpoint runs/yolov3/best.pt --out kitchen.jsonl --tiles 2 2
+
+The file grows as frames are done; what was reached before a kill stays, and --resume goes on.
+Draw it with stad render, score it with stad evaluate.
+"""
+RANGE_FRAMES = 16  # frames between two range rows of the detections file
+CAMERA = "camera:"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stad predict", description=SUMMARY, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("sources", nargs="+", help="video files, frame folders, folders of videos, or camera:N")
+    add("--checkpoint", required=True, help="best.pt of a run")
+    add("--out", required=True, help="the detections file (.jsonl)")
+    add("--resume", action="store_true", help="continue the file where it ends")
+    add("--score-floor", type=float, help="keep class scores above this (default: the run's)")
+    add("--window", type=int, default=8, help="frames a step; changes speed, not results")
+    add(
+        "--tiles", type=int, nargs=2, metavar=("ROWS", "COLUMNS"),
+        help="look at overlapping tiles of each frame, for small objects",
+    )  # fmt: skip
+    add("--precision", choices=["fp32", "bf16"], default="fp32")
+    add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
+    add("--max-frames", type=int, help="stop after so many frames of each source")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    import torch
+
+    from datasets.video import find_videos
+    from detect.detections_file import read_detections
+    from detect.detections_writer import DetectionsWriter
+    from engine.errors import UserError
+    from tools.detectors import open_detector
+
+    out = Path(args.out)
+    if out.exists() and not args.resume:
+        raise UserError(f"{out} exists; give --resume to continue it, or another --out")
+    cameras = [s for s in args.sources if s.startswith(CAMERA)]
+    sources = {s.replace(":", ""): s for s in cameras}
+    sources |= find_videos([s for s in args.sources if s not in cameras])
+    predictor = Predictor(
+        open_detector(args.checkpoint),
+        torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        precision=torch.bfloat16 if args.precision == "bf16" else None,
+        window=args.window,
+        score_floor=args.score_floor,
+        tiles=tuple(args.tiles) if args.tiles else None,
+    )
+    names, floor = predictor.detector.names, predictor.config.score_floor
+    with DetectionsWriter(out, names, floor, resume=args.resume) as writer:
+        reached = {
+            video.name: int(video.processed[-1, 1]) + 1
+            for video in read_detections(out, names)
+            if len(video.processed)
+        }
+        for name, source in sources.items():
+            _predict_source(predictor, name, source, writer, reached.get(name, 0), args.max_frames)
+    print(f"detections: {out}")
+
+
+class Predictor:
+    """A detector with the settings of its use: frames in, detections out."""
+
+    def __init__(
+        self,
+        detector: DetectorFile,
+        device: torch.device,
+        *,
+        precision: torch.dtype | None = None,
+        window: int = 8,
+        score_floor: float | None = None,
+        tiles: tuple[int, int] | None = None,
+    ) -> None:
+        from dataclasses import replace
+
+        from engine.errors import UserError
+
+        self.detector, self.device, self.precision = detector, device, precision
+        self.window, self.tiles = window, tiles
+        self.config: InferenceConfig = detector.config.inference
+        if score_floor is not None:
+            self.config = replace(self.config, score_floor=score_floor)
+        if tiles and detector.model.context_frames != 0:
+            raise UserError(
+                "--tiles: expected a frame detector, found one that uses earlier frames"
+            )
+
+    def frames_before(self, start: int) -> int:
+        """First frame to show so that the answers from `start` on are those of a whole run."""
+        context = self.detector.model.context_frames
+        return 0 if context is None else max(0, start - context)
+
+    def __call__(
+        self, frames: Iterable[tuple[int, np.ndarray]], video: str, size: tuple[int, int]
+    ) -> Iterator[tuple[int, Detections]]:
+        """(frame index, (H, W, 3) uint8 RGB) of one stream in order to (frame index, detections).
+
+        size: (height, width) of the frames. Constant memory on endless streams.
+        """
+        if self.tiles:
+            yield from self._tiled(frames, video, size)
+            return
+        from datasets.clips import make_view
+        from datasets.stream import key_frame_batches, window_batches
+        from detect.inference import detect
+
+        data, model = self.detector.config.data, self.detector.model
+        view = make_view(size, data.size, data.resize)
+        if model.predicts == "every_frame":
+            batches = window_batches(frames, video, view, self.window)
+        else:
+            batches = key_frame_batches(frames, video, view, model.clip_length, self.window)
+        answers = detect(model, batches, self.config, self.device, precision=self.precision)
+        for _, frame, detections in answers:
+            yield frame, detections
+
+    def _tiled(
+        self, frames: Iterable[tuple[int, np.ndarray]], video: str, size: tuple[int, int]
+    ) -> Iterator[tuple[int, Detections]]:
+        from dataclasses import asdict
+
+        from datasets.stream import image_batch
+        from detect.inference import detect
+        from detect.tiling import detect_tiled, tile_views
+
+        def detect_one(image: np.ndarray, view) -> Detections:
+            batch = [image_batch(image, video, view)]
+            model, config = self.detector.model, self.config
+            ((_, _, found),) = detect(model, batch, config, self.device, precision=self.precision)
+            return found
+
+        tile = tuple(-(-side * 4 // (3 * n + 1)) for side, n in zip(size, self.tiles, strict=True))
+        views = tile_views(size, tile, self.detector.config.data.size)
+        for index, image in frames:
+            yield index, detect_tiled(image, views, detect_one, **asdict(self.config))
+
+
+def _predict_source(
+    predictor: Predictor,
+    name: str,
+    source: str | Path,
+    writer: DetectionsWriter,
+    reached: int,
+    max_frames: int | None,
+) -> None:
+    """One source to the writer, from frame number `reached` on."""
+    from datasets.stream import camera_frames
+    from datasets.video import open_video
+    from engine.progress import progress_bar
+
+    total, first = None, 0
+    if str(source).startswith(CAMERA):
+        frames, size = camera_frames(int(str(source).removeprefix(CAMERA)))
+    else:
+        video = open_video(source, name=name)
+        for note in video.notes:
+            print(f"{name}: {note}", file=sys.stderr)
+        size, total, first = video.size, len(video), predictor.frames_before(reached)
+        frames = video.frames(first)
+    if max_frames is not None:
+        total = min(total or max_frames, max_frames)
+        frames = islice(frames, max(0, max_frames - first))
+    with progress_bar(description=name, total=total, unit="frame") as bar:
+        bar.update(first)
+        answers = predictor(frames, name, size)
+        write_answers(
+            (answer for answer in _ticking(answers, bar) if answer[0] >= reached), name, writer
+        )
+
+
+def write_answers(
+    answers: Iterable[tuple[int, Detections]], video: str, writer: DetectionsWriter
+) -> None:
+    """Rows as they come, and a range row every few frames and at the end, also of a Ctrl-C."""
+    answers = iter(answers)
+    for frame, detections in answers:
+        first = last = frame
+        try:
+            for last, found in chain([(frame, detections)], islice(answers, RANGE_FRAMES - 1)):
+                writer.write(video, last, found)
+        finally:
+            writer.processed(video, first, last)
+
+
+def _ticking(answers: Iterable, bar) -> Iterator:
+    for answer in answers:
+        yield answer
+        bar.update()
+
+
+if __name__ == "__main__":
+    from tools.cli import run_verb
+
+    raise SystemExit(run_verb(sys.modules[__name__]))
