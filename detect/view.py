@@ -41,6 +41,11 @@ class View:
         return cls(tuple(video_size), tuple(network_size), (scale, scale), offset)
 
     @classmethod
+    def fit(cls, video_size: tuple[int, int], network_size: tuple[int, int], resize: str) -> View:
+        """The whole frame by name of the policy: `"letterbox"` or `"stretch"`."""
+        return {"letterbox": cls.letterbox, "stretch": cls.resize}[resize](video_size, network_size)
+
+    @classmethod
     def crop(
         cls,
         video_size: tuple[int, int],

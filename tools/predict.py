@@ -132,12 +132,12 @@ class Predictor:
         if self.tiles:
             yield from self._tiled(frames, video, size)
             return
-        from datasets.clips import make_view
         from datasets.stream import key_frame_batches, window_batches
         from detect.inference import detect
+        from detect.view import View
 
         data, model = self.detector.config.data, self.detector.model
-        view = make_view(size, data.size, data.resize)
+        view = View.fit(size, data.size, data.resize)
         if model.predicts == "every_frame":
             batches = window_batches(frames, video, view, self.window)
         else:
