@@ -22,8 +22,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     A full disk becomes a `UserError`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as error:
+        raise disk_error(error, path) from error
     os.close(handle)
     temporary = Path(name)
     try:
