@@ -7,11 +7,19 @@ import numpy as np
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 
 
-def precision_recall(true_positive: np.ndarray, num_truths: float) -> tuple[np.ndarray, np.ndarray]:
-    """Precision, recall (K,) after each detection; `true_positive` (K,) bool by falling score."""
+def precision_recall(
+    true_positive: np.ndarray, num_truths: float, false_weight: float | np.ndarray = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Precision, recall (K,) after each detection; `true_positive` (K,) bool by falling score.
+
+    A false detection counts `false_weight`, a number or (K,): less than one where only a part of
+    the truth is asked for and a false detection cannot be laid to that part.
+    """
     found = np.cumsum(true_positive)
+    wrong = np.cumsum(np.where(true_positive, 0.0, false_weight))
     recall = found / num_truths if num_truths else np.zeros(len(found))
-    return found / np.arange(1, len(found) + 1), recall
+    total = found + wrong
+    return np.divide(found, total, out=np.zeros(len(found)), where=total > 0), recall
 
 
 def average_precision(

@@ -72,7 +72,8 @@ class Matcher:
     """Columns under a protocol: IoU is computed once, then asked at any threshold.
 
     columns: what counts under the protocol (frames and scores); truth_box, truth_class (L,): the
-    box and the class of each truth label, sorted by frame and box.
+    box and the class of each truth label, sorted by frame and box; by_score (E,) entries by falling
+    score.
     """
 
     def __init__(self, columns: EvaluationColumns, protocol: Protocol) -> None:
@@ -89,8 +90,8 @@ class Matcher:
                 columns, group = columns.select_entries(keep), group[keep]
         self.columns = columns
         self._rank = score_rank(columns.entry_score)
-        self._by_score = np.empty(len(group), dtype=np.int64)
-        self._by_score[self._rank] = np.arange(len(group))
+        self.by_score = np.empty(len(group), dtype=np.int64)
+        self.by_score[self._rank] = np.arange(len(group))
         self.truth_box, self.truth_class = np.nonzero(columns.truth_labels)
         self.pairs: Pairs = pair_up(
             group,
@@ -123,7 +124,7 @@ class Matcher:
         counted = ~match.ignored
         if ignored_unmatched is not None:
             counted &= (match.truth != NONE) | ~ignored_unmatched
-        entry = self._by_score[counted[self._by_score]]
+        entry = self.by_score[counted[self.by_score]]
         # small integers are sorted by radix, in linear time
         small = np.uint8 if columns.num_classes <= 256 else np.uint16
         label = columns.entry_class[entry].astype(small)

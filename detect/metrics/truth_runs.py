@@ -1,0 +1,92 @@
+"""Runs of truth: the same action of the same track on consecutive looked-at frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from detect.boxes import area, xyxy_to_cxcywh
+from detect.metrics.columns import EvaluationColumns
+from detect.structures import NO_TRACK
+
+
+@dataclass(frozen=True, eq=False)
+class TruthRuns:
+    """R runs over L truth labels (box, class).
+
+    label_box, label_class (L,): the truth box and class of each label; run (L,) the run of each;
+    first, last (R,): positions in `order` (L,), which sorts labels by run and frame; seconds (R,)
+    from the first to the last frame, both counted; run_class, run_video (R,).
+    """
+
+    label_box: np.ndarray
+    label_class: np.ndarray
+    run: np.ndarray
+    order: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    seconds: np.ndarray
+    run_class: np.ndarray
+    run_video: np.ndarray
+
+    def clips_per_class(self, num_classes: int) -> np.ndarray:
+        """(C,) number of runs of each class."""
+        return np.bincount(self.run_class, minlength=num_classes)
+
+
+def truth_runs(columns: EvaluationColumns, fps: Mapping[str, float]) -> TruthRuns:
+    """Cut truth into runs; `fps` by video name.
+
+    Boxes without a track id form one run by video and class as long as there is one on every frame.
+    """
+    box, label = np.nonzero(columns.truth_labels)
+    image = columns.truth_image[box]
+    video = columns.image_video[image]
+    track = columns.truth_tracks[box]
+    order = np.lexsort((image, track, label, video))
+    same = np.ones(max(len(order) - 1, 0), dtype=bool)
+    for key in (video, label, track):
+        same &= np.diff(key[order]) == 0
+    step = np.diff(image[order])
+    loose = track[order][1:] == NO_TRACK
+    same &= (step == 1) | (loose & (step == 0))
+    starts = np.flatnonzero(np.r_[True, ~same][: len(order)])
+    last = np.r_[starts[1:], len(order)][: len(starts)] - 1
+    run = np.empty(len(order), dtype=np.int64)
+    run[order] = np.repeat(np.arange(len(starts)), last - starts + 1)
+    frame = columns.image_frame[image]
+    rate = np.array([fps[name] for name in columns.video_names] or [1.0])
+    run_video = video[order[starts]]
+    seconds = (frame[order[last]] - frame[order[starts]] + 1) / rate[run_video]
+    return TruthRuns(box, label, run, order, starts, last, seconds, label[order[starts]], run_video)
+
+
+def box_seconds(columns: EvaluationColumns, runs: TruthRuns) -> np.ndarray:
+    """(T,) seconds that the action of each truth box lasts (its longest, with several labels)."""
+    result = np.full(len(columns.truth_boxes), np.nan)
+    np.fmax.at(result, runs.label_box, runs.seconds[runs.run])
+    return result
+
+
+def box_speed(columns: EvaluationColumns, runs: TruthRuns, fps: Mapping[str, float]) -> np.ndarray:
+    """(T,) speed of each truth box in its own sizes (root of area) a second, over half a second
+    around the frame (less at the ends of a run); NaN for runs of one frame and without track id."""
+    order = runs.order
+    run = runs.run[order]
+    rate = np.array([fps[name] for name in columns.video_names] or [1.0])[runs.run_video]
+    reach = np.maximum(1, np.round(rate / 4)).astype(np.int64)[run]
+    place = np.arange(len(order))
+    before = np.maximum(place - reach, runs.first[run])
+    after = np.minimum(place + reach, runs.last[run])
+    box = runs.label_box[order]
+    centre = xyxy_to_cxcywh(columns.truth_boxes)[:, :2]
+    frame = columns.image_frame[columns.truth_image]
+    seconds = (frame[box[after]] - frame[box[before]]) / rate[run]
+    distance = np.hypot(*(centre[box[after]] - centre[box[before]]).T)
+    size = np.sqrt(area(columns.truth_boxes))[box]
+    speed = np.full(len(columns.truth_boxes), np.nan)
+    known = (seconds > 0) & (size > 0) & (columns.truth_tracks[box] != NO_TRACK)
+    np.fmax.at(speed, box[known], distance[known] / seconds[known] / size[known])
+    return speed
