@@ -9,7 +9,9 @@ from detect.structures import NO_TRACK, Tube, VideoAnnotations
 from detect.tubes import LinkOptions, link_video, make_tube
 from engine.errors import UserError
 
-UNTRACKED = LinkOptions(min_overlap=0.2, max_gap=0, switch_cost=None, max_tube_overlap=1.0)
+UNTRACKED = LinkOptions(
+    min_overlap=0.2, max_gap=0, switch_cost=None, max_tube_overlap=1.0, min_length=1
+)
 
 
 def truth_tubes(video: VideoAnnotations, max_gap: int = 5) -> list[Tube]:
@@ -45,7 +47,7 @@ def _tracked(video: VideoAnnotations, rows: np.ndarray, max_gap: int) -> list[Tu
         )
     goes_on = same & _neighbours(video, frames, max_gap)
     return [
-        make_tube(frames[run], video.boxes[rows[run]], np.ones(len(run)), int(labels[run[0]]))
+        make_tube(frames[run], video.boxes[rows[run]], int(labels[run[0]]))
         for run in np.split(np.arange(len(rows)), np.flatnonzero(~goes_on) + 1)
         if len(run)
     ]
@@ -79,7 +81,6 @@ def _untracked(video: VideoAnnotations, rows: np.ndarray, max_gap: int) -> list[
         make_tube(
             np.array([frame_of[f] for f in range(tube.start, tube.stop)]),
             tube.boxes,
-            np.ones(len(tube)),
             tube.label,
         )
         for tube in linked
