@@ -1,0 +1,103 @@
+import os
+
+import pytest
+import torch
+
+os.environ.setdefault("YOLO_OFFLINE", "1")
+os.environ.setdefault("YOLO_AUTOINSTALL", "0")
+
+from anchors.anchors import Anchors
+from anchors.presets import preset
+from detect.ultralytics_body import load_ultralytics_body, read_ultralytics_checkpoint
+from detect.yolov3 import YOLOv3
+from engine.errors import UserError
+
+ANCHORS = preset("yolov3-coco")
+
+
+@pytest.fixture(scope="module")
+def peer():
+    """A randomly initialised ultralytics yolov3 whose batch norms are not trivial."""
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.manual_seed(0)
+    model = DetectionModel("yolov3.yaml", nc=3, verbose=False).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.normal_(module.running_mean, std=0.1)
+    return model
+
+
+def peer_features(peer, images):
+    """The inputs of their Detect head, finest first."""
+    outputs = []
+    x = images
+    for layer in peer.model[:-1]:
+        sources = [layer.f] if isinstance(layer.f, int) else layer.f
+        inputs = [x if f == -1 else outputs[f] for f in sources]
+        x = layer(inputs[0] if isinstance(layer.f, int) else inputs)
+        outputs.append(x)
+    return [outputs[f] for f in peer.model[-1].f]
+
+
+def test_the_body_is_exactly_theirs(peer):
+    model = YOLOv3(5, ANCHORS, body="ultralytics").eval()
+    report = load_ultralytics_body(model, peer.state_dict())
+    assert len(report.used) == 75 - 3
+    assert report.missing == tuple(f"scales.{i}.output" for i in range(3))
+    assert {key.split(".")[1] for key in report.unused} == {"28"}  # their Detect head
+    images = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        ours = model.forward_head_features(model.forward_features(images))
+        theirs = peer_features(peer, images)
+    assert [f.shape[1] for f in ours] == [256, 512, 1024]
+    assert max((a - b).abs().max().item() for a, b in zip(ours, theirs, strict=True)) == 0.0
+
+
+def test_from_their_checkpoint_file(peer, tmp_path):
+    path = tmp_path / "yolov3u.pt"
+    torch.save({"model": peer, "ema": None, "epoch": -1, "train_args": {"imgsz": 64}}, path)
+    weights = read_ultralytics_checkpoint(path)
+    assert all(torch.equal(weights[key], tensor) for key, tensor in peer.state_dict().items())
+    model = YOLOv3(2, ANCHORS, body="ultralytics")
+    report = load_ultralytics_body(model, path)
+    assert str(report).startswith("yolov3u.pt: used 72, missing 3 (scales.0.output,")
+
+
+def test_a_stride_4_level_keeps_its_start(peer):
+    finer = Anchors(((ANCHORS.levels[0] / 2), *ANCHORS.levels), (4, 8, 16, 32), (416, 416))
+    model = YOLOv3(2, finer, body="ultralytics")
+    report = load_ultralytics_body(model, peer.state_dict())
+    assert len(report.used) == 72
+    assert "scales.3.lateral" in report.missing and "scales.3.head" in report.missing
+
+
+def test_another_body_is_refused(peer):
+    with pytest.raises(
+        UserError, match=r"expected model.2.cv1.conv.weight of shape \(32, 64, 1, 1\)"
+    ):
+        load_ultralytics_body(YOLOv3(2, ANCHORS), peer.state_dict())
+    with pytest.raises(UserError, match="found nothing"):
+        load_ultralytics_body(YOLOv3(2, ANCHORS, body="ultralytics"), {})
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.system, ("touch /nonexistent/marker",)
+
+
+def test_bad_files_are_refused_unopened(tmp_path):
+    path = tmp_path / "a.pt"
+    torch.save({"model": Malicious()}, path)
+    with pytest.raises(UserError, match=r"network modules only, found posix.system"):
+        read_ultralytics_checkpoint(path)
+    torch.save({"model": 3}, path)
+    with pytest.raises(UserError, match="expected an ultralytics checkpoint, found none"):
+        read_ultralytics_checkpoint(path)
+    for content in (b"", b"not a checkpoint"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="expected an ultralytics checkpoint"):
+            read_ultralytics_checkpoint(path)
+    with pytest.raises(UserError, match="No such file"):
+        read_ultralytics_checkpoint(tmp_path / "none.pt")
