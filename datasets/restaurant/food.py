@@ -93,11 +93,18 @@ PIECES: dict[str, Piece] = {
 }
 
 
+_SPREAD = {"seaweed": 1.3}  # share of its width by which a piece keeps clear of the rim
+
+
 def paint_heap(
     painter: Painter, kind: str, centre: np.ndarray, size: np.ndarray, piece: float
 ) -> None:
     """Fill the box `size` around `centre` with many pieces of the width `piece`."""
+    if kind == "seaweed":  # its sheets are cut large
+        piece = 0.6 * float(size.min())
     area = float(size[0] * size[1]) / piece**2
     for _ in range(int(np.clip(4.5 * area, 14, 320))):
-        spot = centre + painter.rng.uniform(-0.5, 0.5, 2) * np.maximum(size - 0.6 * piece, 0)
+        spot = centre + painter.rng.uniform(-0.5, 0.5, 2) * np.maximum(
+            size - _SPREAD.get(kind, 0.6) * piece, 0
+        )
         PIECES[kind](painter, spot, piece, painter.rng.uniform(0, np.pi))

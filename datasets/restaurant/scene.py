@@ -33,16 +33,19 @@ class Scene:
     asked for and depend only on the configuration and the scene's number.
     """
 
-    def __init__(self, config: FootageConfig, number: int) -> None:
+    def __init__(
+        self, config: FootageConfig, number: int = 0, script: Script | None = None
+    ) -> None:
+        """script: what happens, in place of the one that would be drawn."""
         self.config = config
         self.number = number
         self.name = f"counter{number:02d}"
         self.classes = ClassSet.most_frequent(config.classes, config.tail)
         height, width = config.size
         streams = np.random.SeedSequence([config.seed, number]).spawn(5 + config.views)
-        layout, script, look, paint, faults, *cameras = map(np.random.default_rng, streams)
+        layout, story, look, paint, faults, *cameras = map(np.random.default_rng, streams)
         self.layout = Layout.draw(layout, width / height, config.hand, self.classes, config.variety)
-        self.script = Script.draw(script, self.layout, self.classes, config)
+        self.script = script or Script.draw(story, self.layout, self.classes, config)
         self.workers = _draw_workers(look)
         self._paint_seed, self._fault_seed = (int(r.integers(1 << 62)) for r in (paint, faults))
         self.cameras = {
@@ -50,7 +53,7 @@ class Scene:
                 rng,
                 view,
                 config.size,
-                config.frames_per_scene,
+                self.script.num_frames,
                 config.fps,
                 variety=config.variety,
                 drift=config.drift,
