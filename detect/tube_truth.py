@@ -6,7 +6,7 @@ import numpy as np
 
 from detect.detection_set import VideoDetections
 from detect.structures import NO_TRACK, Tube, VideoAnnotations
-from detect.tubes import LinkOptions, link_video, make_tube
+from detect.tubes import LinkOptions, in_order, link_video, make_tube
 from engine.errors import UserError
 
 UNTRACKED = LinkOptions(
@@ -28,7 +28,7 @@ def truth_tubes(video: VideoAnnotations, max_gap: int = 5) -> list[Tube]:
     tracked = video.track_ids != NO_TRACK
     tubes = _tracked(video, np.flatnonzero(tracked), max_gap)
     tubes += _untracked(video, np.flatnonzero(~tracked), max_gap)
-    return sorted(tubes, key=lambda tube: (tube.start, tube.label, *tube.boxes[0]))
+    return in_order(tubes)
 
 
 def _tracked(video: VideoAnnotations, rows: np.ndarray, max_gap: int) -> list[Tube]:

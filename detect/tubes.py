@@ -5,6 +5,7 @@ The same input gives the same tubes, whatever the order of the boxes within a fr
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,11 @@ def link_video(video: VideoDetections, options: LinkOptions | None = None) -> li
                 score = float(node_scores[part].sum()) / length
                 tubes.append(make_tube(frames[part], boxes[part], label, score))
     tubes = suppress_tubes(tubes, options.max_tube_overlap)
+    return in_order(tubes)
+
+
+def in_order(tubes: Iterable[Tube]) -> list[Tube]:
+    """Sorted by start, then class, then score (highest first), then place."""
     return sorted(tubes, key=lambda tube: (tube.start, tube.label, -tube.score, *tube.boxes[0]))
 
 
