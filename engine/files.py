@@ -52,11 +52,14 @@ def atomic_write(path: str | os.PathLike, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def disk_error(error: OSError, path: str | os.PathLike) -> Exception:
-    """A `UserError` for a full disk, a forbidden or a read-only place; otherwise `error` itself."""
+    """A `UserError` for a full disk or a place that cannot be written; else `error` itself."""
     reasons = {
         errno.ENOSPC: "the disk is full; free some space and run the same command again",
         errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
         errno.EACCES: "permission denied; choose a folder you can write to",
+        errno.EEXIST: "a file stands where a folder is needed; choose another place",
+        errno.ENOTDIR: "a file stands where a folder is needed; choose another place",
+        errno.EISDIR: "a folder stands there; choose another name",
         errno.EROFS: "the file system is read-only; choose a folder you can write to",
     }
     reason = reasons.get(error.errno or 0)
