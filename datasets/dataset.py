@@ -1,0 +1,210 @@
+"""The data set file: one YAML that says where footage and annotations are and how to split them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from datasets.formats import find_format
+from datasets.formats.findings import Findings
+from datasets.ranges import ranges_to_mask
+from datasets.splits import Split, SplitConfig, make_split, narrow, view_groups
+from datasets.video import Video
+from datasets.video_catalog import VideoCatalog, find_video_paths
+from detect.structures import AnnotationSet, VideoAnnotations
+from engine.config import from_dict, read_yaml
+from engine.errors import UserError, neighbours
+
+LookedAt = Literal["all", "boxes"] | dict[str, list[list[int]]]
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """What a data set file may say; paths are relative to the file's `path`, that to the file.
+
+    format: a key of `datasets.formats.FORMATS`. videos: a video file, or a folder of files and
+    frame folders. annotations: a file or a folder. names: order of classes.
+    annotation_size: (height, width) that boxes refer to, where it is not the video's.
+    looked_at: "all" that the format says (default); "boxes": only frames with a box (YOWO's
+    protocol for UCF101-24); or video -> [[first, last], ..], inclusive, of which only these count.
+    views: any name -> the videos that show the same time from different cameras.
+    reverses, flip_labels: labels that swap when time is reversed, or under a horizontal flip.
+    action (cvat): "label", the name of the attribute that holds the class, or "checkboxes".
+    first_frame (yolo-txt): the number in a label file's name that means the first frame.
+    frame_folder_fps: frame rate of frame folders.
+    """
+
+    format: str
+    videos: str = "videos"
+    annotations: str = "annotations"
+    path: str = "."
+    names: list[str] | None = None
+    annotation_size: tuple[int, int] | None = None
+    looked_at: LookedAt = "all"
+    views: dict[str, list[str]] = field(default_factory=dict)
+    reverses: dict[str, str] = field(default_factory=dict)
+    flip_labels: dict[str, str] = field(default_factory=dict)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    action: str | None = None
+    first_frame: int | None = None
+    frame_folder_fps: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set file resolved.
+
+    reverses and flip_labels hold both directions; views: name -> videos of the same time.
+    """
+
+    path: Path
+    config: DatasetConfig
+    annotations: AnnotationSet
+    views: Mapping[str, list[str]]
+    reverses: Mapping[str, str]
+    flip_labels: Mapping[str, str]
+    split: Split
+    findings: Findings
+    _catalog: VideoCatalog
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.annotations.names
+
+    @property
+    def video_paths(self) -> dict[str, Path]:
+        """Name -> path of every video of the footage, annotated or not."""
+        return self._catalog.paths
+
+    def open_video(self, name: str) -> Video:
+        """The video called `name`; UserError for an unknown name."""
+        if name not in self._catalog:
+            raise UserError(f"{self.path}: no video {name!r}{neighbours(name, self._catalog)}")
+        return self._catalog.open(name)
+
+    def side(self, side: str) -> AnnotationSet:
+        """Annotations of "train", "val" or "test": videos with frames there, narrowed to them."""
+        return self.split.select(self.annotations, side)
+
+
+def load_dataset(
+    path: str | Path, *, index_dir: Path | None = None, findings: Findings | None = None
+) -> Dataset:
+    """Read a data set file (or a folder that holds `dataset.yaml`), its annotations and its split.
+
+    Videos are opened for their size, rate and length only; index_dir: where their indices are kept
+    (`open_video`'s default otherwise). findings: collects what was clipped or left out; print it
+    with `dataset.findings.report()`.
+    UserError, one line, for anything that is wrong in the file or the annotations.
+    """
+    path = Path(path)
+    path = path / "dataset.yaml" if path.is_dir() else path
+    config = read_dataset_file(path)
+    root = path.parent / config.path
+    findings = findings if findings is not None else Findings()
+    catalog = VideoCatalog(
+        find_video_paths(root / config.videos), index_dir=index_dir, fps=config.frame_folder_fps
+    )
+    annotations = _read_annotations(path, config, root, catalog, findings)
+    annotations = AnnotationSet(
+        annotations.names,
+        {v.name: narrow(v, _looked_at(v, config.looked_at, path)) for v in annotations},
+    )
+    _expect_known(config.looked_at if isinstance(config.looked_at, dict) else (), catalog, path)
+    for group, members in config.views.items():
+        _expect_known(members, catalog, path, f"views: {group}")
+    view_groups(annotations, config.views)
+    digests = {name: catalog.open(name).digest for name in annotations.videos}
+    return Dataset(
+        path=path,
+        config=config,
+        annotations=annotations,
+        views=config.views,
+        reverses=_symmetric(config.reverses, annotations.names, f"{path}: reverses"),
+        flip_labels=_symmetric(config.flip_labels, annotations.names, f"{path}: flip_labels"),
+        split=make_split(
+            annotations, config.split, views=config.views, video_digests=digests, folder=root
+        ),
+        findings=findings,
+        _catalog=catalog,
+    )
+
+
+def read_dataset_file(path: str | Path) -> DatasetConfig:
+    """The data set file itself, checked; UserError names unknown keys' neighbours."""
+    path = Path(path)
+    config = from_dict(DatasetConfig, read_yaml(path), source=str(path))
+    options = find_format(config.format).options
+    for option in ("action", "annotation_size", "first_frame"):
+        if getattr(config, option) is not None and option not in options:
+            raise UserError(f"{path}: key {option!r} means nothing for format {config.format!r}")
+    if config.names is not None and len(set(config.names)) < len(config.names):
+        raise UserError(f"{path}: names: a name stands more than once")
+    return config
+
+
+def _read_annotations(
+    path: Path, config: DatasetConfig, root: Path, catalog: VideoCatalog, findings: Findings
+) -> AnnotationSet:
+    kind = find_format(config.format)
+    options = {
+        key: value for key in kind.options if (value := getattr(config, key, None)) is not None
+    }
+    annotations = kind.load_reader()(
+        root / config.annotations,
+        videos=catalog,
+        names=config.names,
+        findings=findings,
+        **options,
+    )
+    if not annotations.videos:
+        raise UserError(
+            f"{path}: expected annotations of {', '.join(list(catalog)[:5])}, found none"
+        )
+    if not annotations.names:
+        raise UserError(f"{path}: expected at least one class, found none; give names")
+    missing = [name for name in catalog if name not in annotations.videos]
+    first = missing[0] if missing else ""
+    findings.note(path, "videos without annotations left out", len(missing), first)
+    return annotations
+
+
+def _looked_at(video: VideoAnnotations, looked_at: LookedAt, path: Path) -> np.ndarray:
+    if looked_at == "all":
+        return video.looked_at
+    if looked_at == "boxes":
+        return np.isin(np.arange(video.num_frames), video.frames)
+    if video.name not in looked_at:
+        return video.looked_at
+    try:
+        return ranges_to_mask(looked_at[video.name], video.num_frames)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path}: looked_at: {video.name}: {error}") from None
+
+
+def _expect_known(
+    names: Iterable[str], known: Iterable[str], path: Path, key: str = "looked_at"
+) -> None:
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise UserError(f"{path}: {key}: no video {name!r}{neighbours(name, known)}")
+
+
+def _symmetric(pairs: Mapping[str, str], names: Sequence[str], where: str) -> dict[str, str]:
+    """Both directions of a label map; UserError for unknown or contradictory labels."""
+    result: dict[str, str] = {}
+    for a, b in pairs.items():
+        for label in (a, b):
+            if label not in names:
+                raise UserError(f"{where}: unknown label {label!r}{neighbours(label, names)}")
+        for label, other in ((a, b), (b, a)):
+            if result.setdefault(label, other) != other:
+                raise UserError(
+                    f"{where}: {label!r} is paired with {result[label]!r} and with {other!r}"
+                )
+    return result

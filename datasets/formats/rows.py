@@ -1,0 +1,137 @@
+"""From a format's loose rows to checked `VideoAnnotations`: the one door for every reader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from datasets.formats.findings import Findings
+from datasets.formats.video_info import VideoInfo
+from detect.boxes import area, clip_boxes
+from detect.structures import NO_TRACK, VideoAnnotations
+from engine.errors import UserError, neighbours
+
+ROUNDING = 0.01  # pixels: what a file's rounding may push over the edge without a word
+
+
+def scale_boxes(
+    boxes: np.ndarray, size: tuple[int, int], annotation_size: tuple[int, int] | None
+) -> np.ndarray:
+    """(N, 4) xyxy pixels of an image of `annotation_size` to pixels of one of `size` (h, w)."""
+    if annotation_size is None:
+        return boxes
+    scale_y, scale_x = size[0] / annotation_size[0], size[1] / annotation_size[1]
+    return np.asarray(boxes, dtype=np.float64) * [scale_x, scale_y, scale_x, scale_y]
+
+
+def class_index(label: str, names: Sequence[str], where: str) -> int:
+    """Index of `label` in `names`; UserError naming `where` for an unknown label."""
+    try:
+        return names.index(label)
+    except ValueError:
+        raise UserError(
+            f"{where}: unknown label {label!r}{neighbours(label, names)}; "
+            f"expected one of the {len(names)} names of the data set; correct it or add it to names"
+        ) from None
+
+
+def build_video(
+    info: VideoInfo,
+    num_classes: int,
+    *,
+    frames: Sequence[int] | np.ndarray,
+    boxes: Sequence | np.ndarray,
+    classes: Sequence[int] | np.ndarray,
+    tracks: Sequence[int] | np.ndarray | None = None,
+    lines: Sequence[str] | None = None,
+    looked_at: np.ndarray,
+    source: str | Path,
+    findings: Findings,
+) -> VideoAnnotations:
+    """Check, clip, merge and sort the rows of one video.
+
+    frames (M,) 0-based; boxes (M, 4) xyxy pixels of `info.size`; classes (M,) one class index a
+    row; tracks (M,) or None; lines (M,) words for the place of each row in `source`, where known;
+    looked_at (F,) bool. Rows of the same frame, track and exactly the same box become one box with
+    several labels. Boxes over the frame's edge are clipped; boxes of no area, wholly outside, or
+    on frames nobody looked at are dropped; all are counted in `findings`.
+
+    UserError, naming file and line or frame: not finite, or a frame that the video does not have.
+    """
+    frames = np.asarray(frames, dtype=np.int64).reshape(-1)
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    classes = np.asarray(classes, dtype=np.int64).reshape(-1)
+    tracks = np.full(len(frames), NO_TRACK) if tracks is None else np.asarray(tracks, np.int64)
+
+    def place(row: int) -> str:
+        frame = f"{info.name} frame {frames[row]}"
+        return f"{lines[row]}, {frame}" if lines is not None else frame
+
+    _refuse(
+        ~np.isfinite(boxes).all(axis=1),
+        lambda row: (
+            f"{source}: {place(row)}: expected four finite numbers, found "
+            f"{boxes[row].tolist()}; correct or remove the box"
+        ),
+    )
+    _refuse(
+        (frames < 0) | (frames >= info.num_frames),
+        lambda row: (
+            f"{source}: {place(row)}: the video has {info.num_frames} frames "
+            f"(0..{info.num_frames - 1}); the annotations belong to another cut of it, or it "
+            "is truncated"
+        ),
+    )
+    clipped = clip_boxes(boxes, info.size)
+    flat = area(boxes) <= 0
+    outside = ~flat & (area(clipped) <= 0)
+    moved = ~flat & ~outside & (np.abs(clipped - boxes) > ROUNDING).any(axis=1)
+    unseen = ~flat & ~outside & ~looked_at[frames]
+    for mask, what in [
+        (moved, "boxes over the edge of the frame clipped"),
+        (outside, "boxes wholly outside the frame dropped"),
+        (flat, "boxes of no area dropped"),
+        (unseen, "boxes on frames outside the looked-at ranges left out"),
+    ]:
+        if mask.any():
+            findings.note(source, what, int(mask.sum()), first=place(int(mask.argmax())))
+    keep = np.flatnonzero(~flat & ~outside & ~unseen)
+    rows, row_of = _same_box(frames[keep], clipped[keep], classes[keep], tracks[keep])
+    labels = np.zeros((len(rows), num_classes), dtype=bool)
+    labels[row_of, classes[keep]] = True
+    rows = keep[rows]
+    return VideoAnnotations.build(
+        info.name, info.size, info.fps, looked_at, frames[rows], clipped[rows], labels, tracks[rows]
+    )
+
+
+def _refuse(bad: np.ndarray, message) -> None:
+    if bad.any():
+        raise UserError(message(int(bad.argmax())))
+
+
+def _same_box(
+    frames: np.ndarray, boxes: np.ndarray, classes: np.ndarray, tracks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """First row of each box in order of appearance (R,), and for each row its place there (M,).
+
+    A class given twice for the same box stays two boxes: the file says so, and so do the metrics.
+    """
+    if not len(frames):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    key = np.column_stack([frames, tracks, boxes])  # exact in float64: frames are below 2**53
+    _, box = np.unique(key, axis=0, return_inverse=True)
+    order = np.lexsort((np.arange(len(box)), classes, box))
+    same = (np.diff(box[order]) == 0) & (np.diff(classes[order]) == 0)
+    starts = np.flatnonzero(np.concatenate([[True], ~same]))
+    repeat = np.empty(len(box), np.int64)  # 0 for the first time this box bears this class, 1, ..
+    repeat[order] = np.arange(len(box)) - np.repeat(starts, np.diff([*starts, len(box)]))
+    _, first, row_of = np.unique(
+        np.column_stack([box, repeat]), axis=0, return_index=True, return_inverse=True
+    )
+    by_appearance = np.argsort(first)
+    rank = np.empty_like(by_appearance)
+    rank[by_appearance] = np.arange(len(first))
+    return first[by_appearance], rank[row_of]

@@ -1,0 +1,79 @@
+"""Lists of videos or frames, in the forms that published splits come in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from datasets.formats.video_info import find_video
+from detect.structures import AnnotationSet
+from engine.errors import UserError, neighbours
+
+_FRAME = re.compile(r"(?P<video>.+)/(?P<number>\d+)\.(txt|jpg|jpeg|png)")
+_PREFIXES = ("labels/", "rgb-images/")  # YOWOv2 writes `labels/Class/video/00001.txt`
+_SUFFIX = re.compile(r"\.(avi|mp4|mkv|mov|webm|m4v)$", re.IGNORECASE)
+
+
+def parse_entry(line: str) -> tuple[str, int | None]:
+    """(video, frame or None) of one line.
+
+    Understands `Class/video/00001.txt` with or without `labels/` (YOWO; image 1 is frame 0),
+    `Class/v_x.avi 12` (UCF101, the number being its class) and plain names.
+    """
+    text = line.strip()
+    for prefix in _PREFIXES:
+        text = text.removeprefix(prefix)
+    if match := _FRAME.fullmatch(text):
+        return match["video"], int(match["number"]) - 1
+    text = re.sub(r"(\.\w+)\s+\d+$", r"\1", text)
+    return _SUFFIX.sub("", text), None
+
+
+def read_video_list(
+    entries: Sequence[str] | str, annotations: AnnotationSet, folder: Path
+) -> dict[str, np.ndarray]:
+    """video name -> (F,) bool: the frames that a list names.
+
+    entries: names written in the data set file, each of which must be a video of the set; or the
+    path of a text file, relative to `folder`, which may name videos of a larger set besides.
+    UserError for unknown names, a missing file, and a file that names no video of the set.
+    """
+    if isinstance(entries, str):
+        path = folder / entries
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file; give a list of videos or its path") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: expected a text file of video names: {error}") from None
+        lines, strict = [line for line in lines if line.strip()], False
+    else:
+        path, lines, strict = None, list(entries), True
+    masks: dict[str, np.ndarray] = {}
+    found: dict[str, str | None] = {}
+    for line in lines:
+        name, frame = (line, None) if strict and line in annotations.videos else parse_entry(line)
+        if name not in found:
+            found[name] = find_video(name, annotations.videos)
+        video = annotations.videos.get(found[name] or "")
+        if video is None:
+            if strict:
+                near = neighbours(name, annotations.videos)
+                raise UserError(f"split: lists: no annotated video {name!r}{near}")
+            continue
+        mask = masks.setdefault(video.name, np.zeros(video.num_frames, dtype=bool))
+        if frame is None:
+            mask[:] = True
+        elif 0 <= frame < video.num_frames:
+            mask[frame] = True
+        else:
+            raise UserError(
+                f"{path}: {line.strip()}: video {video.name!r} has {video.num_frames} frames; "
+                "the list belongs to another cut of it"
+            )
+    if not masks:
+        raise UserError(f"{path or 'split: lists'}: names no video of the data set")
+    return masks
