@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,6 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     import torch
 
-    from datasets.video import find_videos
     from detect.detections_file import read_detections
     from detect.detections_writer import DetectionsWriter
     from engine.errors import UserError
@@ -67,9 +67,7 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out)
     if out.exists() and not args.resume:
         raise UserError(f"{out} exists; give --resume to continue it, or another --out")
-    cameras = [s for s in args.sources if s.startswith(CAMERA)]
-    sources = {s.replace(":", ""): s for s in cameras}
-    sources |= find_videos([s for s in args.sources if s not in cameras])
+    sources = expand_sources(args.sources)
     predictor = Predictor(
         open_detector(args.checkpoint),
         torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu")),
@@ -90,6 +88,35 @@ def run(args: argparse.Namespace) -> None:
     print(f"detections: {out}")
 
 
+def expand_sources(sources: list[str]) -> dict[str, str | Path]:
+    """Video name -> file, frame folder or camera; every video below a folder.
+
+    UserError for two videos of one name.
+    """
+    from datasets.frame_folder import IMAGE_SUFFIXES
+    from datasets.video_catalog import find_video_paths
+    from engine.errors import UserError
+
+    found: dict[str, str | Path] = {}
+    for source in sources:
+        if source.startswith(CAMERA):
+            named: dict[str, str | Path] = {source.replace(":", ""): source}
+        else:
+            path = Path(source)
+            one = not path.is_dir() or any(
+                p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()
+            )
+            named = {path.stem: path} if one else find_video_paths(path)
+        for name, place in named.items():
+            if name in found:
+                raise UserError(
+                    f"two videos are named {name!r}: {found[name]} and {place}; rename one, or "
+                    "predict them into two files"
+                )
+            found[name] = place
+    return found
+
+
 class Predictor:
     """A detector with the settings of its use: frames in, detections out."""
 
@@ -103,8 +130,6 @@ class Predictor:
         score_floor: float | None = None,
         tiles: tuple[int, int] | None = None,
     ) -> None:
-        from dataclasses import replace
-
         from engine.errors import UserError
 
         self.detector, self.device, self.precision = detector, device, precision
@@ -200,17 +225,72 @@ def _predict_source(
         )
 
 
+def predict_dataset(
+    checkpoint: str | Path, data: str | Path | None, side: str, out: str | Path
+) -> Path:
+    """A checkpoint over one side ("train", "val", "test") of a data set, to a detections file.
+
+    data: the data set file (None: the one it was trained with). Frames come through the cache of
+    reduced frames, streams break where the side does, and every looked-at frame is answered for
+    once. The file is whole or absent.
+    """
+    import torch
+
+    from detect.detections_writer import DetectionsWriter
+    from detect.inference import detect
+    from engine.files import atomic_path
+    from engine.progress import progress
+    from tools.detectors import open_detector
+    from tools.training_data import open_footage
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    detector = open_detector(checkpoint, device)
+    settings = detector.config.data
+    if data is not None:
+        settings = replace(settings, dataset=str(data))
+    footage = open_footage(settings)
+    expect_classes(footage.dataset.names, detector)
+    loader = footage.evaluation_loader(side, detector.model)
+    batches = progress(loader, description=side, unit="batch", total=len(loader))
+    config = detector.config.inference
+    with (
+        atomic_path(out) as temporary,
+        DetectionsWriter(temporary, detector.names, config.score_floor) as writer,
+    ):
+        answers = detect(detector.model, batches, config, device)
+        for video, group in groupby(answers, key=lambda answer: answer[0]):
+            write_answers(((frame, found) for _, frame, found in group), video, writer)
+    return Path(out)
+
+
+def expect_classes(names: Sequence[str], detector: DetectorFile) -> None:
+    """UserError unless a data set's classes are the checkpoint's (in any order)."""
+    from engine.errors import UserError
+
+    if set(names) != set(detector.names):
+        differing = sorted(set(names) ^ set(detector.names))
+        raise UserError(
+            f"checkpoint {detector.path}: expected the data set's {len(names)} classes, found "
+            f"{len(detector.names)} (differing: {', '.join(map(repr, differing[:5]))}); train on "
+            "this data set, or give the one that the checkpoint was trained on"
+        )
+
+
 def write_answers(
     answers: Iterable[tuple[int, Detections]], video: str, writer: DetectionsWriter
 ) -> None:
-    """Rows as they come, and a range row every few frames and at the end, also of a Ctrl-C."""
-    answers = iter(answers)
-    for frame, detections in answers:
-        first = last = frame
-        try:
-            for last, found in chain([(frame, detections)], islice(answers, RANGE_FRAMES - 1)):
-                writer.write(video, last, found)
-        finally:
+    """Rows as they come, and a range row every few frames, at a gap and at the end, also where
+    Ctrl-C is the end."""
+    first = last = None
+    try:
+        for frame, detections in answers:
+            if first is not None and (frame != last + 1 or frame - first >= RANGE_FRAMES):
+                writer.processed(video, first, last)
+                first = None
+            writer.write(video, frame, detections)
+            first, last = frame if first is None else first, frame
+    finally:
+        if first is not None:
             writer.processed(video, first, last)
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 from datasets.augment import AugmentConfig
 from detect.inference import InferenceConfig
-from detect.losses import LossConfig
 from engine.loop import LoopConfig
 
 ModelName = Literal["yolov3", "yolov3-tiny"]
@@ -51,6 +50,22 @@ class YoloConfig:
 
 
 @dataclass
+class YoloLossConfig:
+    """Arguments of `detect.losses.YoloLoss`. balance_classes: weigh each class's terms by its
+    rarity to this power (0 = all alike)."""
+
+    box_weight: float = 5.0
+    objectness_weight: float = 1.0
+    class_weight: float = 1.0
+    no_object_weight: float = 1.0
+    class_gamma: float = 0.0
+    objectness_gamma: float = 1.5
+    match_iou: float = 0.3
+    ignore_iou: float = 0.7
+    balance_classes: float = 0.0
+
+
+@dataclass
 class TrainConfig:
     """model: which network; output: the run's folder; seed: governs everything random;
     allow_overlap: start from weights that were trained on frames of this validation side."""
@@ -62,6 +77,6 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     yolo: YoloConfig = field(default_factory=YoloConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
+    loss: YoloLossConfig = field(default_factory=YoloLossConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)

@@ -1,0 +1,68 @@
+"""Weights to start a detector from: our checkpoints, Darknet files, ultralytics checkpoints."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from datasets.split_overlap import refuse_overlap
+from datasets.splits import Split
+from detect.weights_report import WeightsReport
+from engine.checkpoint import SCHEMA, load_checkpoint
+from engine.errors import UserError
+
+
+def load_starting_weights(
+    model: nn.Module, path: str | Path, split: Split, *, allow_overlap: bool = False
+) -> WeightsReport:
+    """Fill `model` with what fits of a file and say what was used, missing and unused.
+
+    Raises UserError for a file of another network, and for a checkpoint that was trained on frames
+    which `split` holds for validation or test (unless `allow_overlap`).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"weights {path}: no such file")
+    if path.suffix != ".pt":
+        from detect.darknet_weights import load_darknet_weights
+
+        return load_darknet_weights(model, path)
+    if not _is_ours(path):
+        from detect.ultralytics_body import load_ultralytics_body
+
+        return load_ultralytics_body(model, path)
+    content = load_checkpoint(path)
+    if not allow_overlap:
+        refuse_overlap(Split.from_record(content["split"]), split, what=f"weights {path}")
+    return load_matching(model, content["model"], path.name)
+
+
+def load_matching(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> WeightsReport:
+    """Copy the tensors whose names and shapes agree (a head of other classes keeps its start).
+
+    Raises UserError where not half of the model would be filled: the file is of another network.
+    """
+    own = model.state_dict()
+    used = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}
+    filled = sum(w.numel() for w in used.values())
+    if filled < 0.5 * sum(w.numel() for w in own.values()):
+        raise UserError(
+            f"weights {source}: fit {len(used)} of the model's {len(own)} tensors; expected a "
+            "checkpoint of the same network, width and body"
+        )
+    model.load_state_dict(used, strict=False)
+    missing = tuple(n for n in own if n not in used)
+    unused = tuple(n for n in weights if n not in used)
+    return WeightsReport(source, tuple(used), missing, unused)
+
+
+def _is_ours(path: Path) -> bool:
+    """Does the pickle inside a checkpoint name our schema? (Nothing of it is run.)"""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        return any(SCHEMA.encode() in archive.read(name) for name in pickles)

@@ -1,0 +1,131 @@
+"""What training reads: a data set's sides, the frame cache, anchors and loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+from torch.utils.data import DataLoader
+
+from anchors.anchors import Anchors
+from anchors.kmeans import kmeans
+from anchors.presets import PRESETS
+from datasets.augment import AugmentConfig
+from datasets.cache import FrameCache, build_cache
+from datasets.clips import ClipDataset
+from datasets.dataset import Dataset, load_dataset
+from datasets.evaluation_requests import evaluation_requests
+from datasets.loader import build_loader
+from datasets.samplers import BatchSampler, FixedPlan, Share
+from detect.structures import AnnotationSet
+from detect.view import View
+from engine import distributed
+from engine.errors import UserError, neighbours
+from tools.training_config import DataConfig
+
+EVALUATION_WINDOW = 16  # frames a step of a detector that answers for every frame
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """A data set with its frame cache, ready to make loaders of any side."""
+
+    dataset: Dataset
+    cache: FrameCache
+    config: DataConfig
+
+    def clips(self, annotations: AnnotationSet, augment: AugmentConfig | None) -> ClipDataset:
+        return ClipDataset(
+            annotations,
+            self.cache.read,
+            tuple(self.config.size),
+            resize=self.config.resize,
+            augment=augment,
+            flip_labels=self.dataset.flip_labels,
+            reverses=self.dataset.reverses,
+        )
+
+    def usable(self, side: str, annotations: AnnotationSet) -> dict[str, np.ndarray]:
+        """For each video the frames of that side, which alone a clip may show."""
+        return {v.name: self.dataset.split.mask(side, v.name, v.num_frames) for v in annotations}
+
+    def evaluation_loader(self, side: str, model: nn.Module) -> DataLoader:
+        """This process's share of a side, as `model` wants it, without augmentation."""
+        annotations = self.dataset.side(side)
+        every_frame = model.predicts == "every_frame"
+        streams = every_frame and model.context_frames != 0
+        requests = evaluation_requests(
+            annotations,
+            EVALUATION_WINDOW if streams else model.clip_length,
+            predicts=model.predicts,
+            usable=self.usable(side, annotations),
+            share=process_share(),
+        )
+        batch = 1 if streams else EVALUATION_WINDOW
+        sampler = BatchSampler(FixedPlan(requests), batch)
+        return build_loader(self.clips(annotations, None), sampler, workers=self.config.workers)
+
+
+def process_share() -> Share:
+    """This process's rank among those that train together."""
+    return Share(distributed.rank(), distributed.world_size())
+
+
+def open_footage(config: DataConfig) -> Footage:
+    """Read the data set file and fill the cache of reduced frames (once, by the main process)."""
+    dataset = load_dataset(config.dataset)
+    if distributed.is_main():
+        dataset.findings.report()
+    folder = Path(config.cache) if config.cache else dataset.path.parent / ".stad-cache"
+    fill: Callable[[], FrameCache] = lambda: build_cache(  # noqa: E731
+        [dataset.open_video(name) for name in dataset.annotations.videos],
+        folder,
+        tuple(config.size),
+        kind=config.cache_kind,
+        fit="contain" if config.resize == "letterbox" else "cover",
+    )
+    cache = fill() if distributed.is_main() else None
+    distributed.gather_objects(None)  # the others wait until the cache is full, then find it
+    return Footage(dataset, cache or fill(), config)
+
+
+def box_sizes(annotations: AnnotationSet, size: tuple[int, int], resize: str) -> np.ndarray:
+    """(N, 2) (width, height) of all boxes in network pixels."""
+    parts = []
+    for video in annotations:
+        boxes = View.fit(video.size, size, resize).to_network(video.boxes)
+        parts.append(boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate(parts)
+
+
+def choose_anchors(
+    wanted: str,
+    count: int,
+    strides: list[int],
+    train: AnnotationSet,
+    data: DataConfig,
+    seed: int,
+) -> Anchors:
+    """`"kmeans"` on the training side, a preset scaled to the network's size, or a file."""
+    size = tuple(data.size)
+    if wanted == "kmeans":
+        sizes = box_sizes(train, size, data.resize)
+        found = kmeans(sizes, count, seed=seed)
+        return Anchors.from_sizes(found.sizes, strides, size)
+    if wanted in PRESETS:
+        return PRESETS[wanted].scaled_to(size)
+    if not Path(wanted).is_file():
+        raise UserError(
+            f"anchors {wanted!r}: expected 'kmeans', a file, or one of {', '.join(PRESETS)}"
+            f"{neighbours(wanted, PRESETS)}"
+        )
+    return Anchors.load(wanted).scaled_to(size)
+
+
+def class_counts(annotations: AnnotationSet) -> Mapping[str, int]:
+    """Boxes of each class."""
+    counts = np.sum([video.labels.sum(axis=0) for video in annotations], axis=0)
+    return dict(zip(annotations.names, counts.tolist(), strict=True))
