@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from detect.metrics.columns import EvaluationColumns
 from detect.metrics.frame_map import nan_mean
-from detect.metrics.ranking import Ranking
+from detect.metrics.unit_ranking import UnitRanking
 
 REPLICATES = 1000
-FEW_VIDEOS = 10  # below it, blocks of time are drawn instead of videos
-BLOCK_SECONDS = 10.0
 CURVE_POINTS = 128  # of a class's precision-recall curve, at equal numbers of true positives
 
 
@@ -27,30 +23,6 @@ class Interval:
     high: float
 
 
-@dataclass(frozen=True, eq=False)
-class Units:
-    """What is drawn: of_image (I,) the unit of each image, count, and words for the report."""
-
-    of_image: np.ndarray
-    count: int
-    description: str
-
-
-def resampling_units(columns: EvaluationColumns, fps: Mapping[str, float]) -> Units:
-    """Videos; or, with fewer than `FEW_VIDEOS`, blocks of `BLOCK_SECONDS` within them, because
-    drawing from a handful says little. Neighbouring frames are alike, so never single frames."""
-    videos = len(columns.video_names)
-    if videos >= FEW_VIDEOS:
-        return Units(columns.image_video, videos, f"{videos} videos")
-    rate = np.array([fps[name] for name in columns.video_names] or [1.0])
-    block = columns.image_frame // (rate[columns.image_video] * BLOCK_SECONDS)
-    key = columns.image_video * (block.max(initial=0) + 1) + block
-    _, unit = np.unique(key, return_inverse=True)
-    count = int(unit.max(initial=-1)) + 1
-    text = f"{count} blocks of {BLOCK_SECONDS:g} s, because there are only {videos} videos"
-    return Units(unit.reshape(-1), count, text)
-
-
 def draw_weights(units: int, replicates: int = REPLICATES, seed: int = 0) -> np.ndarray:
     """(R, U) how often each unit is drawn in each replicate: `units` draws with replacement."""
     rng = np.random.default_rng(seed)
@@ -60,22 +32,22 @@ def draw_weights(units: int, replicates: int = REPLICATES, seed: int = 0) -> np.
 
 
 def average_precision_replicates(
-    ranking: Ranking, truths_of_unit: np.ndarray, unit_of_image: np.ndarray, weights: np.ndarray
+    ranking: UnitRanking, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """AP of each class in each replicate: (R, C), NaN where a replicate drew no truth of the class;
     and the AP of the undrawn data by the same reading (C,).
 
-    truths_of_unit (U, C); unit_of_image (I,); weights (R, U). All-point AP, read at no more than
-    `CURVE_POINTS` points a class; up to that many true positives it is exact.
+    weights (R, U). All-point AP, read at no more than `CURVE_POINTS` points a class; up to that
+    many true positives it is exact.
     """
-    replicates, classes = len(weights), ranking.num_classes
+    replicates, classes = len(weights), len(ranking.bounds) - 1
     rows = np.concatenate([np.ones((1, weights.shape[1]), dtype=np.float32), weights])
     result = np.full((replicates + 1, classes), np.nan)
-    for label in np.flatnonzero(ranking.num_truths):
-        part = ranking.of(label)
-        truths = rows @ truths_of_unit[:, label].astype(np.float32)
+    for label in np.flatnonzero(ranking.truths.sum(axis=0)):
+        part = slice(ranking.bounds[label], ranking.bounds[label + 1])
+        truths = rows @ ranking.truths[:, label].astype(np.float32)
         right, wrong = _counts_by_point(
-            ranking.true_positive[part], unit_of_image[ranking.image[part]], weights.shape[1]
+            ranking.true_positive[part], ranking.unit[part], ranking.num_units
         )
         found = rows @ right  # (R + 1, points)
         false = np.cumsum(rows @ wrong, axis=1)
@@ -106,14 +78,6 @@ def mean_over_classes(replicates: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
-def truths_by_unit(columns: EvaluationColumns, units: Units) -> np.ndarray:
-    """(U, C) truth labels of each class in each unit."""
-    box, label = np.nonzero(columns.truth_labels)
-    key = units.of_image[columns.truth_image[box]] * columns.num_classes + label
-    count = np.bincount(key, minlength=units.count * columns.num_classes)
-    return count.reshape(units.count, columns.num_classes)
-
-
 @dataclass(frozen=True, eq=False)
 class FrameMAPIntervals:
     """frame-mAP with its interval, AP of each class with its interval, and what was drawn."""
@@ -125,33 +89,50 @@ class FrameMAPIntervals:
 
 
 def frame_map_intervals(
-    columns: EvaluationColumns,
-    ranking: Ranking,
-    ap: np.ndarray,
-    fps: Mapping[str, float],
-    replicates: int = REPLICATES,
-    seed: int = 0,
+    ranking: UnitRanking, ap: np.ndarray, replicates: int = REPLICATES, seed: int = 0
 ) -> FrameMAPIntervals:
     """Intervals of frame-mAP at the IoU of `ranking`; ap (C,) are the exact figures there."""
-    units = resampling_units(columns, fps)
-    if units.count < 2:
-        nan = float("nan")
+    if ranking.num_units < 2 or not replicates:
+        ends = (float("nan"),) * 2
         return FrameMAPIntervals(
-            Interval(nan_mean(ap), nan, nan),
-            [Interval(float(a), nan, nan) for a in ap],
-            units.description,
+            Interval(nan_mean(ap), *ends),
+            [Interval(float(a), *ends) for a in ap],
+            ranking.units,
             0,
         )
-    drawn, centre = average_precision_replicates(
-        ranking,
-        truths_by_unit(columns, units),
-        units.of_image,
-        draw_weights(units.count, replicates, seed),
-    )
+    weights = draw_weights(ranking.num_units, replicates, seed)
+    drawn, centre = average_precision_replicates(ranking, weights)
     return FrameMAPIntervals(
         interval(nan_mean(ap), mean_over_classes(drawn), nan_mean(centre)),
         [interval(float(a), drawn[:, c], float(centre[c])) for c, a in enumerate(ap)],
-        units.description,
+        ranking.units,
+        replicates,
+    )
+
+
+def paired_difference(
+    a: UnitRanking,
+    b: UnitRanking,
+    ap_a: np.ndarray,
+    ap_b: np.ndarray,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> FrameMAPIntervals:
+    """Intervals of b - a, both drawn with the same units: what the two have in common (hard videos)
+    falls out. ValueError where the two were not scored on the same truth."""
+    if not a.same_truth(b):
+        raise ValueError("expected two rankings of the same truth, found different ones")
+    difference = ap_b - ap_a
+    if a.num_units < 2 or not replicates:
+        return frame_map_intervals(a, difference, 0)
+    weights = draw_weights(a.num_units, replicates, seed)
+    drawn_a, centre_a = average_precision_replicates(a, weights)
+    drawn_b, centre_b = average_precision_replicates(b, weights)
+    drawn, centre = drawn_b - drawn_a, centre_b - centre_a
+    return FrameMAPIntervals(
+        interval(nan_mean(difference), mean_over_classes(drawn), nan_mean(centre)),
+        [interval(float(d), drawn[:, c], float(centre[c])) for c, d in enumerate(difference)],
+        a.units,
         replicates,
     )
 

@@ -1,0 +1,215 @@
+"""Everything a report says, from truth and detections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detect.boxes import area
+from detect.detection_set import DetectionSet
+from detect.metrics.bootstrap import REPLICATES, FrameMAPIntervals, frame_map_intervals
+from detect.metrics.calibration import Calibration, calibration
+from detect.metrics.coco import coco_summary
+from detect.metrics.columns import EvaluationColumns, gather
+from detect.metrics.confusion import confusion_matrix
+from detect.metrics.diagnosis import Diagnosis, diagnose
+from detect.metrics.direction import DirectionAccuracy, direction_accuracies, direction_by_age
+from detect.metrics.frame_map import FrameMAPResult, frame_map_of_columns, nan_mean
+from detect.metrics.localization import Localization, localization
+from detect.metrics.operating_point import (
+    Counts,
+    best_f1_threshold,
+    best_f1_thresholds,
+    counts_at,
+)
+from detect.metrics.processed import Unprocessed, unprocessed_frames
+from detect.metrics.protocols import IOU_THRESHOLDS, Protocol, get_protocol
+from detect.metrics.ranking import Matcher, Ranking
+from detect.metrics.strata import Stratum, ap_by_value
+from detect.metrics.truth_runs import box_seconds, box_speed, truth_runs
+from detect.metrics.unit_ranking import UnitRanking, unit_ranking
+from detect.structures import AnnotationSet
+
+IN_SAMPLE = "best F1 on these same frames (in-sample)"
+DEFAULT_THRESHOLD = 0.5  # where nothing is right at any threshold
+
+
+@dataclass(frozen=True, eq=False)
+class Thresholds:
+    """overall: the score from which detections count; per_class (C,); source: where it came from.
+
+    A class without a threshold of its own (NaN) takes the overall one.
+    """
+
+    overall: float
+    per_class: np.ndarray
+    source: str
+
+
+@dataclass(frozen=True)
+class TopClasses:
+    """The k classes with most clips: their names and means over them."""
+
+    classes: tuple[str, ...]
+    frame_map_50: float
+    precision: float
+    recall: float
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Balanced direction accuracy of reversed pairs: everywhere, on the motionless spans, and there
+    by frames since the stop (empty without spans)."""
+
+    everywhere: dict[tuple[str, str], DirectionAccuracy]
+    motionless: dict[tuple[str, str], DirectionAccuracy]
+    by_age: dict[tuple[int, int], float]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What one detections file is worth on one annotation set, under one protocol.
+
+    All figures at IoU 0.5 unless they say otherwise. counts: at the overall threshold;
+    own_counts: at each class's own; clips (C,): runs of truth of each class; top: by k;
+    strata: by "size" (root of area, pixels), "duration" (s), "motion" (box sizes a second).
+    """
+
+    protocol: Protocol
+    columns: EvaluationColumns
+    matcher: Matcher
+    ranking: Ranking
+    frame_map: FrameMAPResult
+    thresholds: Thresholds
+    counts: Counts
+    own_counts: Counts
+    clips: np.ndarray
+    top: dict[int, TopClasses]
+    localization: Localization
+    confusion: np.ndarray
+    calibration: Calibration
+    strata: dict[str, list[Stratum]]
+    diagnosis: Diagnosis
+    units: UnitRanking
+    intervals: FrameMAPIntervals
+    unprocessed: Unprocessed
+    direction: Direction | None = None
+    coco: dict[str, float] | None = None
+    video_map: dict[str, float] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.columns.names
+
+
+def evaluate(
+    annotations: AnnotationSet,
+    detections: DetectionSet,
+    protocol: str | Protocol = "voc",
+    *,
+    thresholds: Thresholds | None = None,
+    top: Sequence[int] = (5, 24),
+    min_clips: int = 10,
+    reverses: Mapping[str, str] | None = None,
+    spans: Mapping[str, Sequence[tuple[int, int]]] | None = None,
+    with_video_map: bool = False,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Evaluation:
+    """Score detections.
+
+    thresholds: learnt elsewhere; None = best F1 on these frames, marked in-sample. top, min_clips:
+    means over the k classes with most clips, of those with at least `min_clips`. reverses: names of
+    actions that are each other's time reversal; spans: motionless inclusive ranges by video.
+    replicates: of the bootstrap, drawn with `seed`.
+    """
+    protocol = get_protocol(protocol)
+    fps = {video.name: video.fps for video in annotations}
+    everything = gather(annotations, detections)
+    matcher = Matcher(everything, protocol)
+    columns = matcher.columns
+    ranking = matcher.ranking(0.5)
+    frame_map = frame_map_of_columns(matcher, protocol, IOU_THRESHOLDS)
+    thresholds = thresholds or learn_thresholds(ranking)
+    own = np.where(np.isnan(thresholds.per_class), thresholds.overall, thresholds.per_class)
+    counts = counts_at(ranking, thresholds.overall)
+    runs = truth_runs(columns, fps)
+    clips = runs.clips_per_class(columns.num_classes)
+    units = unit_ranking(columns, ranking, fps)
+    ap = frame_map.at(0.5)
+    video_map = None
+    if with_video_map:
+        from detect.metrics.video_map import video_map as compute_video_map
+
+        video_map = compute_video_map(annotations, detections)
+    return Evaluation(
+        protocol=protocol,
+        columns=columns,
+        matcher=matcher,
+        ranking=ranking,
+        frame_map=frame_map,
+        thresholds=thresholds,
+        counts=counts,
+        own_counts=counts_at(ranking, own),
+        clips=clips,
+        top={k: _top_classes(columns.names, k, min_clips, clips, ap, counts) for k in top},
+        localization=localization(everything),
+        confusion=confusion_matrix(columns, thresholds.overall),
+        calibration=calibration(ranking),
+        strata={
+            "size": ap_by_value(matcher, np.sqrt(area(columns.truth_boxes))),
+            "duration": ap_by_value(matcher, box_seconds(columns, runs)),
+            "motion": ap_by_value(matcher, box_speed(columns, runs, fps)),
+        },
+        diagnosis=diagnose(matcher, thresholds.overall),
+        units=units,
+        intervals=frame_map_intervals(units, ap, replicates, seed),
+        unprocessed=unprocessed_frames(annotations, detections),
+        direction=_direction(everything, reverses, spans) if reverses else None,
+        coco=coco_summary(everything) if protocol.name == "coco" else None,
+        video_map=video_map,
+        notes=detections.notes,
+    )
+
+
+def learn_thresholds(ranking: Ranking) -> Thresholds:
+    """Thresholds of best F1 on the frames of `ranking`."""
+    overall = best_f1_threshold(ranking)
+    if np.isnan(overall):
+        return Thresholds(
+            DEFAULT_THRESHOLD,
+            np.full(ranking.num_classes, np.nan),
+            "default: nothing is right at any threshold",
+        )
+    return Thresholds(overall, best_f1_thresholds(ranking), IN_SAMPLE)
+
+
+def _top_classes(
+    names: Sequence[str], k: int, min_clips: int, clips: np.ndarray, ap: np.ndarray, counts: Counts
+) -> TopClasses:
+    order = np.argsort(-clips, kind="stable")
+    chosen = order[clips[order] >= max(min_clips, 1)][:k]
+    return TopClasses(
+        tuple(names[c] for c in chosen),
+        nan_mean(ap[chosen]),
+        nan_mean(counts.precision[chosen]),
+        nan_mean(counts.recall[chosen]),
+    )
+
+
+def _direction(
+    columns: EvaluationColumns,
+    reverses: Mapping[str, str],
+    spans: Mapping[str, Sequence[tuple[int, int]]] | None,
+) -> Direction:
+    everywhere = direction_accuracies(columns, reverses)
+    if spans is None:
+        return Direction(everywhere, {}, {})
+    return Direction(
+        everywhere,
+        direction_accuracies(columns, reverses, spans),
+        direction_by_age(columns, reverses, spans),
+    )
