@@ -14,7 +14,7 @@ from detect.boxes import cxcywh_to_xyxy
 from engine.errors import UserError
 
 OBJECTNESS_PRIOR = 0.01  # share of cells that start as objects (RetinaNet's prior, 1708.02002)
-MAX_LOG_SCALE = math.log(1000 / 16)  # exp never makes more than 62.5 anchors of a side
+MAX_LOG_SCALE = math.log(1000 / 16)  # a side is at most 62.5 anchors, as in torchvision
 
 
 class OutputConv(nn.Conv2d):
@@ -53,13 +53,13 @@ def decode_boxes(
     """(..., 4) raw tx, ty, tw, th to (..., 4) xyxy network pixels (1804.02767, section 2.1).
 
     Centre = (sigmoid(txy) + cell) * stride, size = anchor * exp(twh). columns, rows: cell indices
-    that broadcast with `values[..., 0]`; anchors (..., 2) (width, height) likewise. Sizes end at
-    62.5 anchors, so that a wild output stays finite.
+    that broadcast with `values[..., 0]`; anchors (..., 2) (width, height) likewise. Sizes stay
+    between 1/62.5 and 62.5 anchors, so that a wild output has neither no area nor an infinite one.
     """
     values = values.float()
     x = (values[..., 0].sigmoid() + columns) * stride
     y = (values[..., 1].sigmoid() + rows) * stride
-    w, h = (anchors * values[..., 2:4].clamp(max=MAX_LOG_SCALE).exp()).unbind(-1)
+    w, h = (anchors * values[..., 2:4].clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE).exp()).unbind(-1)
     return cxcywh_to_xyxy(torch.stack([x, y, w, h], dim=-1))
 
 
