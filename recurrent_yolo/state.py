@@ -1,0 +1,75 @@
+"""Recurrent states as values: nested tuples, lists and dicts of tensors, lane first.
+
+They stay opaque to the loop; these few functions are all that anybody does to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+State = Any  # None, a tensor, or a tuple, list or dict of states
+
+
+def map_state(function: Callable[..., Any], state: State, *others: State) -> State:
+    """`function` on every tensor of `state` (with those at the same place in `others`)."""
+    if state is None:
+        return None
+    if isinstance(state, Tensor):
+        return function(state, *others)
+    if isinstance(state, dict):
+        return {key: map_state(function, state[key], *(o[key] for o in others)) for key in state}
+    parts = zip(state, *others, strict=True)
+    return type(state)(map_state(function, *part) for part in parts)
+
+
+def detach(state: State) -> State:
+    """The same values outside the graph, so that no gradient crosses into earlier windows."""
+    return map_state(Tensor.detach, state)
+
+
+def where(lanes: Tensor, chosen: State, otherwise: State) -> State:
+    """`chosen` in the lanes (B,) bool that are set, `otherwise` elsewhere.
+
+    A selection, not a product: what is not chosen may be NaN without harm, in value and gradient.
+    """
+
+    def select(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(lanes.view(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return map_state(select, chosen, otherwise)
+
+
+def finite_lanes(state: State) -> Tensor | None:
+    """(B,) bool: lanes whose floating-point values are all finite; None if there are none."""
+    found: list[Tensor] = []
+
+    def look(tensor: Tensor) -> None:
+        if tensor.is_floating_point() and tensor.numel():
+            found.append(tensor.isfinite().flatten(1).all(1))
+
+    map_state(look, state)
+    return torch.stack(found).all(0) if found else None
+
+
+def starts_at(starts_stream: Tensor | None, step: int) -> Tensor | None:
+    """(B,) lanes whose stream begins at frame `step` of the window, None where no lane can.
+
+    starts_stream: (B,) for the window's first frame, or (B, T) for each of its frames.
+    """
+    if starts_stream is None or (starts_stream.ndim == 1 and step > 0):
+        return None
+    return starts_stream if starts_stream.ndim == 1 else starts_stream[:, step]
+
+
+def starts_by_frame(starts_stream: Tensor | None, batch: int, steps: int, like: Tensor) -> Tensor:
+    """`starts_stream` as (B, T) bool on the device of `like`."""
+    if starts_stream is not None and starts_stream.ndim == 2:
+        return starts_stream
+    flags = torch.zeros(batch, steps, dtype=torch.bool, device=like.device)
+    if starts_stream is not None:
+        flags[:, 0] = starts_stream
+    return flags

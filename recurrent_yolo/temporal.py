@@ -1,0 +1,139 @@
+"""The temporal block: what one detection level gets of the past."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import UserError
+from recurrent_yolo.convgru import ConvGRUCell, ConvMinGRUCell
+from recurrent_yolo.convlstm import Activation, ConvLSTMCell, Peepholes
+from recurrent_yolo.lookback import LookBack
+from recurrent_yolo.recurrence import Cell, ConvRecurrence
+from recurrent_yolo.state import State
+
+
+@dataclass
+class MemoryConfig:
+    """What is remembered and how.
+
+    cell, depthwise, kernel, layers: the recurrent cell; hidden: its channels, or a share (at most
+    1) of the level's channels. peepholes, activation, forget_bias: for the LSTM. differences: the
+    cell sees x and x - x(t-n) for each n, through a 1x1 convolution (empty: x alone). residual: the
+    output is added to x through a projection that starts at zero, so that the model starts as the
+    frame detector; without it the cell's output replaces x, as in the report. carry: False zeroes
+    the cell's state at every frame, which leaves the differences only.
+    """
+
+    cell: Literal["lstm", "gru", "mingru"] = "lstm"
+    depthwise: bool = True
+    hidden: float = 24
+    layers: int = 1
+    kernel: int = 3
+    peepholes: Peepholes = "none"
+    activation: Activation = "tanh"
+    forget_bias: float = 1.0
+    group_norm: bool = False
+    dropout: float = 0.0
+    variational: bool = False
+    bidirectional: bool = False
+    differences: tuple[int, ...] = (1, 2, 4)
+    residual: bool = True
+    carry: bool = True
+
+    def __post_init__(self) -> None:
+        self.differences = tuple(self.differences)
+        if any(n < 1 for n in self.differences):
+            raise UserError(f"memory.differences: expected frames >= 1, found {self.differences}")
+        if not (self.hidden >= 1 and self.hidden == int(self.hidden)) and not 0 < self.hidden < 1:
+            raise UserError(
+                f"memory.hidden: expected channels or a share of at most 1, found {self.hidden}"
+            )
+
+    def hidden_channels(self, channels: int) -> int:
+        """The cell's channels at a level of `channels`."""
+        if self.hidden > 1:
+            return int(self.hidden)
+        return max(1, round(self.hidden * channels))
+
+    def make_cell(self, in_channels: int, hidden: int, size: tuple[int, int] | None = None) -> Cell:
+        """The cell; size: (height, width) of the features, which Hadamard peepholes need."""
+        common = {"kernel": self.kernel, "depthwise": self.depthwise, "group_norm": self.group_norm}
+        if self.cell == "lstm":
+            return ConvLSTMCell(
+                in_channels,
+                hidden,
+                peepholes=self.peepholes,
+                activation=self.activation,
+                forget_bias=self.forget_bias,
+                size=size,
+                **common,
+            )
+        return (ConvGRUCell if self.cell == "gru" else ConvMinGRUCell)(
+            in_channels, hidden, **common
+        )
+
+
+class TemporalBlock(nn.Module):
+    """x (B, T, C, h, w) to features of the same shape that know the frames before.
+
+    The state is {"cell": the recurrence's or None, "past": the look-back's or None}.
+    """
+
+    def __init__(
+        self, channels: int, config: MemoryConfig, size: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__()
+        self.residual, self.carry = config.residual, config.carry
+        hidden = config.hidden_channels(channels)
+        self.look_back, self.mix, in_channels = None, None, channels
+        if config.differences:
+            self.look_back = LookBack(config.differences)
+            self.mix = nn.Conv2d(channels * (1 + len(config.differences)), hidden, 1)
+            in_channels = hidden
+        self.recurrence = ConvRecurrence(
+            lambda width: config.make_cell(width, hidden, size),
+            in_channels,
+            layers=config.layers,
+            dropout=config.dropout,
+            variational=config.variational,
+            bidirectional=config.bidirectional,
+        )
+        self.project: nn.Module = nn.Identity()
+        if config.residual or self.recurrence.out_channels != channels:
+            self.project = nn.Conv2d(self.recurrence.out_channels, channels, 1)
+        if config.residual:
+            nn.init.zeros_(self.project.weight)
+            nn.init.zeros_(self.project.bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        state: State = None,
+        starts_stream: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> tuple[Tensor, State]:
+        """Arguments as in `ConvRecurrence.forward`."""
+        before = state or {"cell": None, "past": None}
+        seen, past = self._with_differences(x, before["past"], starts_stream, valid)
+        if self.carry:
+            h, cell = self.recurrence(seen, before["cell"], starts_stream, valid)
+        else:  # every frame is a stream of its own
+            h, cell = self.recurrence(seen.flatten(0, 1)[:, None])[0], None
+        y = self.project(h.flatten(0, 1)).unflatten(0, x.shape[:2])
+        return (x + y if self.residual else y), {"cell": cell, "past": past}
+
+    def _with_differences(
+        self, x: Tensor, state: State, starts_stream: Tensor | None, valid: Tensor | None
+    ) -> tuple[Tensor, State]:
+        if self.look_back is None:
+            return x, None
+        earlier, state = self.look_back(x, state, starts_stream, valid)
+        gaps = [
+            torch.where(known[:, :, None, None, None], x - frames, 0) for frames, known in earlier
+        ]
+        stacked = torch.cat([x, *gaps], dim=2)  # (B, T, C * (1 + n), h, w)
+        return self.mix(stacked.flatten(0, 1)).unflatten(0, x.shape[:2]), state
