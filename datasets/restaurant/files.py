@@ -126,7 +126,7 @@ def _dataset_file(config: FootageConfig, scenes: list[Scene], annotations: str) 
     }
     if config.views > 1:
         content["views"] = {
-            view: [scene.video_name(view) for scene in scenes] for view in config.view_names
+            scene.name: [scene.video_name(view) for view in config.view_names] for scene in scenes
         }
     if classes.flip_labels:
         content["flip_labels"] = classes.flip_labels
