@@ -15,6 +15,7 @@ import numpy as np
 
 from detect.boxes import area, clip_boxes
 from detect.view import View
+from engine.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,15 @@ class AugmentConfig:
         object.__setattr__(self, "zoom", tuple(self.zoom))  # hashable, also from YAML's list
         low, high = self.zoom
         if not 0 < low <= high:
-            raise ValueError(f"augment.zoom: expected 0 < least <= most, found {self.zoom}")
+            raise UserError(f"augment.zoom: expected 0 < least <= most, found {self.zoom}")
         for name in ("shift", "flip", "colour", "blur", "noise", "min_visible"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(
+                raise UserError(
                     f"augment.{name}: expected a share from 0 to 1, found {getattr(self, name)}"
                 )
         for name in ("aspect", "brightness", "contrast", "hue", "saturation"):
             if getattr(self, name) < 0:
-                raise ValueError(f"augment.{name}: expected 0 or more, found {getattr(self, name)}")
+                raise UserError(f"augment.{name}: expected 0 or more, found {getattr(self, name)}")
 
 
 def draw_view(base: View, config: AugmentConfig, rng: np.random.Generator) -> View:

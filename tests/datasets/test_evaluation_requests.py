@@ -1,0 +1,76 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from datasets.evaluation_requests import deal_videos, evaluation_requests
+from datasets.samplers import Share
+from detect.batch import PADDING
+from tests.datasets.small_truth import annotation_set, random_set, video
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def over_ranks(data, world, *args, **options):
+    return [
+        evaluation_requests(data, *args, share=Share(rank, world), **options)
+        for rank in range(world)
+    ]
+
+
+@given(
+    SEEDS,
+    st.sampled_from([1, 2, 3]),
+    st.integers(1, 9),
+    st.sampled_from(["every_frame", "last_frame"]),
+)
+def test_every_looked_at_frame_counts_once_over_all_ranks(seed, world, clip_length, predicts):
+    data = random_set(seed)
+    per_rank = over_ranks(data, world, clip_length, predicts=predicts)
+    answered = Counter()
+    for requests in per_rank:
+        for r in requests:
+            assert len(r.frames) == clip_length
+            frames = r.frames if predicts == "every_frame" else r.frames[-1:]
+            answered.update((r.video, f) for f in frames if f != PADDING)
+    looked_at = {(v.name, f) for v in data for f in np.flatnonzero(v.looked_at).tolist()}
+    assert looked_at <= set(answered)
+    assert max(answered.values()) == 1
+    owners = [{r.video for r in requests} for requests in per_rank]
+    assert sum(map(len, owners)) == len(set().union(*owners))  # no video on two ranks
+
+
+def test_windows_as_a_table():
+    data = annotation_set(video("a", [0, 1, 1, 0, 1, 0, 0], {1: 0}))
+    requests = evaluation_requests(data, 3)
+    assert [r.frames for r in requests] == [(0, 1, 2), (3, 4, PADDING)]
+    assert [r.starts_stream for r in requests] == [True, False]
+    usable = {"a": np.array([0, 1, 1, 0, 1, 1, 1], dtype=bool)}
+    requests = evaluation_requests(data, 3, usable=usable)
+    assert [r.frames for r in requests] == [(1, 2, PADDING), (4, PADDING, PADDING)]
+    assert [r.starts_stream for r in requests] == [True, True]
+    assert evaluation_requests(annotation_set(video("a", [0, 0], {})), 3) == []
+
+
+def test_key_frames_as_a_table():
+    data = annotation_set(video("a", [0, 1, 0, 1], {1: 0}))
+    requests = evaluation_requests(data, 3, predicts="last_frame")
+    assert [r.frames for r in requests] == [(0, 0, 1), (1, 2, 3)]
+    assert all(r.augment_seed is None for r in requests)
+
+
+@given(st.dictionaries(st.text(max_size=3), st.integers(0, 50)), st.integers(1, 4))
+def test_dealing_is_even(lengths, world):
+    hands = deal_videos(lengths, world)
+    assert sorted(name for hand in hands for name in hand) == sorted(lengths)
+    loads = [sum(lengths[name] for name in hand) for hand in hands]
+    assert max(loads) - min(loads) <= max(lengths.values(), default=0)
+
+
+def test_more_ranks_than_videos():
+    per_rank = over_ranks(annotation_set(video("a", [1], {0: 0})), 3)
+    assert sorted(map(len, per_rank)) == [0, 0, 1]
+    with pytest.raises(ValueError, match="rank"):
+        Share(3, 3)
