@@ -31,6 +31,12 @@ class Format:
 FORMATS = {
     "cvat": Format("datasets.formats.cvat:read_cvat", ("action", "annotation_size")),
     "coco-video": Format("datasets.formats.coco_video:read_coco_video"),
+    "yolo-txt": Format("datasets.formats.yolo_txt:read_yolo_txt", ("first_frame",)),
+    "ucf24": Format("datasets.formats.ucf24:read_ucf24", ("annotation_size",)),
+    "yowo": Format("datasets.formats.yowo_layout:read_yowo_layout", ("annotation_size",)),
+    "ava": Format(
+        "datasets.formats.ava:read_ava", ("label_map", "excluded", "key_seconds", "first_second")
+    ),
 }
 
 

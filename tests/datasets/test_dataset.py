@@ -103,7 +103,7 @@ def test_unknown_format_and_missing_file(tmp_path):
     (tmp_path / "dataset.yaml").write_text("format: cvatt\n")
     with pytest.raises(UserError, match="did you mean cvat"):
         load_dataset(tmp_path)
-    with pytest.raises(UserError, match="none.yaml"):
+    with pytest.raises(UserError, match=r"none\.yaml"):
         load_dataset(tmp_path / "none.yaml")
 
 

@@ -1,4 +1,4 @@
-"""Splits: every looked-at frame on exactly one side, views together, the same seed the same split."""
+"""Splits: each looked-at frame on exactly one side, views together, one seed one split."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""COCO-video: writing then reading gives the same, pycocotools reads it, broken files give a line."""
+"""COCO-video: writing and reading agree, pycocotools reads it, broken files give one line."""
 
 import json
 
@@ -57,7 +57,7 @@ def test_round_trip(tmp_path_factory, annotations):
 def document():
     return {
         "videos": [{"id": 7, "name": "a", "width": 64, "height": 48, "fps": 10}],
-        "images": [{"id": 1, "video_id": 7, "frame_id": 0}, {"id": 2, "video_id": 7, "frame_id": 4}],
+        "images": [{"id": i, "video_id": 7, "frame_id": f} for i, f in ((1, 0), (2, 4))],
         "categories": [{"id": 9, "name": "put"}, {"id": 3, "name": "pick"}],
         "annotations": [
             {"id": 1, "image_id": 2, "category_id": 9, "bbox": [1, 2, 3, 4]},

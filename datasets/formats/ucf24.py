@@ -1,0 +1,187 @@
+"""UCF101-24: the corrected annotations as a pickle or a MATLAB file.
+
+Pickle: `Class/video -> {numf, label, annotations: [{label, sf, ef, boxes}]}`, bare or under `db`
+beside `classes`; sf is 0-based, ef exclusive. MATLAB: `annot(i).{name, num_imgs, tubes(j).{class,
+sf, ef, boxes}}`; sf is 1-based, ef inclusive, class 1-based. In both a box is x, y, w, h with
+1-based pixels of a 320x240 image. Most boxes are stored as uint8, where x + w wraps around, and so
+is the length `numf`, which therefore says nothing of a video of more than 255 frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.formats.findings import Findings
+from datasets.formats.rows import build_video, scale_boxes
+from datasets.formats.safe_pickle import load_pickle
+from datasets.formats.video_info import VideoInfo, find_video
+from detect.boxes import xywh_to_xyxy
+from detect.structures import AnnotationSet
+from engine.errors import UserError, neighbours
+
+UCF24_NAMES = (
+    *("Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving"),
+    *("Fencing", "FloorGymnastics", "GolfSwing", "HorseRiding", "IceDancing", "LongJump"),
+    *("PoleVault", "RopeClimbing", "SalsaSpin", "SkateBoarding", "Skiing", "Skijet"),
+    *("SoccerJuggling", "Surfing", "TennisSwing", "TrampolineJumping", "VolleyballSpiking"),
+    "WalkingWithDog",
+)
+ANNOTATION_SIZE = (240, 320)  # (height, width)
+_FPS = 25.0  # UCF101's nominal rate, for reading without the footage
+
+
+@dataclass(frozen=True)
+class _Tube:
+    label: int  # 0-based
+    start: int  # first frame, 0-based
+    stop: int  # exclusive
+    boxes: np.ndarray  # (N, 4) x, y, w, h, 1-based pixels
+
+
+def read_ucf24(
+    path: str | Path,
+    *,
+    videos: Mapping[str, VideoInfo] | None = None,
+    names: Sequence[str] | None = None,
+    findings: Findings | None = None,
+    annotation_size: tuple[int, int] | None = None,
+) -> AnnotationSet:
+    """Read `pyannot.pkl` or `finalAnnots.mat`; all frames of a video are looked at.
+
+    videos: facts of the footage, to whose size boxes are scaled from `annotation_size` (240, 320);
+    entries without footage are left out and counted. Without `videos` sizes are
+    `annotation_size` and a video ends with its last tube or its stated length.
+    names: order of classes, by default the file's or UCF101-24's own.
+    UserError, naming the video, where a tube's length is not ef - sf, or it passes the end.
+    """
+    path = Path(path)
+    findings = findings if findings is not None else Findings()
+    stated = annotation_size or ANNOTATION_SIZE
+    if path.suffix == ".mat":
+        classes, entries = UCF24_NAMES, _from_mat(path)
+    else:
+        classes, entries = _from_pickle(path)
+    order = tuple(names) if names else classes
+    result = {}
+    for name, length, tubes in entries:
+        info = _info(name, length, tubes, videos, stated)
+        if info is None:
+            findings.note(path, "annotated videos without footage left out", first=name)
+            continue
+        if info.name in result:
+            raise UserError(f"{path}: two entries are of video {info.name!r}, the second {name!r}")
+        columns = [_column(tube.label, classes, order, path, name) for tube in tubes]
+        counts = [len(tube.boxes) for tube in tubes]
+        for tube in tubes:
+            if tube.stop - tube.start != len(tube.boxes):
+                raise UserError(
+                    f"{path}: {name}: expected {tube.stop - tube.start} boxes for the tube of "
+                    f"frames {tube.start}..{tube.stop - 1}, found {len(tube.boxes)}"
+                )
+        boxes = np.concatenate([np.zeros((0, 4)), *(_corners(tube.boxes) for tube in tubes)])
+        result[info.name] = build_video(
+            info,
+            len(order),
+            frames=np.concatenate([[], *(np.arange(t.start, t.stop) for t in tubes)]),
+            boxes=scale_boxes(boxes, info.size, stated),
+            classes=np.repeat(columns, counts),
+            tracks=np.repeat(np.arange(len(tubes)), counts),
+            looked_at=np.ones(info.num_frames, dtype=bool),
+            source=path,
+            findings=findings,
+        )
+    return AnnotationSet(order, result)
+
+
+def _corners(boxes: np.ndarray) -> np.ndarray:
+    """(N, 4) x, y, w, h of any integer type, 1-based pixels, to xyxy float64 from 0."""
+    return xywh_to_xyxy(boxes.astype(np.float64)) - 1  # pixels 1..w cover [0, w]
+
+
+def _info(
+    name: str,
+    length: int,
+    tubes: Sequence[_Tube],
+    videos: Mapping[str, VideoInfo] | None,
+    size: tuple[int, int],
+) -> VideoInfo | None:
+    if videos is None:
+        return VideoInfo(name, size, _FPS, max([length, *(tube.stop for tube in tubes)]))
+    found = find_video(name, videos)
+    return videos[found] if found is not None else None
+
+
+def _column(
+    label: int, classes: Sequence[str], names: Sequence[str], path: Path, video: str
+) -> int:
+    if not 0 <= label < len(classes):
+        raise UserError(
+            f"{path}: {video}: expected a label of 0..{len(classes) - 1}, found {label}"
+        )
+    name = classes[label]
+    if name not in names:
+        raise UserError(
+            f"{path}: {video}: unknown label {name!r}{neighbours(name, names)}; add it to names"
+        )
+    return names.index(name)
+
+
+def _from_pickle(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[str, int, list[_Tube]]]]:
+    content = load_pickle(path)
+    classes = UCF24_NAMES
+    if isinstance(content, dict) and "db" in content:
+        classes = tuple(str(name) for name in content.get("classes") or UCF24_NAMES)
+        content = content["db"]
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected a dict of videos, found a {type(content).__name__}")
+    return classes, _pickle_entries(content, path)
+
+
+def _pickle_entries(content: dict, path: Path) -> Iterator[tuple[str, int, list[_Tube]]]:
+    for name, entry in content.items():
+        try:
+            tubes = [
+                _Tube(int(t["label"]), int(t["sf"]), int(t["ef"]), _boxes(t["boxes"]))
+                for t in entry["annotations"]
+            ]
+            yield str(name), int(entry["numf"]), tubes
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}: {name}: expected numf and annotations of label, sf, ef, boxes; "
+                f"found {type(error).__name__}: {error}"
+            ) from None
+
+
+def _from_mat(path: Path) -> Iterator[tuple[str, int, list[_Tube]]]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content = loadmat(path, squeeze_me=True, struct_as_record=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; check the path of the annotations") from None
+    except (MatReadError, NotImplementedError, ValueError, OSError, TypeError) as error:
+        raise UserError(f"{path}: expected a MATLAB file (version 5): {error}") from None
+    if "annot" not in content:
+        raise UserError(f"{path}: expected the variable 'annot' in this MATLAB file, found none")
+    for entry in np.atleast_1d(content["annot"]):
+        try:
+            tubes = [
+                _Tube(int(t.__dict__["class"]) - 1, int(t.sf) - 1, int(t.ef), _boxes(t.boxes))
+                for t in np.atleast_1d(entry.tubes)
+            ]
+            yield str(entry.name), int(entry.num_imgs), tubes
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}: {getattr(entry, 'name', '?')}: expected name, num_imgs and tubes of "
+                f"class, sf, ef, boxes; found {error}"
+            ) from None
+
+
+def _boxes(boxes: Any) -> np.ndarray:
+    return np.asarray(boxes).reshape(-1, 4)

@@ -1,0 +1,91 @@
+"""YOLO txt: round trip, layouts, frame numbers, broken lines."""
+
+import numpy as np
+import pytest
+
+from datasets.formats.findings import Findings
+from datasets.formats.video_info import VideoInfo
+from datasets.formats.yolo_txt import read_yolo_txt, write_yolo_txt
+from detect.structures import AnnotationSet, VideoAnnotations
+from engine.errors import UserError
+
+INFO = {"a": VideoInfo("a", (100, 200), 30.0, 6), "C/b": VideoInfo("C/b", (50, 50), 30.0, 6)}
+
+
+def put(tmp_path, files, names="names: [pick, put]"):
+    (tmp_path / "data.yaml").write_text(names)
+    for name, text in files.items():
+        path = tmp_path / "labels" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path
+
+
+def test_round_trip_loses_only_tracks(tmp_path):
+    rng = np.random.default_rng(0)
+    videos = {}
+    for name, info in INFO.items():
+        looked_at = np.array([1, 0, 1, 1, 0, 1], bool)
+        corner = rng.uniform(0, 20, (7, 2))
+        boxes = np.column_stack([corner, corner + rng.uniform(1, 20, (7, 2))])
+        labels = rng.random((7, 2)) < 0.5
+        labels[:, 0] |= ~labels.any(axis=1)
+        videos[name] = VideoAnnotations.build(
+            name, info.size, 30.0, looked_at, rng.choice([0, 2, 5], 7), boxes, labels, range(7)
+        )
+    annotations = AnnotationSet(("pick", "put: in bin"), videos)
+    write_yolo_txt(tmp_path / "out", annotations)
+    findings = Findings()
+    back = read_yolo_txt(tmp_path / "out", videos=INFO, findings=findings)
+    assert back.names == annotations.names and findings.lines() == []
+    for ours in annotations:
+        theirs = back.videos[ours.name]
+        np.testing.assert_array_equal(theirs.looked_at, ours.looked_at)
+        np.testing.assert_array_equal(theirs.frames, ours.frames)
+        np.testing.assert_array_equal(theirs.labels, ours.labels)
+        np.testing.assert_allclose(theirs.boxes, ours.boxes, atol=1e-6)
+    with pytest.raises(UserError, match="a new or an empty folder"):
+        write_yolo_txt(tmp_path / "out", annotations)
+
+
+def test_empty_files_are_negatives_and_missing_ones_unknown(tmp_path):
+    files = {"a/000001.txt": "", "a_4.txt": "1 0.5 0.5 0.25 0.5\n\n"}
+    video = read_yolo_txt(put(tmp_path, files), videos=INFO).videos["a"]
+    assert video.looked_at.tolist() == [False, True, False, False, True, False]
+    assert video.boxes.tolist() == [[75, 25, 125, 75]] and video.labels.tolist() == [[False, True]]
+
+
+def test_numbers_may_count_from_one(tmp_path):
+    root = put(tmp_path, {"b/00006.txt": ""}, names="names: {0: pick, 1: put}")
+    with pytest.raises(UserError, match="set first_frame: 1"):
+        read_yolo_txt(root, videos=INFO)
+    annotations = read_yolo_txt(root, videos=INFO, first_frame=1)
+    assert np.flatnonzero(annotations.videos["C/b"].looked_at).tolist() == [5]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a/1.txt": "0 .5 .5 .1 .1\n0 .5 .5 .1"}, "1.txt, line 2: expected 5 numbers"),
+        ({"a/1.txt": "0 .5 .5 .1 x"}, "line 1: expected 5 numbers"),
+        ({"a/1.txt": "2 .5 .5 .1 .1"}, "line 1: expected a class of 0..1, found 2"),
+        ({"a/1.txt": "0.5 .5 .5 .1 .1"}, "expected a class of 0..1, found 0.5"),
+        ({"a/1.txt": "0 nan .5 .1 .1"}, "1.txt line 1, a frame 1: expected four finite"),
+        ({"c/1.txt": ""}, "expected a video called 'c'"),
+        ({"1.txt": ""}, "expected labels/<video>"),
+        ({"a/1.txt": "", "a/01.txt": ""}, "another label file"),
+        ({}, "found none"),
+    ],
+)
+def test_broken_files_give_one_line(tmp_path, files, message):
+    (tmp_path / "labels").mkdir()
+    with pytest.raises(UserError, match=message) as error:
+        read_yolo_txt(put(tmp_path, files), videos=INFO)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("names", ["names: 3", "names: {1: a}", "nc: 2", "names: [1, 2]"])
+def test_bad_names(tmp_path, names):
+    with pytest.raises(UserError, match=r"data\.yaml"):
+        read_yolo_txt(put(tmp_path, {"a/1.txt": ""}, names), videos=INFO)
+    assert read_yolo_txt(tmp_path, videos=INFO, names=["x"]).names == ("x",)
