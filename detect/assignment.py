@@ -89,18 +89,19 @@ def assign(
 def _first_of_each(slot: Tensor, rank: Tensor) -> Tensor:
     """Indices of the entries of highest rank in each group of equal slots, (P,) to (U,)."""
     order = rank.argsort(descending=True, stable=True)
-    _, group = slot[order].unique(return_inverse=True)
+    groups, group = slot[order].unique(return_inverse=True)
     positions = torch.arange(len(slot), device=slot.device)
-    winner = torch.full((int(group.max()) + 1 if len(group) else 0,), len(slot), device=slot.device)
-    return order[winner.scatter_reduce(0, group, positions, "amin")]
+    winner = torch.full_like(groups, len(slot)).scatter_reduce(0, group, positions, "amin")
+    return order[winner]
 
 
 def overlaps_truth(boxes: Tensor, targets: Targets, iou_threshold: float) -> Tensor:
     """Which predictions (N, K, 4) xyxy overlap a truth of their image above the IoU: (N, K)."""
     best = boxes.new_zeros(boxes.shape[:2])
     areas = box_area(boxes)
-    for rows in torch.arange(len(targets.boxes)).split(max(1, PAIRS_AT_ONCE // boxes.shape[1])):
-        truths, item = targets.boxes[rows].float()[:, None], targets.item[rows]
+    chunk = max(1, PAIRS_AT_ONCE // boxes.shape[1])
+    for truths, item in zip(targets.boxes.split(chunk), targets.item.split(chunk), strict=True):
+        truths = truths.float()[:, None]  # (m, 1, 4)
         own = boxes[item]  # (m, K, 4)
         corner = torch.minimum(own[..., 2:], truths[..., 2:])
         sides = (corner - torch.maximum(own[..., :2], truths[..., :2])).clamp(min=0)
