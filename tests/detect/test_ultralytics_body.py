@@ -15,18 +15,30 @@ from engine.errors import UserError
 ANCHORS = preset("yolov3-coco")
 
 
-@pytest.fixture(scope="module")
-def peer():
+WIDTH = 0.25  # their width multiplier gives the same channels as ours
+
+
+def make_peer(width):
     """A randomly initialised ultralytics yolov3 whose batch norms are not trivial."""
-    from ultralytics.nn.tasks import DetectionModel
+    from ultralytics.nn.tasks import DetectionModel, yaml_model_load
 
     torch.manual_seed(0)
-    model = DetectionModel("yolov3.yaml", nc=3, verbose=False).eval()
+    config = {**yaml_model_load("yolov3.yaml"), "width_multiple": width}
+    model = DetectionModel(config, nc=3, verbose=False).eval()
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_var, 0.5, 2)
             torch.nn.init.normal_(module.running_mean, std=0.1)
     return model
+
+
+def ours(num_classes=2, anchors=ANCHORS, width=WIDTH):
+    return YOLOv3(num_classes, anchors, width=width, body="ultralytics").eval()
+
+
+@pytest.fixture(scope="module")
+def peer():
+    return make_peer(WIDTH)
 
 
 def peer_features(peer, images):
@@ -41,18 +53,19 @@ def peer_features(peer, images):
     return [outputs[f] for f in peer.model[-1].f]
 
 
-def test_the_body_is_exactly_theirs(peer):
-    model = YOLOv3(5, ANCHORS, body="ultralytics").eval()
+@pytest.mark.parametrize("width", [WIDTH, pytest.param(1.0, marks=pytest.mark.slow)])
+def test_the_body_is_exactly_theirs(width):
+    peer, model = make_peer(width), ours(num_classes=5, width=width)
     report = load_ultralytics_body(model, peer.state_dict())
     assert len(report.used) == 75 - 3
     assert report.missing == tuple(f"scales.{i}.output" for i in range(3))
     assert {key.split(".")[1] for key in report.unused} == {"28"}  # their Detect head
     images = torch.rand(2, 3, 64, 96)
     with torch.no_grad():
-        ours = model.forward_head_features(model.forward_features(images))
-        theirs = peer_features(peer, images)
-    assert [f.shape[1] for f in ours] == [256, 512, 1024]
-    assert max((a - b).abs().max().item() for a, b in zip(ours, theirs, strict=True)) == 0.0
+        found = model.forward_head_features(model.forward_features(images))
+        expected = peer_features(peer, images)
+    assert tuple(f.shape[1] for f in found) == model.head_channels
+    assert max((a - b).abs().max().item() for a, b in zip(found, expected, strict=True)) == 0.0
 
 
 def test_from_their_checkpoint_file(peer, tmp_path):
@@ -60,26 +73,25 @@ def test_from_their_checkpoint_file(peer, tmp_path):
     torch.save({"model": peer, "ema": None, "epoch": -1, "train_args": {"imgsz": 64}}, path)
     weights = read_ultralytics_checkpoint(path)
     assert all(torch.equal(weights[key], tensor) for key, tensor in peer.state_dict().items())
-    model = YOLOv3(2, ANCHORS, body="ultralytics")
-    report = load_ultralytics_body(model, path)
+    report = load_ultralytics_body(ours(), path)
     assert str(report).startswith("yolov3u.pt: used 72, missing 3 (scales.0.output,")
 
 
 def test_a_stride_4_level_keeps_its_start(peer):
     finer = Anchors(((ANCHORS.levels[0] / 2), *ANCHORS.levels), (4, 8, 16, 32), (416, 416))
-    model = YOLOv3(2, finer, body="ultralytics")
-    report = load_ultralytics_body(model, peer.state_dict())
+    report = load_ultralytics_body(ours(anchors=finer), peer.state_dict())
     assert len(report.used) == 72
     assert "scales.3.lateral" in report.missing and "scales.3.head" in report.missing
 
 
 def test_another_body_is_refused(peer):
-    with pytest.raises(
-        UserError, match=r"expected model.2.cv1.conv.weight of shape \(32, 64, 1, 1\)"
-    ):
-        load_ultralytics_body(YOLOv3(2, ANCHORS), peer.state_dict())
+    published = YOLOv3(2, ANCHORS, width=WIDTH)
+    with pytest.raises(UserError, match=r"model.2.cv1.conv.weight of shape \(8, 16, 1, 1\)"):
+        load_ultralytics_body(published, peer.state_dict())
+    with pytest.raises(UserError, match=r"model.0.conv.weight of shape \(16, 3, 3, 3\)"):
+        load_ultralytics_body(ours(width=0.5), peer.state_dict())
     with pytest.raises(UserError, match="found nothing"):
-        load_ultralytics_body(YOLOv3(2, ANCHORS, body="ultralytics"), {})
+        load_ultralytics_body(ours(), {})
 
 
 class Malicious:
