@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +14,66 @@ from datasets.restaurant.annotator import Track, tracks_of
 from datasets.restaurant.classes import ClassSet
 from datasets.restaurant.config import FootageConfig
 from datasets.restaurant.scene import Scene
+from engine.errors import UserError
 
 SCHEMA = "stad-restaurant/1"
 
 
-def describe(config: FootageConfig, scenes: list[Scene]) -> dict[str, Any]:
-    """The facts, ready for JSON.
+@dataclass(frozen=True)
+class Stop:
+    """A hand that stands still while it carries: only what went before tells the action.
+
+    label; first, last: frames (0-based, inclusive); on `first` the hand has just arrived, on
+    `first + k` the k frames before show the same hand. box: xyxy pixels, the same on all of them.
+    """
+
+    label: str
+    first: int
+    last: int
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an evaluation needs of `restaurant.json`. stops, views: by video name."""
+
+    told_by_one_frame: tuple[str, ...]
+    reversed_pairs: tuple[tuple[str, str], ...]
+    stops: dict[str, tuple[Stop, ...]]
+    views: dict[str, str]
+
+
+def read_facts(path: str | os.PathLike) -> Facts:
+    """Read a `restaurant.json`.
+
+    Raises:
+        UserError: the file is missing, is not JSON or has another schema.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: expected the facts of generated footage, found none") from error
+    except ValueError as error:
+        raise UserError(f"{path}: expected JSON ({error})") from error
+    schema = content.get("schema") if isinstance(content, dict) else None
+    if schema != SCHEMA:
+        raise UserError(f"{path}: expected schema {SCHEMA!r}, found {schema!r}")
+    return Facts(
+        tuple(content["told_by_one_frame"]),
+        tuple((one, other) for one, other in content["reversed_pairs"]),
+        {
+            name: tuple(
+                Stop(row["label"], row["first"], row["last"], tuple(row["box"]))
+                for row in video["motionless"]
+            )
+            for name, video in content["videos"].items()
+        },
+        {name: video["view"] for name, video in content["videos"].items()},
+    )
+
+
+def describe(config: FootageConfig, videos: dict[str, Any]) -> dict[str, Any]:
+    """The facts, ready for JSON; videos: those of all scenes, as `scene_facts` gives them.
 
     `parameters`; `classes` in order; `told_by_one_frame`: classes that a single picture tells;
     `reversed_pairs`: classes that are exact time reversals of each other; `videos`: for each
@@ -24,16 +81,9 @@ def describe(config: FootageConfig, scenes: list[Scene]) -> dict[str, Any]:
     looked at) and `motionless`: where a carrying hand stands still, rows of `label`, `first`,
     `last` and its `box` there (xyxy pixels).
 
-    Frames are 0-based, ranges include their last frame, and all refers to the clean annotations.
-    On `first` the hand has just arrived, so it differs from the frame before; on `first + k` the
-    k frames before show the same hand.
+    Frames are 0-based, ranges include their last frame, all refers to the clean annotations.
     """
     classes = ClassSet.most_frequent(config.classes, config.tail)
-    videos = {
-        scene.video_name(view): _video_facts(scene, view)
-        for scene in scenes
-        for view in config.view_names
-    }
     return {
         "schema": SCHEMA,
         "seed": config.seed,
@@ -43,6 +93,11 @@ def describe(config: FootageConfig, scenes: list[Scene]) -> dict[str, Any]:
         "reversed_pairs": [list(pair) for pair in classes.reverses.items()],
         "videos": videos,
     }
+
+
+def scene_facts(scene: Scene) -> dict[str, Any]:
+    """Video name -> facts, of the scene's views."""
+    return {scene.video_name(view): _video_facts(scene, view) for view in scene.cameras}
 
 
 def _video_facts(scene: Scene, view: str) -> dict[str, Any]:

@@ -7,12 +7,20 @@ import pytest
 
 from datasets.dataset import load_dataset
 from datasets.restaurant import FootageConfig, Scene
+from datasets.restaurant.facts import read_facts
+from engine.errors import UserError
 from tools import make_footage
 from tools.cli import run_verb
 
-FLAGS = "--minutes 0.4 --scenes 2 --size 64 112 --hand-scale 2 --unseen-share 0.2 --imperfect"
+FLAGS = "--minutes 0.4 --scenes 2 --size 64 112 --hand-scale 2 --unseen-share 0.2 --imperfect --still-share 1"
 CONFIG = FootageConfig(
-    minutes=0.4, scenes=2, size=(64, 112), hand_scale=2, unseen_share=0.2, imperfect=True
+    minutes=0.4,
+    scenes=2,
+    size=(64, 112),
+    hand_scale=2,
+    unseen_share=0.2,
+    imperfect=True,
+    still_share=1,
 )
 
 
@@ -64,6 +72,25 @@ def test_facts_are_written_last_and_say_the_parameters(footage):
     facts = json.loads((footage / "restaurant.json").read_text())
     assert facts["parameters"]["size"] == [64, 112] and facts["seed"] == 0
     assert set(facts["videos"]) == {f"counter0{n}_{v}" for n in (0, 1) for v in CONFIG.view_names}
+
+
+def test_facts_read_back(footage, tmp_path):
+    facts = read_facts(footage / "restaurant.json")
+    assert facts.reversed_pairs[0][0] == "pick up from bin with tongs"
+    assert facts.views["counter01_side"] == "side"
+    truth = load_dataset(footage / "dataset_clean.yaml").annotations
+    stops = [(name, stop) for name, found in facts.stops.items() for stop in found]
+    assert stops
+    for name, stop in stops:
+        for frame in range(stop.first, stop.last + 1):
+            boxes = truth.videos[name][frame].boxes
+            assert np.abs(boxes - stop.box).max(axis=1).min() < 0.01
+    for content in ("", "{}", "[]", '{"schema": "other/1"}'):
+        (tmp_path / "facts.json").write_text(content)
+        with pytest.raises(UserError, match=r"facts\.json: expected"):
+            read_facts(tmp_path / "facts.json")
+    with pytest.raises(UserError, match="found none"):
+        read_facts(tmp_path / "missing.json")
 
 
 def test_a_full_folder_is_kept_unless_overwriting(footage, tmp_path, capsys):

@@ -9,7 +9,7 @@ from datasets.restaurant import FootageConfig, Scene, generate
 from datasets.restaurant.annotator import tracks_of
 from datasets.restaurant.arm import POSES, outline_of, reach_of
 from datasets.restaurant.classes import CATALOGUE, ClassSet, Look
-from datasets.restaurant.facts import describe, ranges
+from datasets.restaurant.facts import describe, ranges, scene_facts
 from datasets.restaurant.motion import perform
 from datasets.restaurant.script import Appearance, Script
 from engine.errors import UserError
@@ -67,9 +67,13 @@ def test_boxes_hold_what_differs_from_the_counter():
         assert (box[[2, 3]] - box[[0, 1]] > 10).all()
 
 
+def facts_of(config, scenes):
+    return describe(config, {k: v for scene in scenes for k, v in scene_facts(scene).items()})
+
+
 def test_about_half_of_the_frames_have_no_action():
     config = FootageConfig(size=(96, 160), minutes=8, scenes=2)
-    facts = describe(config, list(generate(config)))
+    facts = facts_of(config, generate(config))
     shares = [video["share_without_action"] for video in facts["videos"].values()]
     assert 0.42 < np.mean(shares) < 0.58
 
@@ -87,7 +91,7 @@ def test_all_eight_classes_occur_alike_often():
 def test_facts_agree_with_annotations():
     config = FootageConfig(size=(96, 160), minutes=3, scenes=2, unseen_share=0.1)
     scenes = list(generate(config))
-    facts = describe(config, scenes)
+    facts = facts_of(config, scenes)
     assert facts["reversed_pairs"] == [
         ["pick up from bin with tongs", "put back in bin with tongs"],
         ["put item into meal using hands", "take item from meal using hands"],
