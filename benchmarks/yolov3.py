@@ -10,7 +10,6 @@ of `--repeats` after `--warmup`; a training step is forward, loss, backward and 
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import statistics
 import time
@@ -24,6 +23,7 @@ from detect.batch import Targets
 from detect.boxes import xyxy_to_cxcywh
 from detect.darknet53 import count_parameters
 from detect.losses import YoloLoss
+from detect.ultralytics_body import keep_offline
 from detect.yolov3 import YOLOv3
 
 CLASSES = 80
@@ -86,8 +86,7 @@ class _Maps(nn.Module):
 
 def _peer(images: Tensor, targets: Targets) -> tuple[nn.Module, Callable] | None:
     """ultralytics' yolov3 and its own loss, or None, said, where the package is not installed."""
-    os.environ.setdefault("YOLO_OFFLINE", "1")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "0")
+    keep_offline()
     try:
         from ultralytics.cfg import get_cfg
         from ultralytics.nn.tasks import DetectionModel

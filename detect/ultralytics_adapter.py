@@ -18,7 +18,7 @@ import numpy as np
 
 from detect.boxes import clip_boxes, xyxy_to_cxcywh
 from detect.structures import AnnotationSet, Detections
-from detect.ultralytics_body import checkpoint_classes
+from detect.ultralytics_body import checkpoint_classes, keep_offline
 from engine.errors import UserError
 from engine.progress import progress
 
@@ -197,8 +197,7 @@ def predict_ultralytics(
 
 def _open(model: str | os.PathLike) -> YOLO:
     """ultralytics' model of a configuration or a local checkpoint, without network access."""
-    os.environ.setdefault("YOLO_OFFLINE", "1")  # read when ultralytics is first imported
-    os.environ.setdefault("YOLO_AUTOINSTALL", "0")
+    keep_offline()
     try:
         from ultralytics import YOLO, settings
     except ImportError as error:

@@ -25,6 +25,12 @@ SAFE_CLASSES = {"ultralytics.utils.IterableSimpleNamespace"}  # beside modules o
 MAKE_ONE = "make one with `YOLO('yolov3.yaml').save(path)` or train one with ultralytics"
 
 
+def keep_offline() -> None:
+    """Keep ultralytics from the network: it reads these when it is first imported."""
+    os.environ.setdefault("YOLO_OFFLINE", "1")
+    os.environ.setdefault("YOLO_AUTOINSTALL", "0")
+
+
 def load_ultralytics_body(
     model: YOLOv3, source: str | os.PathLike | Mapping[str, Tensor]
 ) -> WeightsReport:
@@ -113,6 +119,7 @@ def checkpoint_classes(path: str | os.PathLike) -> list[type]:
     except (RuntimeError, ValueError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: expected an ultralytics checkpoint; {reason}") from None
+    keep_offline()
     classes = [_safe_class(name) for name in names]
     refused = [name for name, found in zip(names, classes, strict=True) if found is None]
     if refused:

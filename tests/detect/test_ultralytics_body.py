@@ -3,12 +3,13 @@ import os
 import pytest
 import torch
 
-os.environ.setdefault("YOLO_OFFLINE", "1")
-os.environ.setdefault("YOLO_AUTOINSTALL", "0")
-
 from anchors.anchors import Anchors
 from anchors.presets import preset
-from detect.ultralytics_body import load_ultralytics_body, read_ultralytics_checkpoint
+from detect.ultralytics_body import (
+    keep_offline,
+    load_ultralytics_body,
+    read_ultralytics_checkpoint,
+)
 from detect.yolov3 import YOLOv3
 from engine.errors import UserError
 
@@ -20,6 +21,7 @@ WIDTH = 0.25  # their width multiplier gives the same channels as ours
 
 def make_peer(width):
     """A randomly initialised ultralytics yolov3 whose batch norms are not trivial."""
+    keep_offline()
     from ultralytics.nn.tasks import DetectionModel, yaml_model_load
 
     torch.manual_seed(0)
