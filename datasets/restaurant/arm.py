@@ -125,7 +125,7 @@ def outline_of(look: Look, left: bool) -> np.ndarray:
 def paint_arm(look: Look, worker: Worker, scale: float, length: float) -> ArmPicture:
     """Paint a look at `scale` pixels a hand length, with `length` hand lengths of arm."""
     fine = 3 if scale < 90 else 2 if scale < 180 else 1
-    painter = Painter((*_REACH, length), scale * fine, np.random.default_rng(len(look.pose)))
+    painter = Painter((*_REACH, length), scale * fine, np.random.default_rng(0))
     _paint_forearm(painter, worker, length)
     _paint_hand(painter, look, worker)
     rgba = painter.pixels(fine)

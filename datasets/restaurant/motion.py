@@ -129,7 +129,7 @@ def _transfer(
     still = None
     carried = np.concatenate([dwell[-1:], leave])
     if rng.uniform() < config.still_share:
-        carried, still = _stand_still(rng, carried, config, layout.hand)
+        carried, still = _stand_still(rng, carried, config, layout)
     tip = np.concatenate([came[None], arrive, dwell[:-1], carried])
     start = len(tip) - len(carried)
     annotated = (start if config.span == "carry" else 0, len(tip))
@@ -144,11 +144,14 @@ def _transfer(
 
 
 def _stand_still(
-    rng: np.random.Generator, carried: np.ndarray, config: FootageConfig, hand: float
+    rng: np.random.Generator, carried: np.ndarray, config: FootageConfig, layout: Layout
 ) -> tuple[np.ndarray, tuple[int, int] | None]:
     """Hold one frame of the middle of a carry for 8 to 16 frames (as configured)."""
     inside = np.flatnonzero(
-        (carried[:, 1] < 1 - 0.5 * hand) & (carried[:, 0] > 0) & (carried[:, 1] > 0)
+        (carried[:, 0] > 0)
+        & (carried[:, 0] < layout.aspect)
+        & (carried[:, 1] > 0)
+        & (carried[:, 1] < 1 - 0.5 * layout.hand)
     )
     middle = inside[len(inside) // 4 + 1 : -(len(inside) // 4 + 1)]
     if len(middle) == 0:
@@ -171,7 +174,7 @@ def _across(
     tip = _path(rng, start, end, 1.2 * config.pace / config.fps, 0.05)
     still = None
     if rng.uniform() < config.still_share:
-        tip, still = _stand_still(rng, tip, config, 0.0)
+        tip, still = _stand_still(rng, tip, config, layout)
     shoulder = np.stack([tip[:, 0], np.full(len(tip), SHOULDER_Y)], axis=1)
     return Performance(
         tip, shoulder, (look,) * len(tip), reach, annotated=(0, len(tip)), still=still
@@ -223,7 +226,7 @@ def _working(rng: np.random.Generator, motion: str, frames: int, fps: float) -> 
 
 
 def _spot(rng: np.random.Generator, station: Station, share: float = 0.2) -> np.ndarray:
-    """A point near the middle of a station; away from its rim by half its size less `share`."""
+    """A point of a station, off its middle by at most `share` of its size."""
     return np.array(station.centre) + rng.uniform(-share, share, 2) * station.size
 
 

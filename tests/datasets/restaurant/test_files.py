@@ -12,7 +12,10 @@ from engine.errors import UserError
 from tools import make_footage
 from tools.cli import run_verb
 
-FLAGS = "--minutes 0.4 --scenes 2 --size 64 112 --hand-scale 2 --unseen-share 0.2 --imperfect --still-share 1"
+FLAGS = (
+    "--minutes 0.4 --scenes 2 --size 64 112 --hand-scale 2 --unseen-share 0.2 --imperfect "
+    "--still-share 1"
+)
 CONFIG = FootageConfig(
     minutes=0.4,
     scenes=2,
