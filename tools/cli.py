@@ -24,6 +24,8 @@ VERBS = {
     "evaluate": "score a checkpoint or a detections file; write the report",
     "compare": "runs side by side with differences and intervals",
     "predict": "run a checkpoint over videos; write a detections file",
+    "tubes": "link detections through time into tubes",
+    "events": "what happened, when, where and how long: event log, counts over time, plot",
     "render": "draw detections, tubes and truth into a video",
 }
 

@@ -1,0 +1,143 @@
+"""stad tubes: a detections file to a tube file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from detect.detection_set import VideoDetections
+    from detect.structures import AnnotationSet
+    from detect.tube_set import VideoTubes
+
+SUMMARY = "link detections through time into tubes"
+EXAMPLES = """\
+examples:
+  stad tubes --detections kitchen.jsonl --out tubes.json --data dataset.yaml
+  stad tubes --detections kitchen.jsonl --out tubes.json --fps 30 --min-score 0.1
+  stad tubes --detections kitchen.jsonl --out tubes.json --online   # as a live system would
+
+--data or --ground-truth bring the classes' order, the frame rate and the length of each video.
+Read the tubes as a log with stad events, draw them with stad render --tubes.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stad tubes", description=SUMMARY, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--detections", required=True, help="a detections file (.jsonl)")
+    add("--out", required=True, help="the tube file (.json)")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", help="data set file (.yaml) of these videos")
+    source.add_argument("--ground-truth", help="COCO-video JSON of these videos")
+    add("--fps", type=float, help="frames a second of every video, where nothing else says it")
+    add("--online", action="store_true", help="greedy linking frame by frame, no look ahead")
+    add("--min-score", type=float, default=0.01, help="boxes below it take no part (%(default)s)")
+    add(
+        "--min-overlap", type=float, default=0.2,
+        help="IoU below which boxes are not linked (%(default)s)",
+    )  # fmt: skip
+    add(
+        "--overlap-weight", type=float, default=1.0,
+        help="weight of the IoU beside the scores (%(default)s)",
+    )  # fmt: skip
+    add("--max-gap", type=int, default=5, help="frames without a box to bridge (%(default)s)")
+    add("--min-length", type=int, default=8, help="frames; shorter tubes go (%(default)s)")
+    add(
+        "--switch-cost", type=float, default=3.0,
+        help="higher: fewer cuts in time (%(default)s; not with --online)",
+    )  # fmt: skip
+    add("--no-trim", action="store_true", help="keep tubes as long as they were linked")
+    add(
+        "--max-tube-overlap", type=float, default=0.5,
+        help="tubes that overlap a better one by more go (%(default)s; not with --online)",
+    )  # fmt: skip
+    add("--strict", action="store_true", help="anything wrong in the detections file is an error")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from detect.detections_file import read_detections
+    from detect.online_tubes import link_video_online
+    from detect.tube_file import write_tubes
+    from detect.tube_set import TubeSet
+    from detect.tubes import LinkOptions, link_video
+    from engine.errors import UserError
+    from engine.progress import progress
+
+    if args.fps is not None and args.fps <= 0:
+        raise UserError(f"--fps: expected a rate above 0, found {args.fps}")
+    options = LinkOptions(
+        min_score=args.min_score,
+        min_overlap=args.min_overlap,
+        overlap_weight=args.overlap_weight,
+        max_gap=args.max_gap,
+        switch_cost=None if args.no_trim else args.switch_cost,
+        max_tube_overlap=args.max_tube_overlap,
+        min_length=args.min_length,
+    )
+    truth = read_truth(args.data, args.ground_truth)
+    detections = read_detections(args.detections, truth, strict=args.strict)
+    for note in detections.notes:
+        print(note, file=sys.stderr)
+    link = link_video_online if args.online else link_video
+    videos = {}
+    for video in progress(detections, description="linking", unit="video"):
+        videos[video.name] = _facts(video, truth, args.fps, link(video, options))
+    linking = {"method": "online" if args.online else "offline", **asdict(options)}
+    tubes = TubeSet(detections.names, videos, linking)
+    write_tubes(args.out, tubes)
+    boxes = len(detections)
+    print(f"{args.out}: {len(tubes):,} tubes of {boxes:,} boxes in {len(videos):,} videos")
+    if boxes and not len(tubes):
+        print(
+            f"no tube has {options.min_length} frames; boxes more than {options.max_gap} frames "
+            "apart are not linked: try --min-length 1 or a longer --max-gap"
+        )
+
+
+def read_truth(data: str | None, ground_truth: str | None) -> AnnotationSet | None:
+    """The annotation set of a data set file or a COCO-video file; `None` without either."""
+    if data is not None:
+        from datasets.dataset import load_dataset
+
+        dataset = load_dataset(data)
+        dataset.findings.report()
+        return dataset.annotations
+    if ground_truth is not None:
+        from datasets.formats.coco_video import read_coco_video
+        from datasets.formats.findings import Findings
+
+        findings = Findings()
+        annotations = read_coco_video(Path(ground_truth), findings=findings)
+        findings.report()
+        return annotations
+    return None
+
+
+def _facts(
+    video: VideoDetections, truth: AnnotationSet | None, fps: float | None, tubes: list
+) -> VideoTubes:
+    from detect.tube_set import VideoTubes
+
+    known = truth.videos.get(video.name) if truth is not None else None
+    seen = int(video.processed[-1, 1]) + 1 if len(video.processed) else None
+    return VideoTubes(
+        video.name,
+        tubes,
+        fps if fps is not None else (known.fps if known is not None else None),
+        known.num_frames if known is not None else seen,
+    )
+
+
+if __name__ == "__main__":
+    from tools.cli import run_verb
+
+    raise SystemExit(run_verb(sys.modules[__name__]))
