@@ -55,8 +55,10 @@ def build_video(
     frames (M,) 0-based; boxes (M, 4) xyxy pixels of `info.size`; classes (M,) one class index a
     row; tracks (M,) or None; lines (M,) words for the place of each row in `source`, where known;
     looked_at (F,) bool. Rows of the same frame, track and exactly the same box become one box with
-    several labels. Boxes over the frame's edge are clipped; boxes of no area, wholly outside, or
-    on frames nobody looked at are dropped; all are counted in `findings`.
+    several labels; a class that a track's box bears twice is dropped, while untracked boxes stay
+    two, as the file and its metrics count them. Boxes over the frame's edge are clipped; boxes of
+    no area, wholly outside, or on frames nobody looked at are dropped; all are counted in
+    `findings`.
 
     UserError, naming file and line or frame: not finite, or a frame that the video does not have.
     """
@@ -98,7 +100,11 @@ def build_video(
         if mask.any():
             findings.note(source, what, int(mask.sum()), first=place(int(mask.argmax())))
     keep = np.flatnonzero(~flat & ~outside & ~unseen)
-    rows, row_of = _same_box(frames[keep], clipped[keep], classes[keep], tracks[keep])
+    rows, row_of, repeat = _same_box(frames[keep], clipped[keep], classes[keep], tracks[keep])
+    twice = keep[(repeat > 0) & (tracks[keep] != NO_TRACK)]
+    if len(twice):
+        what = "boxes given twice with the same class and track dropped"
+        findings.note(source, what, len(twice), first=place(int(twice[0])))
     labels = np.zeros((len(rows), num_classes), dtype=bool)
     labels[row_of, classes[keep]] = True
     rows = keep[rows]
@@ -114,24 +120,23 @@ def _refuse(bad: np.ndarray, message) -> None:
 
 def _same_box(
     frames: np.ndarray, boxes: np.ndarray, classes: np.ndarray, tracks: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """First row of each box in order of appearance (R,), and for each row its place there (M,).
-
-    A class given twice for the same box stays two boxes: the file says so, and so do the metrics.
-    """
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First row of each box in order of appearance (R,); for each row its place there (M,) and how
+    often its box bore its class before (M,). An untracked repetition is a box of its own."""
     if not len(frames):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        return (np.zeros(0, np.int64),) * 3
     key = np.column_stack([frames, tracks, boxes])  # exact in float64: frames are below 2**53
     _, box = np.unique(key, axis=0, return_inverse=True)
     order = np.lexsort((np.arange(len(box)), classes, box))
     same = (np.diff(box[order]) == 0) & (np.diff(classes[order]) == 0)
     starts = np.flatnonzero(np.concatenate([[True], ~same]))
-    repeat = np.empty(len(box), np.int64)  # 0 for the first time this box bears this class, 1, ..
+    repeat = np.empty(len(box), np.int64)
     repeat[order] = np.arange(len(box)) - np.repeat(starts, np.diff([*starts, len(box)]))
+    own = np.where(tracks == NO_TRACK, repeat, 0)
     _, first, row_of = np.unique(
-        np.column_stack([box, repeat]), axis=0, return_index=True, return_inverse=True
+        np.column_stack([box, own]), axis=0, return_index=True, return_inverse=True
     )
     by_appearance = np.argsort(first)
     rank = np.empty_like(by_appearance)
     rank[by_appearance] = np.arange(len(first))
-    return first[by_appearance], rank[row_of]
+    return first[by_appearance], rank[row_of], repeat

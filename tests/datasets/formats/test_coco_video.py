@@ -92,10 +92,16 @@ def test_measured_facts_overrule_and_scale(tmp_path):
     assert "1 annotated videos without footage left out (first: a)" in findings.lines()[0]
 
 
-def test_the_same_class_twice_stays_two_boxes(tmp_path):
+def test_the_same_class_twice_is_two_boxes_or_a_repetition_of_a_track(tmp_path):
     content = document()
     content["annotations"].append({"id": 3, "image_id": 2, "category_id": 9, "bbox": [1, 2, 3, 4]})
     assert read(tmp_path, content).videos["a"].labels.tolist() == [[True, True], [False, True]]
+    for annotation in content["annotations"]:
+        annotation["track_id"] = 5
+    findings = Findings()
+    video = read(tmp_path, content, findings=findings).videos["a"]
+    assert video.labels.tolist() == [[True, True]]
+    assert "1 boxes given twice" in findings.lines()[0]
 
 
 def test_pycocotools_reads_what_we_write(tmp_path):
