@@ -1,0 +1,1 @@
+"""An evaluation as JSON, Markdown and one self-contained HTML page."""

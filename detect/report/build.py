@@ -1,0 +1,58 @@
+"""Writes the whole report of an evaluation into a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detect.detection_set import DetectionSet
+from detect.metrics.evaluation import Evaluation
+from detect.report.figures import figures, write_figures
+from detect.report.gallery import choose_frames
+from detect.report.html import report_page
+from detect.report.markdown import markdown
+from detect.structures import AnnotationSet
+from engine.files import atomic_write
+
+FrameReader = Callable[[str, int], "np.ndarray | None"]
+
+
+def write_report(
+    folder: str | os.PathLike,
+    evaluation: Evaluation,
+    annotations: AnnotationSet,
+    detections: DetectionSet,
+    *,
+    title: str = "Evaluation",
+    events: Sequence[dict[str, Any]] = (),
+    frame_of: FrameReader | None = None,
+    gallery: int = 6,
+) -> Path:
+    """Write `metrics.json`, `report.md`, `report.html` and `ranking.npz`; returns the page's path.
+
+    events: of a run's metrics.jsonl, for learning curves. frame_of(video, frame) -> (H, W, 3) uint8
+    RGB, or None where the video is not at hand; without it the page has no pictures. gallery: how
+    many of the worst and of the best frames.
+    """
+    folder = Path(folder)
+    numbers = figures(evaluation)
+    worst, best = [], []
+    if frame_of is not None and gallery:
+        from detect.report.pictures import draw_frames
+
+        chosen = choose_frames(evaluation, gallery)
+        worst, best = (
+            draw_frames(frames, annotations, detections, evaluation.thresholds.overall, frame_of)
+            for frames in chosen
+        )
+    write_figures(folder / "metrics.json", numbers)
+    evaluation.units.save(folder / "ranking.npz")
+    with atomic_write(folder / "report.md") as stream:
+        stream.write(markdown(numbers, title))
+    with atomic_write(folder / "report.html") as stream:
+        stream.write(report_page(evaluation, numbers, title, events=events, worst=worst, best=best))
+    return folder / "report.html"

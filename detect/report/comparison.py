@@ -1,0 +1,251 @@
+"""Evaluated runs side by side: differences to the first, with paired intervals."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detect.metrics.bootstrap import FrameMAPIntervals, paired_difference
+from detect.metrics.unit_ranking import UnitRanking
+from detect.report.figures import plain, read_figures, write_figures
+from detect.report.html import note, page, panel, rows_table, section, share_cell
+from detect.report.words import facts, interval, percent
+from engine.errors import UserError
+from engine.files import atomic_write
+
+ROWS = {
+    "frame_map_50": "frame-mAP@0.5",
+    "frame_map_50_95": "frame-mAP@0.5:0.95",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "localization_recall": "localization recall",
+    "classification_accuracy": "classification accuracy",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedRun:
+    """A folder that stad evaluate wrote: its name, figures and ranking."""
+
+    name: str
+    figures: dict[str, Any]
+    ranking: UnitRanking
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Runs, the differences of each later run to the first (None where the two were not scored on
+    the same truth under the same protocol), and what does not match, in words."""
+
+    runs: list[EvaluatedRun]
+    differences: list[FrameMAPIntervals | None]
+    warnings: list[str]
+
+
+def read_run(path: str | os.PathLike) -> EvaluatedRun:
+    """An evaluation's folder, or a run folder whose `report/` holds one. UserError for neither."""
+    path = Path(path)
+    for folder in (path, path / "report"):
+        if (folder / "metrics.json").is_file():
+            return EvaluatedRun(
+                path.resolve().name if path.name in ("", ".", "..") else path.name,
+                read_figures(folder / "metrics.json"),
+                UnitRanking.load(folder / "ranking.npz"),
+            )
+    raise UserError(
+        f"{path}: expected metrics.json (or report/metrics.json), found neither; "
+        "run stad evaluate first"
+    )
+
+
+def compare(runs: Sequence[EvaluatedRun], replicates: int = 1000) -> Comparison:
+    """Compare runs with the first. Runs of one name are told apart by a number."""
+    names: list[str] = []
+    for run in runs:
+        count = sum(name.split(" #")[0] == run.name for name in names)
+        names.append(f"{run.name} #{count + 1}" if count else run.name)
+    runs = [
+        EvaluatedRun(name, run.figures, run.ranking) for name, run in zip(names, runs, strict=True)
+    ]
+    first, differences, warnings = runs[0], [], []
+    for run in runs[1:]:
+        problem = _mismatch(first, run)
+        if problem:
+            warnings.append(f"{run.name} against {first.name}: {problem}; no difference is given")
+            differences.append(None)
+            continue
+        ap = [_average_precisions(r) for r in (first, run)]
+        differences.append(paired_difference(first.ranking, run.ranking, *ap, replicates))
+    return Comparison(list(runs), differences, warnings)
+
+
+def write_comparison(folder: Path, comparison: Comparison) -> Path:
+    """`compare.json`, `compare.md` and `compare.html`; returns the page's path."""
+    write_figures(folder / "compare.json", _figures(comparison))
+    with atomic_write(folder / "compare.md") as stream:
+        stream.write(_markdown(comparison))
+    with atomic_write(folder / "compare.html") as stream:
+        stream.write(_page(comparison))
+    return folder / "compare.html"
+
+
+def _mismatch(a: EvaluatedRun, b: EvaluatedRun) -> str:
+    if a.figures["protocol_details"] != b.figures["protocol_details"]:
+        return f"protocols {a.figures['protocol']} and {b.figures['protocol']} do not compare"
+    if not a.ranking.same_truth(b.ranking):
+        return "they were not scored on the same truth"
+    return ""
+
+
+def _average_precisions(run: EvaluatedRun) -> np.ndarray:
+    rows = [run.figures["per_class"][name]["ap_50"] for name in run.ranking.names]
+    return np.array([np.nan if value is None else value for value in rows])
+
+
+def _figures(comparison: Comparison) -> dict[str, Any]:
+    first = comparison.runs[0]
+    result = []
+    for run, found in zip(comparison.runs[1:], comparison.differences, strict=True):
+        entry: dict[str, Any] = {"run": run.name, "against": first.name, "frame_map_50": None}
+        if found is not None:
+            entry["frame_map_50"] = found.mean.value
+            entry["frame_map_50_interval"] = [found.mean.low, found.mean.high]
+            entry["per_class"] = {
+                name: {"ap_50": d.value, "ap_50_interval": [d.low, d.high]}
+                for name, d in zip(run.ranking.names, found.per_class, strict=True)
+            }
+            entry["bootstrap"] = {"units": found.units, "replicates": found.replicates}
+        result.append(entry)
+    runs = {
+        run.name: {key: run.figures[key] for key in (*ROWS, "threshold", "protocol")}
+        for run in comparison.runs
+    }
+    return plain({"runs": runs, "differences": result, "warnings": comparison.warnings})
+
+
+def _overview_rows(comparison: Comparison) -> list[list[str]]:
+    """Figures by row, runs by column."""
+    rows = [
+        [label, *(percent(run.figures[key]) for run in comparison.runs)]
+        for key, label in ROWS.items()
+    ]
+    overlaps = {overlap for run in comparison.runs for overlap in run.figures["video_map"] or {}}
+    rows += [
+        [
+            f"video-mAP@{overlap}",
+            *(percent((run.figures["video_map"] or {}).get(overlap)) for run in comparison.runs),
+        ]
+        for overlap in sorted(overlaps)
+    ]
+    return rows
+
+
+def _difference_rows(comparison: Comparison) -> list[list[str]]:
+    """Differences to the first run: frame-mAP, then classes by frequency."""
+    first = comparison.runs[0]
+    classes = sorted(
+        range(len(first.ranking.names)), key=lambda c: -first.ranking.truths[:, c].sum()
+    )
+    known = [d for d in comparison.differences if d is not None]
+    rows = [["frame-mAP@0.5", *(_signed(d.mean) for d in known)]]
+    for c in classes:
+        if first.ranking.truths[:, c].sum():
+            rows.append([first.ranking.names[c], *(_signed(d.per_class[c]) for d in known)])
+    return rows
+
+
+def _signed(found: Any) -> str:
+    words = f"{100 * found.value:+.1f}"
+    if np.isnan(found.low):
+        return words
+    sure = found.low > 0 or found.high < 0
+    return f"{words} ({100 * found.low:+.1f} to {100 * found.high:+.1f}){' *' if sure else ''}"
+
+
+def _difference_head(comparison: Comparison) -> list[str]:
+    later = zip(comparison.runs[1:], comparison.differences, strict=True)
+    return ["AP@0.5", *(run.name for run, found in later if found is not None)]
+
+
+def _explanation(comparison: Comparison) -> str:
+    known = next((d for d in comparison.differences if d is not None and d.replicates), None)
+    if known is None:
+        return "No intervals."
+    return (
+        f"Points; in brackets the 95% interval of the difference, from {known.replicates:,} "
+        f"bootstrap draws of {known.units}, the same for both runs. * the interval excludes 0."
+    )
+
+
+def _markdown(comparison: Comparison) -> str:
+    def table(head: list[str], rows: list[list[str]]) -> list[str]:
+        line = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+        return [*line, *("| " + " | ".join(row) + " |" for row in rows)]
+
+    names = [run.name for run in comparison.runs]
+    lines = ["# Comparison", ""]
+    lines += [f"- {run.name}: {dict(facts(run.figures))['Protocol']}" for run in comparison.runs]
+    lines += ["", *table(["%", *names], _overview_rows(comparison))]
+    if any(d is not None for d in comparison.differences):
+        lines += ["", f"## Difference to {names[0]}", "", _explanation(comparison), ""]
+        lines += table(_difference_head(comparison), _difference_rows(comparison))
+    lines += ["", *(f"- {warning}" for warning in comparison.warnings)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _page(comparison: Comparison) -> str:
+    names = [run.name for run in comparison.runs]
+    described = "".join(
+        f"<dt>{escape(run.name)}</dt><dd>"
+        + escape("; ".join(f"{what}: {how}" for what, how in facts(run.figures)))
+        + "</dd>"
+        for run in comparison.runs
+    )
+    classes = sorted(
+        comparison.runs[0].figures["per_class"].items(), key=lambda item: -item[1]["ground_truths"]
+    )
+    per_class = [
+        [
+            name,
+            *(
+                share_cell(percent(ap), ap)
+                for run in comparison.runs
+                for ap in [run.figures["per_class"].get(name, {}).get("ap_50")]
+            ),
+        ]
+        for name, row in classes
+        if row["ground_truths"]
+    ]
+    differences = ""
+    if any(d is not None for d in comparison.differences):
+        differences = panel(
+            "",
+            rows_table(_difference_head(comparison), _difference_rows(comparison)),
+            _explanation(comparison),
+            wide=True,
+        )
+    return page(
+        "Comparison",
+        [
+            f"<h1>{escape(' against '.join([' and '.join(names[1:]), names[0]]))}</h1>",
+            f'<dl class="facts">{described}</dl>',
+            *(note(warning) for warning in comparison.warnings),
+            section(
+                "Figures",
+                panel("", rows_table(["%", *names], _overview_rows(comparison)), wide=True),
+            ),
+            section(f"Difference to {names[0]}", differences),
+            section(
+                "AP@0.5 of each class, the most frequent first",
+                panel("", rows_table(["class", *names], per_class), wide=True),
+            ),
+            "<footer>Written by stad compare.</footer>",
+        ],
+    )

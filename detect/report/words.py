@@ -1,0 +1,92 @@
+"""How numbers and facts are worded in every report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+DASH = "–"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """0.5 -> "50.0"; None -> a dash. The unit stands in the heading."""
+    return DASH if value is None else f"{100 * value:.{digits}f}"
+
+
+def decimal(value: float | None, digits: int = 3) -> str:
+    """0.25 -> "0.250"; None -> a dash."""
+    return DASH if value is None else f"{value:.{digits}f}"
+
+
+def interval(bounds: Sequence[float] | None) -> str:
+    """[0.1, 0.2] -> "10.0 to 20.0"; None -> nothing."""
+    return "" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
+def headlines(figures: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """(name, value, remark) of the figures that stand at the top of a report."""
+    spread = figures["frame_map_50_interval"]
+    yield (
+        "frame-mAP@0.5",
+        percent(figures["frame_map_50"]),
+        f"95% interval {interval(spread)}" if spread else "",
+    )
+    yield "frame-mAP@0.5:0.95", percent(figures["frame_map_50_95"]), "mean over ten IoUs"
+    at = f"at score {decimal(figures['threshold'])}"
+    yield "precision", percent(figures["precision"]), f"{at}, all boxes"
+    yield "recall", percent(figures["recall"]), f"{at}, all boxes"
+    for overlap, value in (figures["video_map"] or {}).items():
+        if overlap in ("0.5", "0.5:0.95"):
+            yield f"video-mAP@{overlap}", percent(value), "tubes"
+    if figures["localization_recall"] is not None:
+        yield (
+            "localization recall",
+            percent(figures["localization_recall"]),
+            "objectness above 0.25",
+        )
+        yield (
+            "classification accuracy",
+            percent(figures["classification_accuracy"]),
+            "of the boxes found",
+        )
+
+
+def facts(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """(what, how) of everything a figure depends on."""
+    data = figures["data"]
+    yield "Protocol", figures["protocol_details"]["description"]
+    yield (
+        "Scored on",
+        f"{data['videos']:,} videos, {data['frames']:,} frames, {data['ground_truths']:,} truth "
+        f"labels, {data['boxes']:,} detected boxes",
+    )
+    yield "Threshold", f"{decimal(figures['threshold'])}, {figures['threshold_source']}"
+    bootstrap = figures["bootstrap"]
+    if bootstrap["replicates"]:
+        yield (
+            "Intervals",
+            f"95%, bootstrap over {bootstrap['units']}, {bootstrap['replicates']:,} replicates",
+        )
+    else:
+        yield "Intervals", f"none ({bootstrap['units']}: too few to draw from, or not asked for)"
+
+
+def by_frequency(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Classes with truth or detections, the most frequent first."""
+    met = [
+        (name, row)
+        for name, row in figures["per_class"].items()
+        if row["ground_truths"] or row["detections"]
+    ]
+    return sorted(met, key=lambda item: -item[1]["ground_truths"])
+
+
+def balance(figures: dict[str, Any]) -> str:
+    """How uneven the classes are, in one sentence."""
+    counts = [row["ground_truths"] for _, row in by_frequency(figures) if row["ground_truths"]]
+    if len(counts) < 2:
+        return ""
+    return (
+        f"The most frequent class has {counts[0] / counts[-1]:,.1f} times the truths of the rarest "
+        f"({counts[0]:,} to {counts[-1]:,})."
+    )
