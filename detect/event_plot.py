@@ -11,6 +11,8 @@ from detect.colours import class_colours
 from detect.events import Event, time_text
 from engine.files import atomic_path
 
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)  # seconds apart
+
 
 def plot_events(
     path: str | os.PathLike,
@@ -24,6 +26,7 @@ def plot_events(
     in each bin below. counts: as by `count_over_time`; clock: time of day at the beginning, s."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MultipleLocator
 
     edges, table = counts
     shown = [label for label in range(len(names)) if table[:, label].any()]
@@ -50,8 +53,14 @@ def plot_events(
     bars.yaxis.get_major_locator().set_params(integer=True)
     bars.xaxis.set_major_formatter(lambda value, _: time_text(value + clock)[:-2])
     bars.set_xlim(0, edges[-1])
+    bars.xaxis.set_major_locator(MultipleLocator(_tick_seconds(edges[-1])))
     bars.set_xlabel("time (h:mm:ss)")
     for axes in (lanes, bars):
         axes.spines[["top", "right"]].set_visible(False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130)
+
+
+def _tick_seconds(seconds: float) -> float:
+    """The finest of `TICKS` that gives at most ten over the whole."""
+    return next((tick for tick in TICKS if seconds / tick <= 10), seconds / 10)
