@@ -56,6 +56,22 @@ def unique_sizes(
     return unique.view(np.float32).reshape(-1, 2), totals.astype(np.float64)
 
 
+def size_cells(
+    sizes: np.ndarray, cells_an_octave: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sizes (N, 2) gathered into cells of a grid over (log2 width, log2 height).
+
+    Returns the mean size of each cell that holds any, (M, 2); the cell of each size, (N,); and how
+    many it holds, (M,) float64.
+    """
+    grid = np.floor(np.log2(sizes) * cells_an_octave).astype(np.int64)
+    grid -= grid.min(axis=0)
+    keys = grid[:, 0] * (grid[:, 1].max() + 1) + grid[:, 1]
+    _, cell, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(cell, weights=sizes[:, side]) for side in (0, 1)], axis=1)
+    return sums / counts[:, None], cell, counts.astype(np.float64)
+
+
 def shape_iou(sizes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     """IoU of every size (N, 2) with every anchor (A, 2) laid over each other: (N, A) float64."""
     sizes = np.asarray(sizes, dtype=np.float64)[:, None]
