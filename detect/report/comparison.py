@@ -15,7 +15,7 @@ from detect.metrics.bootstrap import FrameMAPIntervals, paired_difference
 from detect.metrics.unit_ranking import UnitRanking
 from detect.report.figures import plain, read_figures, write_figures
 from detect.report.html import note, page, panel, rows_table, section, share_cell
-from detect.report.words import facts, interval, percent
+from detect.report.words import facts, percent
 from engine.errors import UserError
 from engine.files import atomic_write
 
