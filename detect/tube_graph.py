@@ -55,7 +55,7 @@ def build_graph(
     """
     active = (scores > 0) & (scores >= min_score)
     rows, classes = np.nonzero(active)
-    node_of = np.full(active.shape, -1, dtype=np.int64)
+    node_of = np.full(active.shape, -1, dtype=np.int32)
     node_of[rows, classes] = np.arange(len(rows))
 
     parts = [

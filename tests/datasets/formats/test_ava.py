@@ -1,6 +1,8 @@
+import cv2
 import numpy as np
 import pytest
 
+from datasets.dataset import load_dataset
 from datasets.formats.ava import read_ava, read_ava_detections
 from datasets.formats.ava_labels import read_label_map
 from datasets.formats.findings import Findings
@@ -137,3 +139,19 @@ def test_detections(tmp_path):
     (tmp_path / "found.csv").write_text("a,0902,0.1,0.2,0.5,0.6,12,nan\n")
     with pytest.raises(UserError, match="line 1"):
         read_ava_detections(tmp_path / "found.csv", truth, "map.pbtxt")
+
+
+def test_from_a_data_set_file(tmp_path):
+    folder = tmp_path / "videos" / "a"
+    folder.mkdir(parents=True)
+    for frame in range(12):
+        cv2.imwrite(str(folder / f"{frame + 1:05d}.png"), np.zeros((20, 40, 3), np.uint8))
+    write(tmp_path)
+    (tmp_path / "dataset.yaml").write_text(
+        "format: ava\nannotations: truth.csv\nlabel_map: map.pbtxt\nexcluded: excluded.csv\n"
+        "first_second: 902\nkey_seconds: [902, 906]\nframe_folder_fps: 2\n"
+        "split: {method: blocks, block_seconds: 1, val: 0.4}\n"
+    )
+    video = load_dataset(tmp_path / "dataset.yaml").annotations.videos["a"]
+    assert np.flatnonzero(video.looked_at).tolist() == [0, 2, 4, 8]
+    np.testing.assert_allclose(video.boxes[0], [4, 4, 20, 12])
