@@ -9,6 +9,7 @@ in pixels of the video, to a thousandth of a pixel. Ids count from 0 in each vid
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -101,9 +102,10 @@ def _tube(where: str, tube: Any, number: int, place: dict[str, int]) -> Tube:
             f"{neighbours(str(tube.get('class')), place)}; expected one of the file's names"
         )
     start, score = tube.get("start"), tube.get("score")
-    if not (isinstance(start, int) and start >= 0) or not isinstance(score, int | float):
+    scored = isinstance(score, int | float) and math.isfinite(score)
+    if not (isinstance(start, int) and start >= 0) or not scored:
         raise UserError(
-            f'{where}: expected "start" from 0 on and a "score", found {start!r} and {score!r}'
+            f'{where}: expected "start" from 0 on and a finite "score", found {start!r} and {score!r}'
         )
     try:
         boxes = np.array(tube.get("boxes"), dtype=np.float64)

@@ -53,6 +53,10 @@ def test_tubes_of_a_frame_best_last():
             '"start" from 0',
         ),
         (
+            {"videos": {"v": {"tubes": [{"id": 0, "class": "wipe", "start": 0, "score": np.nan}]}}},
+            'finite "score"',
+        ),
+        (
             {
                 "videos": {
                     "v": {
