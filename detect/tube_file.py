@@ -105,7 +105,8 @@ def _tube(where: str, tube: Any, number: int, place: dict[str, int]) -> Tube:
     scored = isinstance(score, int | float) and math.isfinite(score)
     if not (isinstance(start, int) and start >= 0) or not scored:
         raise UserError(
-            f'{where}: expected "start" from 0 on and a finite "score", found {start!r} and {score!r}'
+            f'{where}: expected "start" from 0 on and a finite "score", '
+            f"found {start!r} and {score!r}"
         )
     try:
         boxes = np.array(tube.get("boxes"), dtype=np.float64)
