@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Parse, run, and turn a user's mistake into one line and exit code 2.
 
-    Ctrl-C gives 130; `STAD_TRACEBACK=1` shows the traceback of a `UserError` too.
+    OpenCV without its system libraries is one line too. Ctrl-C gives 130; `STAD_TRACEBACK=1` shows
+    the traceback of a `UserError`.
     """
     from engine.errors import UserError
 
@@ -67,6 +68,15 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
         if os.environ.get("STAD_TRACEBACK"):
             raise
         print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        if not {"libGL.so.1", "libgthread-2.0.so.0"} & set(str(error).split(":")):
+            raise
+        print(
+            f"{parser.prog}: OpenCV needs system libraries ({error}); on Debian or Ubuntu: "
+            "apt-get install libgl1 libglib2.0-0",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
