@@ -29,7 +29,7 @@ class FrameFolder:
         self._files = _numbered_images(path)
         self.notes: tuple[str, ...] = ()
         if fps is None:
-            self.notes = (f"{path}: a frame folder has no rate; taken as {DEFAULT_FPS} fps",)
+            self.notes = (f"a frame folder has no rate; taken as {DEFAULT_FPS} fps",)
         elif not fps > 0:
             raise UserError(f"{path}: expected an fps above 0, found {fps}; give its frame rate")
         self.rate = DEFAULT_FPS if fps is None else Fraction(fps).limit_denominator(1001)

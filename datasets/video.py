@@ -109,7 +109,8 @@ class Video:
         return self.read(range(*slice(start, stop, step).indices(len(self))))
 
     def read(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """(index, frame) for strictly increasing frame indices, in one pass."""
+        """(index, frame) for strictly increasing frame indices, in one pass; only the long gaps of
+        indices that are no `range` are jumped over."""
         if len(indices):
             if not (indices[0] >= 0 and indices[-1] < len(self)):
                 raise IndexError(f"{self.name}: frames {indices[0]}..{indices[-1]} of {len(self)}")

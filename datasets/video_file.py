@@ -13,7 +13,9 @@ from datasets.video_decode import Decoder
 from datasets.video_index import VideoIndex
 from engine.errors import UserError
 
-NEAR = 16  # frames ahead that are decoded rather than sought: a seek costs about as much
+# frames ahead that are decoded rather than sought, as a seek costs about as much ..
+NEAR = 16  # .. on its own
+FAR = 250  # .. in a pass, which should stay one
 
 
 class VideoFile:
@@ -55,6 +57,8 @@ class VideoFile:
         try:
             cursor.jump_to(int(indices[0]))
             for index in indices:
+                if not isinstance(indices, range):
+                    cursor.jump_to(int(index), near=FAR)
                 yield int(index), cursor.go_on_to(int(index))
         finally:
             cursor.close()
@@ -77,11 +81,11 @@ class _Cursor:
         self._key_frames = np.flatnonzero(index.key_frames)
         self._restart()
 
-    def jump_to(self, target: int) -> None:
+    def jump_to(self, target: int, near: int = NEAR) -> None:
         """Stand on `target` or before it, by a seek where that is cheaper than decoding on."""
         shortcut = (
             self._index.seekable
-            and target - self._position > NEAR
+            and target - self._position > near
             and self._key_frame_before(target) > self._position + 1
         )
         if target < self._position or shortcut:

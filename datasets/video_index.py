@@ -198,15 +198,13 @@ def _build(path: Path, digest: str) -> VideoIndex:
     notes = []
     if declared > len(pts):
         notes.append(
-            f"{path.name}: the file declares {declared} frames, {len(pts)} can be decoded and "
+            f"the file declares {declared} frames, {len(pts)} can be decoded and "
             "count (cut off, or cut by stream copy)"
         )
     if damaged:
-        notes.append(f"{path.name}: {damaged} damaged packets were left out")
+        notes.append(f"{damaged} damaged packets were left out")
     if corrupt:
-        notes.append(
-            f"{path.name}: {len(corrupt)} frames are damaged, the first is frame {corrupt[0]}"
-        )
+        notes.append(f"{len(corrupt)} frames are damaged, the first is frame {corrupt[0]}")
     ticks = np.array([-1 if tick is None else tick for tick in pts], dtype=np.int64)
     seekable = None not in pts and bool((np.diff(ticks) > 0).all())
     if seekable:
@@ -214,9 +212,7 @@ def _build(path: Path, digest: str) -> VideoIndex:
     else:
         rate = next(iter(rates), DEFAULT_FPS)
         ticks, time_base = np.arange(len(pts)), 1 / rate
-        notes.append(
-            f"{path.name}: no usable timestamps; frames are taken as {float(rate):g} a second"
-        )
+        notes.append(f"no usable timestamps; frames are taken as {float(rate):g} a second")
     return VideoIndex(
         digest, size, rate, time_base, ticks, np.array(key_frames), seekable, tuple(notes)
     )

@@ -57,7 +57,7 @@ class VideoWriter:
         if any(self._padding):
             height, width = self._even_size
             self.notes = (
-                f"{self.path.name}: H.264 needs even sides, so {self.size[1]}x{self.size[0]} is "
+                f"H.264 needs even sides, so {self.size[1]}x{self.size[0]} is "
                 f"written as {width}x{height}, the last column or row twice",
             )
         self._time_base = TICKS if variable_rate else 1 / self.rate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import colorsys
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +19,13 @@ def class_colours(names: Sequence[str]) -> np.ndarray:
 
     A name's colour begins where its hash points, so that it hardly changes with the other names
     of the set or their order, and moves on while it is too near to a colour that is taken.
+    The array is shared and read-only.
     """
+    return _colours_of(tuple(names))
+
+
+@lru_cache(maxsize=64)
+def _colours_of(names: tuple[str, ...]) -> np.ndarray:
     candidates = _candidates()
     perceived = _lab(candidates)
     result = np.zeros((len(names), 3), dtype=np.uint8)
@@ -28,6 +35,7 @@ def class_colours(names: Sequence[str]) -> np.ndarray:
         choice = _first_apart(perceived, start, taken)
         taken.append(choice)
         result[column] = candidates[choice]
+    result.flags.writeable = False
     return result
 
 

@@ -1,9 +1,9 @@
 """Draws detections, tubes and truth into frames, in place.
 
-Frames are (H, W, 3) uint8 RGB, C-contiguous and writable; boxes are xyxy in their pixels. Lines and
-letters grow with the frame. Detections have solid boxes in the colour of their class with the label
-on top; truth has dashed white boxes with the label below. Labels stay inside the frame, are as far
-apart as there is room, and no line crosses them.
+Frames are (H, W, 3) uint8 RGB and writable (a part of a wider picture will do); boxes are xyxy in
+their pixels. Lines and letters grow with the frame. Detections have solid boxes in the colour of
+their class with the label on top; truth has dashed white boxes with the label below. Labels stay
+inside the frame, are as far apart as there is room, and no line crosses them.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def draw_annotations(
 class Canvas:
     """Draws several things into one frame: boxes at once, all text on leaving the `with` block.
 
-    image: (H, W, 3) uint8 RGB, drawn into; names: of the C classes; colours: (C, 3) uint8, by
-    default `class_colours(names)` (give it where many frames are drawn).
+    image: (H, W, 3) uint8 RGB, drawn into; names: of the C classes. What has another order of
+    classes (a file of another program) is drawn with its own `names`. A class has the colour of its
+    name (`detect.colours`).
     """
 
-    def __init__(self, image: np.ndarray, names: Sequence[str], colours: np.ndarray | None = None):
+    def __init__(self, image: np.ndarray, names: Sequence[str]):
         self.image = image
         self._names = names
-        self._colours = class_colours(names) if colours is None else colours
         self._line = line_width(image.shape[:2])
         self._text = text_height(image.shape[:2])
         self._corners: list[tuple[str, bool]] = []
@@ -77,32 +77,53 @@ class Canvas:
         for label in self._labels:
             self._place(label)
 
-    def detections(self, detections: Detections, threshold: float = 0.0) -> None:
+    def detections(
+        self,
+        detections: Detections,
+        threshold: float = 0.0,
+        *,
+        names: Sequence[str] | None = None,
+    ) -> None:
         """Boxes with a class score above 0 and of at least `threshold`, labelled with those."""
-        scores = detections.scores
+        names = self._names if names is None else names
+        scores, colours = detections.scores, class_colours(names)
         listed = (scores > 0) & (scores >= threshold)
         rows = np.flatnonzero(listed.any(axis=1))
         for row in rows[np.argsort(scores[rows].max(axis=1), kind="stable")]:  # the best on top
             classes = np.argsort(-scores[row], kind="stable")[: listed[row].sum()]
-            shown = [f"{self._names[c]} {scores[row, c]:.2f}" for c in classes[:MOST_CLASSES]]
+            shown = [f"{names[c]} {scores[row, c]:.2f}" for c in classes[:MOST_CLASSES]]
             more = [".."] if len(classes) > MOST_CLASSES else []
-            self._solid_box(detections.boxes[row], ", ".join([*shown, *more]), classes[0])
+            text = ", ".join([*shown, *more])
+            self._solid_box(detections.boxes[row], text, colours[classes[0]])
 
-    def tubes(self, frame: int, tubes: Iterable[tuple[int, Tube]]) -> None:
-        """Boxes on `frame` of (number, tube): labelled with class, number and the tube's score."""
+    def tubes(
+        self,
+        frame: int,
+        tubes: Iterable[tuple[int, Tube]],
+        threshold: float = 0.0,
+        *,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        """Boxes on `frame` of (number, tube) with a score of at least `threshold`, the last on top;
+        labelled with class, number and the score of the whole tube."""
+        names = self._names if names is None else names
+        colours = class_colours(names)
         for number, tube in tubes:
-            if tube.start <= frame < tube.stop:
-                text = f"{self._names[tube.label]} #{number} {tube.score:.2f}"
-                self._solid_box(tube.boxes[frame - tube.start], text, tube.label)
+            if tube.start <= frame < tube.stop and tube.score >= threshold:
+                text = f"{names[tube.label]} #{number} {tube.score:.2f}"
+                self._solid_box(tube.boxes[frame - tube.start], text, colours[tube.label])
 
-    def annotations(self, annotations: FrameAnnotations) -> None:
+    def annotations(
+        self, annotations: FrameAnnotations, *, names: Sequence[str] | None = None
+    ) -> None:
         """Truth: dashed white boxes, labelled with all their classes and the track's number."""
+        names = self._names if names is None else names
         for box, labels, track in zip(
             annotations.boxes, annotations.labels, annotations.track_ids, strict=True
         ):
             place = _inside(box, self.image)
             _dashed_box(self.image, place, self._line)
-            text = ", ".join(self._names[c] for c in np.flatnonzero(labels))
+            text = ", ".join(names[c] for c in np.flatnonzero(labels))
             if track != NO_TRACK:
                 text = f"{text} #{track}"
             self._labels.append(_Label(text, place, BLACK, WHITE, below=True))
@@ -111,11 +132,11 @@ class Canvas:
         """A line of text in the left bottom corner (a time stamp) or the left top one (a title)."""
         self._corners.append((text, bottom))
 
-    def _solid_box(self, box: np.ndarray, text: str, column: int) -> None:
+    def _solid_box(self, box: np.ndarray, text: str, colour: np.ndarray) -> None:
         import cv2
 
         x1, y1, x2, y2 = place = _inside(box, self.image)
-        red, green, blue = (int(value) for value in self._colours[column])
+        red, green, blue = (int(value) for value in colour)
         paint = (red, green, blue)
         cv2.rectangle(self.image, (x1, y1), (x2 - 1, y2 - 1), paint, self._line)
         self._labels.append(_Label(text, place, text_colour(paint), paint, below=False))

@@ -87,6 +87,19 @@ def test_sequential_reading_never_seeks(tmp_path, monkeypatch):
     assert [i for i, _ in video.read([0, 40])] == [0, 40]
 
 
+def test_long_gaps_of_a_pass_are_sought(tmp_path, monkeypatch):
+    from datasets.video_decode import Decoder
+
+    video = open_video(write_numbered(tmp_path / "a.mp4", count=700))
+    sought = []
+    seek = Decoder.seek
+    monkeypatch.setattr(Decoder, "seek", lambda *a: (sought.append(a[1]), seek(*a))[1])
+    assert [number_of(f) for _, f in video.read([3, 200, 600, 699])] == [3, 200, 600, 699]
+    assert len(sought) == 1
+    assert [i for i, _ in video.frames(0, None, 350)] == [0, 350]
+    assert len(sought) == 1
+
+
 def test_a_file_that_cannot_seek_is_decoded_from_the_start(tmp_path, monkeypatch):
     from datasets.video_decode import Decoder
 

@@ -18,6 +18,7 @@ from detect.render import (
 )
 from detect.structures import Detections, FrameAnnotations, Tube
 from detect.text_patch import text_patch
+from detect.tube_set import VideoTubes
 
 NAMES = ("pick up", "put back", "wipe")
 GROUND = 90
@@ -127,20 +128,40 @@ def test_no_line_crosses_a_label():
     with Canvas(image, NAMES) as canvas:
         canvas.corner("recurrent", bottom=False)
         canvas.annotations(truth([[10, 2, 200, 100]], [0]))
-        canvas.detections(detections([[5, 1, 202, 110], [0, 50, 300, 105]], [[0.9, 0, 0]] * 2))
+        found = detections([[5, 1, 202, 110], [0, 50, 300, 105]], [[0.9, 0, 0]] * 2)
+        canvas.detections(found)
     height = text_height((240, 320))
     assert contains(image, text_patch("recurrent", height, (255, 255, 255), (40, 40, 40)))
     assert contains(image, text_patch("pick up", height, (0, 0, 0), (255, 255, 255)))
 
 
 def test_tubes_show_their_number_on_their_frames_only():
-    tube = Tube(start=5, boxes=np.array([[50.0, 80, 250, 200]] * 3), label=2, score=0.5)
+    box = np.array([[50.0, 80, 250, 200]] * 3)
+    tubes = VideoTubes("a", [Tube(90, box, 0), Tube(start=5, boxes=box, label=2, score=0.5)])
     for frame, drawn in [(4, False), (5, True), (7, True), (8, False)]:
         image = blank()
         with Canvas(image, NAMES) as canvas:
-            canvas.tubes(frame, [(12, tube)])
-        assert contains(image, label("wipe #12 0.50", 2)) == drawn
+            canvas.tubes(frame, tubes.at(frame))
+        assert contains(image, label("wipe #1 0.50", 2)) == drawn
         assert (image != GROUND).any() == drawn
+
+
+def test_a_part_of_a_wider_picture():
+    sheet = np.full((240, 640, 3), GROUND, dtype=np.uint8)
+    alone = blank()
+    for image in (alone, sheet[:, 320:]):
+        draw_detections(image, detections([[200, 80, 310, 200]], [[0.9, 0, 0]]), NAMES)
+    np.testing.assert_array_equal(sheet[:, 320:], alone)
+    assert (sheet[:, :320] == GROUND).all()
+
+
+def test_another_order_of_classes():
+    image = blank()
+    with Canvas(image, ("something else",)) as canvas:
+        found = detections([[50, 80, 250, 200]], [[0, 0, 0.9]])
+        canvas.detections(found, names=NAMES)
+        canvas.annotations(truth([[50, 80, 250, 200]], [0]), names=NAMES)
+    assert contains(image, label("wipe 0.90", 2))
 
 
 def test_text_wider_than_the_frame_is_cut():
