@@ -66,9 +66,9 @@ def read_cvat(
     """
     path = Path(path)
     findings = findings if findings is not None else Findings()
-    paths = sorted(path.glob("*.xml")) if path.is_dir() else [path]
+    paths = sorted(path.rglob("*.xml")) if path.is_dir() else [path]
     if not paths:
-        raise UserError(f"{path}: expected CVAT XML files (*.xml) in this folder, found none")
+        raise UserError(f"{path}: expected CVAT XML files (*.xml) below this folder, found none")
     files = [_parse(p, action) for p in paths]
     order = tuple(names) if names else tuple(_declared(files))
     result: dict[str, VideoAnnotations] = {}

@@ -10,6 +10,7 @@ from datasets.dataset import load_dataset
 from datasets.ranges import mask_to_ranges, ranges_to_mask
 from datasets.video_catalog import find_video_paths
 from engine.errors import UserError
+from tests.shared_data import SHARED
 
 XML = """<annotations><meta><task><labels><label><name>pick</name></label>
 <label><name>put</name></label></labels></task></meta>
@@ -126,3 +127,20 @@ def test_ranges_round_trip():
         np.testing.assert_array_equal(ranges_to_mask(mask_to_ranges(mask), length), mask)
     with pytest.raises(ValueError, match="found \\[3, 2\\]"):
         ranges_to_mask([[3, 2]], 9)
+
+
+@pytest.mark.skipif(SHARED is None, reason="the developers' real data is not here")
+def test_real_videos_and_boxes(tmp_path):
+    path = tmp_path / "dataset.yaml"
+    split = "split: {method: videos, val: 0.4}"
+    path.write_text(
+        f"path: {SHARED / 'ucf24_mini'}\nformat: ucf24\nannotations: pyannot.pkl\n{split}\n"
+    )
+    dataset = load_dataset(path, index_dir=tmp_path / "index")
+    assert len(dataset.annotations.videos) == 5 and len(dataset.names) == 24
+    for video in dataset.annotations:
+        assert video.size == (256, 340)
+        assert video.boxes[:, [1, 3]].max() <= 256 and video.boxes[:, [0, 2]].max() <= 340
+    counts = {name.split("_")[1]: len(v.boxes) for name, v in dataset.annotations.videos.items()}
+    assert counts["Fencing"] == 2 * 174 and counts["Biking"] == 151 and counts["CliffDiving"] == 55
+    assert len(dataset.side("train").videos) == 3

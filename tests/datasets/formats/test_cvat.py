@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from datasets.formats.cvat import read_cvat, write_cvat
 from datasets.formats.cvat_tracks import keyframes
@@ -198,6 +200,37 @@ def test_writes_what_it_reads_tracks_labels_and_gaps(tmp_path):
     for column in ("looked_at", "frames", "boxes", "labels"):
         np.testing.assert_array_equal(getattr(again, column), getattr(video, column))
     assert again.track_ids.tolist() == [0, 0, 1, 0, 0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), step=st.integers(1, 3))
+def test_round_trip(tmp_path_factory, seed, step):
+    """Everything but the numbers of the tracks comes back; those up to their names."""
+    rng = np.random.default_rng(seed)
+    looked_at = np.zeros(50, bool)
+    looked_at[rng.integers(0, 9) : 50 : step] = True
+    seen = np.flatnonzero(looked_at)
+    pairs = [(t, f) for t in range(4) for f in seen if rng.random() < 0.6]
+    corner = rng.uniform(0, 90, (len(pairs), 2))
+    boxes = np.column_stack([corner, corner + rng.uniform(0.01, 10, (len(pairs), 2))]).round(4)
+    labels = rng.random((len(pairs), 3)) < 0.4
+    labels[np.arange(len(pairs)), rng.integers(0, 3, len(pairs))] = True
+    video = VideoAnnotations.build(
+        "a", (100, 200), 30.0, looked_at,
+        [f for _, f in pairs], boxes, labels, [t for t, _ in pairs],
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("cvat") / "a.xml"
+    write_cvat(path, video, list("xyz"), keyframe_tolerance=float(rng.uniform(0, 50)))
+    findings = Findings()
+    again = read(path, findings=findings)
+    assert findings.lines() == []
+    np.testing.assert_array_equal(again.looked_at, video.looked_at)
+    np.testing.assert_array_equal(again.frames, video.frames)
+    ours, theirs = (np.lexsort((*v.boxes.T, v.frames)) for v in (video, again))
+    np.testing.assert_array_equal(again.boxes[theirs], video.boxes[ours])
+    np.testing.assert_array_equal(again.labels[theirs], video.labels[ours])
+    pairs = set(zip(video.track_ids[ours].tolist(), again.track_ids[theirs].tolist(), strict=True))
+    assert len(pairs) == len(np.unique(video.track_ids)) == len(np.unique(again.track_ids))
 
 
 def test_says_where_a_task_cannot_hold_the_looked_at_frames(tmp_path):

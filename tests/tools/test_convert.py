@@ -1,0 +1,189 @@
+"""`stad convert`: every direction on a small data set, and detections to tracks."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from datasets.dataset import load_dataset
+from datasets.formats.video_info import VideoInfo
+from datasets.pre_annotation import annotations_from_detections, link_boxes
+from detect.detection_set import VideoDetections
+from detect.detections_file import DetectionsWriter
+from detect.structures import Detections
+from tools import convert
+from tools.cli import run_verb
+
+LENGTH = 30
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two videos, a/b looked at in two ranges, c whole; three tracks, one of two classes."""
+    root = tmp_path_factory.mktemp("data")
+    for name in ("a/b", "c"):
+        folder = root / "videos" / name
+        folder.mkdir(parents=True)
+        for frame in range(LENGTH):
+            cv2.imwrite(str(folder / f"{frame + 1:05d}.png"), np.zeros((24, 32, 3), np.uint8))
+    box = '<box frame="{}" outside="{}" xtl="{}" ytl="2" xbr="{}" ybr="9.5"/>'
+    for name in ("b", "c"):
+        tracks = "".join(
+            f'<track id="{i}" label="{label}">'
+            + "".join(box.format(f, o, x, x + 8) for f, o, x in boxes)
+            + "</track>"
+            for i, (label, boxes) in enumerate(
+                [
+                    ("pick", [(2, 0, 1), (8, 0, 7), (9, 1, 7)]),
+                    ("put", [(2, 0, 1), (8, 0, 7)]),
+                    ("put", [(5, 0, 20), (6, 0, 20), (7, 1, 0), (20, 0, 20.25)]),
+                ]
+            )
+        )
+        (root / "annotations").mkdir(exist_ok=True)
+        (root / "annotations" / f"{name}.xml").write_text(f"<annotations>{tracks}</annotations>")
+    content = {
+        "format": "cvat",
+        "names": ["put", "pick"],
+        "looked_at": {"a/b": [[0, 10], [15, 29]]},
+        "reverses": {"pick": "put"},
+        "split": {"method": "videos", "val": 0.5},
+    }
+    (root / "dataset.yaml").write_text(yaml.safe_dump(content))
+    return root
+
+
+def stad(*arguments):
+    return run_verb(convert, [str(argument) for argument in arguments])
+
+
+def assert_same(ours, theirs, *, tracks=True):
+    assert ours.names == theirs.names and sorted(ours.videos) == sorted(theirs.videos)
+    for name, video in ours.videos.items():
+        other = theirs.videos[name]
+        columns = ["looked_at", "frames", "labels"] + ["track_ids"] * tracks
+        for column in columns:
+            np.testing.assert_array_equal(getattr(other, column), getattr(video, column))
+        np.testing.assert_allclose(other.boxes, video.boxes, atol=1e-4)
+
+
+@pytest.mark.parametrize("target", convert.TARGETS)
+@pytest.mark.parametrize("through", convert.TARGETS)
+def test_every_direction_keeps_everything(data, tmp_path, through, target, capsys):
+    original = load_dataset(data).annotations
+    videos = data / "videos"
+
+    def load(folder):
+        if (folder / "dataset.yaml").exists():
+            return load_dataset(folder).annotations
+        from datasets.formats.coco_video import read_coco_video
+
+        return read_coco_video(folder / "gt.json")
+
+    def place(folder, kind):
+        return folder / "gt.json" if kind == "coco-video" else folder
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert stad("--data", data, "--to", through, "--out", place(first, through)) == 0
+    assert_same(original, load(first), tracks=through != "yolo-txt")
+    source = (
+        ["--from", "coco-video", "--annotations", first / "gt.json", "--videos", videos]
+        if through == "coco-video"
+        else ["--data", first]
+    )
+    assert stad(*source, "--to", target, "--out", place(second, target)) == 0
+    assert_same(original, load(second), tracks="yolo-txt" not in (through, target))
+    output = capsys.readouterr()
+    assert "2 videos, 56 looked-at frames" in output.out
+    assert ("holds no tracks" in output.err) == (through == "yolo-txt" or target == "yolo-txt")
+
+
+def test_a_data_set_file_keeps_its_maps_and_split(data, tmp_path):
+    assert stad("--data", data, "--to", "cvat", "--out", tmp_path / "out") == 0
+    ours, theirs = load_dataset(data), load_dataset(tmp_path / "out")
+    assert theirs.split.digest == ours.split.digest
+    assert dict(theirs.reverses) == dict(ours.reverses)
+    side = tmp_path / "val.json"
+    assert stad("--data", data, "--side", "val", "--to", "coco-video", "--out", side) == 0
+    assert len(json.loads(side.read_text())["videos"]) == 1
+
+
+def test_detections_become_tracks(data, tmp_path, capsys):
+    path = tmp_path / "detections.jsonl"
+    with DetectionsWriter(path, ["put", "pick"]) as writer:
+        for frame in range(20):
+            boxes = np.array([[frame, 2, frame + 10, 12], [40, 0, 60, 9], [20, 12, 30, 22.0]])
+            scores = np.array([[0.9, 0.1], [0.9, 0.9], [0.2, 0.5 if frame != 7 else 0.1]])
+            writer.write("c", frame, Detections(boxes, np.ones(3), scores))
+        writer.processed("c", 0, 24)
+    out = tmp_path / "out"
+    arguments = ["--detections", path, "--videos", data / "videos", "--threshold", "0.4"]
+    assert stad(*arguments, "--to", "cvat", "--out", out) == 0
+    video = load_dataset_of_one(out)
+    assert np.flatnonzero(video.looked_at).tolist() == list(range(25))
+    first = video.labels[:, 0]
+    assert np.unique(video.track_ids[first]).size == 1 and first.sum() == 20
+    assert np.unique(video.track_ids[~first]).size == 2 and (~first).sum() == 19  # cut at 7
+    xml = (out / "annotations" / "c.xml").read_text()
+    assert xml.count('keyframe="1"') < 12 < xml.count('keyframe="0"')  # few boxes to correct
+    assert "1 videos, 25 looked-at frames, 39 boxes" in capsys.readouterr().out
+    assert stad(*arguments, "--min-frames", 10, "--to", "coco-video", "--out", out / "a.json") == 0
+    assert "32 boxes" in capsys.readouterr().out
+
+
+def load_dataset_of_one(folder):
+    path = folder / "dataset.yaml"
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**content, "split": {"method": "videos", "val": 0.0}}))
+    (video,) = load_dataset(folder).annotations
+    return video
+
+
+def test_linking_is_one_to_one_and_within_a_class():
+    frames = np.array([0, 0, 1, 1, 4, 4])
+    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10]] * 3, dtype=float)
+    labels = np.ones((6, 1), bool)
+    seen = np.array([0, 1, 4])
+    assert link_boxes(frames, boxes, labels, seen, 0.3).tolist() == [0, 1, 0, 1, 0, 1]
+    assert link_boxes(frames, boxes, labels, np.arange(5), 0.3).tolist() == [0, 1, 0, 1, 2, 3]
+    swapped = boxes[[0, 1, 1, 0, 0, 1]]
+    assert link_boxes(frames, swapped, labels, seen, 0.3).tolist() == [0, 1, 1, 0, 0, 1]
+    two = np.eye(2, dtype=bool)[[0, 1, 1, 0, 0, 1]]
+    assert link_boxes(frames, boxes, two, seen, 0.3).tolist() == [0, 1, 1, 0, 0, 1]
+    assert link_boxes(frames[:0], boxes[:0], labels[:0], seen, 0.3).tolist() == []
+
+
+def test_no_detections_are_negatives():
+    empty = VideoDetections(
+        "a", np.zeros(0, int), np.zeros((0, 4)), np.zeros(0), np.zeros((0, 2)), np.array([[3, 5]])
+    )
+    video = annotations_from_detections(empty, VideoInfo("a", (9, 9), 5.0, 10), 0.5)
+    assert np.flatnonzero(video.looked_at).tolist() == [3, 4, 5] and len(video.boxes) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected one of --data"),
+        (["--data", "x", "--annotations", "y"], "expected one of --data"),
+        (["--annotations", "y"], "expected --from"),
+        (["--annotations", "y", "--from", "cvaat"], "did you mean cvat"),
+        (["--annotations", "y", "--from", "cvat"], "expected --videos"),
+        (["--annotations", "y", "--from", "coco-video", "--action", "x"], "--action means nothing"),
+        (["--detections", "y"], "expected --videos or --data"),
+    ],
+)
+def test_mistakes_give_one_line(tmp_path, capsys, arguments, message):
+    assert stad(*arguments, "--to", "cvat", "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_existing_folder_is_not_overwritten(data, tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("precious")
+    assert stad("--data", data, "--to", "cvat", "--out", tmp_path) == 2
+    assert "a new or an empty folder" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]

@@ -1,0 +1,101 @@
+"""`stad describe`: the text, the JSON and the picture of a small data set."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from datasets.contact_sheet import choose_frames
+from datasets.dataset import load_dataset
+from tools import describe
+from tools.cli import run_verb
+
+BOX = '<box frame="{}" outside="0" xtl="{}" ytl="4" xbr="{}" ybr="24"/>'
+
+
+@pytest.fixture
+def data(tmp_path):
+    for name in ("front", "side"):
+        folder = tmp_path / "videos" / name
+        folder.mkdir(parents=True)
+        for frame in range(20):
+            cv2.imwrite(str(folder / f"{frame + 1:05d}.png"), np.full((48, 64, 3), 90, np.uint8))
+    (tmp_path / "annotations").mkdir()
+    tracks = "".join(
+        f'<track id="{i}" label="{label}">{BOX.format(a, x, x + 20)}{BOX.format(b, x, x + 20)}'
+        "</track>"
+        for i, (label, a, b, x) in enumerate([("pick", 2, 5, -4), ("put", 10, 17, 30)])
+    )
+    (tmp_path / "annotations" / "front.xml").write_text(f"<annotations>{tracks}</annotations>")
+    (tmp_path / "annotations" / "side.xml").write_text("<annotations></annotations>")
+    (tmp_path / "dataset.yaml").write_text(
+        "format: cvat\nreverses: {pick: put}\nviews: {counter: [front, side]}\n"
+        "split: {block_seconds: 0.1, val: 0.5}\n"
+    )
+    return tmp_path
+
+
+def stad(*arguments):
+    return run_verb(describe, [str(argument) for argument in arguments])
+
+
+def test_text_json_and_picture(data, tmp_path, capsys):
+    facts = {
+        "schema": "stad-restaurant/1",
+        "told_by_one_frame": [],
+        "reversed_pairs": [["pick", "put"]],
+        "videos": {
+            "front": {
+                "view": "front",
+                "motionless": [{"label": "pick", "first": 3, "last": 12, "box": [0, 0, 9, 9]}],
+            }
+        },
+    }
+    (data / "restaurant.json").write_text(json.dumps(facts))
+    out = tmp_path / "out"
+    assert stad("--data", data, "--size", 96, 128, "--out", out, "--samples", 6) == 0
+    output = capsys.readouterr()
+    for text in (
+        "2 videos (64x48 at 25 fps), 40 frames, 40 looked at",
+        "70.0 % of the looked-at frames without action",
+        "Reverses of each other: pick | put",
+        "The same time in counter: front, side",
+        "Pairs that are exact time reversals: pick | put",
+        "stands still in 1 actions for 10 to 10 frames, where only memory tells: pick",
+        "Split by blocks",
+    ):
+        assert text in output.out
+    assert "4 boxes over the edge of the frame clipped" in output.err
+    content = json.loads((out / "describe.json").read_text())
+    assert content["classes"][1]["width"][2] == 40 and content["network_size"] == [96, 128]
+    assert content["share_without_action"] == 0.7 and len(content["findings"]) == 1
+    assert (out / "describe.txt").read_text() in output.out
+    picture = cv2.imread(str(out / "samples.png"))
+    assert picture.shape == (2 * 360, 4 * 480, 3) and len(np.unique(picture)) > 2
+
+
+def test_one_side(data, capsys):
+    assert stad("--data", data, "--side", "val") == 0
+    assert "(val side)" in capsys.readouterr().out
+    assert stad("--data", data, "--side", "test") == 2
+    assert "side 'test'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--size", 0, 5], ["--samples", -1]])
+def test_mistakes_give_one_line(data, capsys, arguments):
+    assert stad("--data", data, *arguments) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_samples_show_every_class_and_quiet_frames(data):
+    annotations = load_dataset(data).annotations
+    frames = choose_frames(annotations, 10)
+    assert len(frames) == len(set(frames)) == 10
+    front = annotations.videos["front"]
+    classes = [tuple(front[f].labels.any(axis=0)) for v, f in frames[:8] if v == "front"]
+    assert {(True, False), (False, True)} <= set(classes)
+    assert all(len(annotations.videos[v][f]) == 0 for v, f in frames[8:])
+    assert choose_frames(annotations, 10) == frames
+    assert choose_frames(annotations, 0) == []
+    assert len(choose_frames(annotations, 1000)) == 40
