@@ -6,6 +6,8 @@ import numpy as np
 
 from anchors.shapes import check_sizes, shape_iou, size_cells
 
+BEYOND = 0.1  # above 0, so that anchors left over once all boxes are covered still serve
+
 
 def greatest_coverage(
     sizes: np.ndarray,
@@ -17,11 +19,12 @@ def greatest_coverage(
     seed: int = 0,
     sample_size: int = 6000,
 ) -> np.ndarray:
-    """(k, 2) sizes, smallest area first, that maximise sum of weight * min(best IoU, threshold).
+    """(k, 2) sizes, smallest area first, that bring as many boxes as possible near `threshold` IoU.
 
-    IoU beyond `threshold` earns nothing, so anchors go to boxes that have none yet. The sum is
-    submodular in the set of anchors: picking greedily is within 1 - 1/e of the best set (Nemhauser,
-    Wolsey and Fisher 1978); exchanges follow until none helps. Candidates are the means of the
+    They maximise the sum of weight * worth(best IoU), where IoU beyond `threshold` is worth only
+    `BEYOND` of IoU below it, so anchors go to boxes that have none yet. The sum is submodular in
+    the set of anchors: picking greedily is within 1 - 1/e of the best set (Nemhauser, Wolsey and
+    Fisher 1978); exchanges follow until none helps. Candidates are the means of the
     cells of (log width, log height) that hold boxes. sizes (N, 2); weights (N,), 1 by default;
     beyond `sample_size` boxes, that many drawn by weight stand for all. UserError for bad sizes.
     """
@@ -33,7 +36,8 @@ def greatest_coverage(
         sizes = sizes[rng.choice(len(sizes), sample_size, p=weights / weights.sum())]
         weights = np.ones(sample_size)
     # (M, N): what each candidate gives each box
-    gain = np.minimum(shape_iou(candidates, sizes), threshold).astype(np.float32)
+    iou = shape_iou(candidates, sizes).astype(np.float32)
+    gain = np.where(iou < threshold, iou, threshold + BEYOND * (iou - threshold))
     weights = (weights / weights.sum()).astype(np.float32)
     chosen: list[int] = []
     for _ in range(k):

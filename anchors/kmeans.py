@@ -15,7 +15,7 @@ def kmeans(
     *,
     weights: np.ndarray | None = None,
     update: Update = "median",
-    restarts: int = 10,
+    restarts: int | None = None,
     sample_size: int = 10_000,
     max_rounds: int = 1000,
     seed: int = 0,
@@ -24,9 +24,9 @@ def kmeans(
 
     weights (N,): how much each box counts, 1 by default; update: a centre is the median of its
     members, by side, or their mean (as published; a lower mean IoU on long-tailed sizes).
-    `restarts` k-means++ starts are brought to rest on `sample_size` of the different sizes, and the
-    best of them on all. A pure function of its arguments. UserError for bad sizes or where there
-    are fewer different ones than `k`.
+    `restarts` k-means++ starts (default: 10, up to 100 where there are few sizes) are brought to
+    rest on `sample_size` of the different sizes, and the best of them on all. A pure function of
+    its arguments. UserError for bad sizes or where there are fewer different ones than `k`.
     """
     unique, counts = unique_sizes(sizes, weights)
     if not 1 <= k <= len(unique):
@@ -39,6 +39,8 @@ def kmeans(
     if len(unique) > max(sample_size, k):
         chosen = rng.choice(len(unique), size=max(sample_size, k), replace=False)
         sample, sample_counts = unique[chosen], counts[chosen]
+    if restarts is None:
+        restarts = int(np.clip(30_000 // len(sample), 10, 100))
     runs = [
         lloyd(
             sample,

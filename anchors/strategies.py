@@ -40,7 +40,7 @@ def pick_anchors(
     labels: np.ndarray | None = None,
     seed: int = 0,
 ) -> Anchors:
-    """`count` anchors over all levels from box sizes (N, 2) in network pixels.
+    """`count` anchors over all levels from box sizes (N, 2) in network pixels, to 0.01 px.
 
     labels (N, C) bool: classes of the boxes, for `balanced` and `coverage` (without them all boxes
     are one class). UserError for an unknown strategy or sizes that do not do.
@@ -64,7 +64,7 @@ def pick_anchors(
         found = kmeans(sizes, count, weights=spread_weights(sizes), seed=seed).sizes
     else:
         found = kmeans(sizes, count, seed=seed).sizes
-    return Anchors.from_sizes(found, strides, network_size)
+    return Anchors.from_sizes(found.round(2), strides, network_size)
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
@@ -107,4 +107,4 @@ def _per_level(
             wanted = np.geomspace(low, high, share + 2)[1:-1]
             aspect = np.sqrt(np.median(sizes[:, 0] / sizes[:, 1]))
             levels.append(np.stack([wanted * aspect, wanted / aspect], axis=1))
-    return Anchors(tuple(levels), tuple(strides), network_size)
+    return Anchors(tuple(level.round(2) for level in levels), tuple(strides), network_size)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from anchors.coverage import greatest_coverage
+from anchors.coverage import BEYOND, greatest_coverage
 from anchors.diagnosis import diagnose
 from anchors.kmeans import kmeans
 from anchors.shapes import shape_iou, size_cells
@@ -55,7 +55,7 @@ def test_per_level_anchors_stay_in_their_range_even_without_boxes():
     for level, (low, high) in ((1, (40, 80)), (2, (80, 160))):
         assert (sides[level] > low).all() and (sides[level] < high).all()
         aspects = anchors.levels[level][:, 0] / anchors.levels[level][:, 1]
-        np.testing.assert_allclose(aspects, np.median(small[:, 0] / small[:, 1]), rtol=1e-5)
+        np.testing.assert_allclose(aspects, np.median(small[:, 0] / small[:, 1]), rtol=1e-3)
 
 
 def test_coverage_equals_the_best_of_all_pairs():
@@ -63,10 +63,21 @@ def test_coverage_equals_the_best_of_all_pairs():
     sizes = np.exp(rng.uniform(np.log(10), np.log(200), (60, 2)))
     found = greatest_coverage(sizes, 2, cells_an_octave=2)
     candidates, _, _ = size_cells(sizes, 2)
-    gain = np.minimum(shape_iou(sizes, candidates), 0.5)
-    pairs = np.maximum(gain[:, :, None], gain[:, None]).mean(axis=0)
-    ours = np.minimum(shape_iou(sizes, found).max(axis=1), 0.5).mean()
-    assert ours == pytest.approx(pairs.max(), rel=0.01)
+    ours = worth(shape_iou(sizes, found)).max(axis=1).mean()
+    each = worth(shape_iou(sizes, candidates))
+    best = np.maximum(each[:, :, None], each[:, None]).mean(axis=0).max()
+    assert ours == pytest.approx(best, rel=0.01)
+
+
+def worth(iou):
+    return np.minimum(iou, 0.5) + BEYOND * np.maximum(iou - 0.5, 0)
+
+
+def test_anchors_left_over_after_full_coverage_differ():
+    sizes = np.random.default_rng(0).uniform(20, 30, (300, 2))
+    found = greatest_coverage(sizes, 5)
+    assert len(np.unique(found, axis=0)) == 5
+    assert shape_iou(sizes, found).max(axis=1).mean() > 0.85
 
 
 def test_coverage_covers_planted_groups_that_kmeans_overlooks():
