@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -208,39 +208,35 @@ def _from_units(
         "clips": cut_clips,
         "videos": cut_videos,
     }[config.method]
-    units = list(_looked_at_units(groups, cut))
-    presence = np.array([_classes_in(unit, annotations) for unit in units], dtype=bool)
-    presence = presence.reshape(len(units), len(annotations.names) + 1)
-    side_of = deal(presence, list(shares.values()), config.seed)
-    masks: dict[str, dict[str, np.ndarray]] = {side: {} for side in shares}
-    for unit, side in zip(units, side_of, strict=True):
-        for name, mask in unit.items():
-            empty = np.zeros(len(mask), dtype=bool)
-            target = masks[SIDES[side]].setdefault(name, empty)
-            target |= mask
-    return masks
-
-
-def _looked_at_units(groups: list[list[VideoAnnotations]], cut) -> Iterator[dict[str, np.ndarray]]:
-    """Units as video name -> (F,) bool; those that nobody looked at take no part."""
+    unit_of: dict[str, np.ndarray] = {}  # (F,) number of each frame's unit, -1 where not looked at
+    count = 0
     for group in groups:
-        unit_of = cut(group)  # one (F,) unit number a video
-        for number in np.unique(np.concatenate(unit_of)):
-            unit = {
-                video.name: (numbers == number) & video.looked_at
-                for video, numbers in zip(group, unit_of, strict=True)
-            }
-            if any(mask.any() for mask in unit.values()):
-                yield unit
+        numbers = cut(group)
+        pairs = list(zip(group, numbers, strict=True))
+        seen = np.unique(np.concatenate([n[video.looked_at] for video, n in pairs]))
+        for video, n in pairs:
+            unit_of[video.name] = np.where(video.looked_at, count + np.searchsorted(seen, n), -1)
+        count += len(seen)
+    side_of = deal(
+        _classes_in_units(annotations, unit_of, count), list(shares.values()), config.seed
+    )
+    side_of = np.append(side_of, -1)  # for frames of no unit
+    return {
+        side: {name: side_of[units] == number for name, units in unit_of.items()}
+        for number, side in enumerate(shares)
+    }
 
 
-def _classes_in(unit: Mapping[str, np.ndarray], annotations: AnnotationSet) -> np.ndarray:
-    """(C + 1,) bool: the classes in a unit, and in the last place whether it has none."""
-    present = np.zeros(len(annotations.names) + 1, dtype=bool)
-    for name, mask in unit.items():
+def _classes_in_units(
+    annotations: AnnotationSet, unit_of: Mapping[str, np.ndarray], count: int
+) -> np.ndarray:
+    """(count, C + 1) bool: the classes in each unit, and in the last place whether it has none."""
+    present = np.zeros((count, len(annotations.names) + 1), dtype=bool)
+    for name, units in unit_of.items():
         video = annotations.videos[name]
-        present[:-1] |= video.labels[mask[video.frames]].any(axis=0)
-    present[-1] = not present.any()
+        rows, columns = np.nonzero(video.labels)
+        present[units[video.frames[rows]], columns] = True
+    present[:, -1] = ~present.any(axis=1)
     return present
 
 
