@@ -58,8 +58,12 @@ def confusion_matrix(
 
 def best_class_only(columns: EvaluationColumns) -> np.ndarray:
     """(E,) bool: the entry is the highest of its box (the first of equals)."""
-    order = np.lexsort((-columns.entry_score, columns.entry_detection))
-    box = columns.entry_detection[order]
-    best = np.zeros(len(order), dtype=bool)
-    best[order[np.r_[True, box[1:] != box[:-1]][: len(box)]]] = True
+    best = np.zeros(len(columns.entry_score), dtype=bool)
+    if len(best):
+        new = np.r_[True, np.diff(columns.entry_detection) > 0]
+        box = np.cumsum(new) - 1
+        highest = np.maximum.reduceat(columns.entry_score, np.flatnonzero(new))
+        at_highest = np.flatnonzero(columns.entry_score == highest[box])
+        _, first = np.unique(box[at_highest], return_index=True)
+        best[at_highest[first]] = True
     return best
