@@ -45,13 +45,13 @@ class ClipDataset(Dataset[Clip]):
         self.read_frame = read_frame
         self.network_size = network_size
         self.augment = augment
-        self._make_view = View.letterbox if resize == "letterbox" else View.resize
+        self.resize = resize
         self._flip_order = swap_order(annotations.names, flip_labels or {}, "flip_labels")
         self._reverse_order = swap_order(annotations.names, reverses or {}, "reverses")
 
     def __getitem__(self, request: ClipRequest) -> Clip:
         video = self.annotations.videos[request.video]
-        view = self._make_view(video.size, self.network_size)
+        view = View.fit(video.size, self.network_size, self.resize)
         augment = self.augment if request.augment_seed is not None else None
         rng = np.random.default_rng(request.augment_seed)
         if augment is not None:

@@ -50,6 +50,12 @@ def test_whole_frame_fills_the_network(video_size, network_size):
     assert view.scale[0] == view.scale[1]
 
 
+def test_fit_goes_by_the_name_of_the_policy():
+    sizes = ((100, 200), (64, 64))
+    assert View.fit(*sizes, "letterbox") == View.letterbox(*sizes)
+    assert View.fit(*sizes, "stretch") == View.resize(*sizes)
+
+
 def test_crop_shows_its_region():
     view = View.crop((480, 640), (100, 50, 300, 250), (416, 208))
     np.testing.assert_allclose(view.to_network(np.array([[100, 50, 300, 250]])), [[0, 0, 208, 416]])
