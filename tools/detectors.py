@@ -33,16 +33,54 @@ class DetectorFile:
     threshold: float | None
 
 
-def build_detector(config: TrainConfig, num_classes: int, anchors: Anchors) -> nn.Module:
-    """The network that `config.model` names, with initial weights."""
+def build_base(config: TrainConfig, num_classes: int, anchors: Anchors) -> nn.Module:
+    """The network that starting weights are for: a frame detector, or YOWO."""
+    if config.model == "yowo":
+        from yowo.model import YOWO
+
+        yowo = config.yowo
+        return YOWO(
+            num_classes,
+            anchors,
+            backbone=yowo.backbone,
+            width=yowo.width,
+            clip_length=yowo.clip_length,
+        )
     yolo = config.yolo
-    if config.model == "yolov3":
+    if yolo.network == "yolov3":
         from detect.yolov3 import YOLOv3
 
         return YOLOv3(num_classes, anchors, width=yolo.width, depth=yolo.depth, body=yolo.body)
     from detect.yolov3_tiny import YOLOv3Tiny
 
     return YOLOv3Tiny(num_classes, anchors, width=yolo.width)
+
+
+def complete_detector(config: TrainConfig, base: nn.Module) -> nn.Module:
+    """The network that `config.model` names, built around `base`."""
+    recurrent = config.recurrent
+    if config.model == "recurrent-yolo":
+        from recurrent_yolo.model import RecurrentYOLO
+
+        return RecurrentYOLO(
+            base,
+            recurrent.memory,
+            placement=recurrent.placement,
+            levels=recurrent.levels,
+            clip_length=recurrent.sampler.window,
+            network_size=tuple(config.data.size),
+        )
+    if config.model == "stacked-yolo":
+        from recurrent_yolo.stacked import StackedYOLO
+
+        window = recurrent.sampler.window
+        return StackedYOLO(base, recurrent.stacked_frames, clip_length=window)
+    return base
+
+
+def build_detector(config: TrainConfig, num_classes: int, anchors: Anchors) -> nn.Module:
+    """The whole network of a configuration, with initial weights."""
+    return complete_detector(config, build_base(config, num_classes, anchors))
 
 
 def checkpoint_description(

@@ -42,10 +42,13 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--detections", help="a detections file")
-    what.add_argument("--checkpoint", help="best.pt of a run: predicts first (needs --data)")
+    what.add_argument("--checkpoint", help="best.pt of a run: predicts first")
     add("--ground-truth", help="COCO-video JSON; may stand in for the data set's own annotations")
-    add("--data", help="data set file; its videos give the gallery, its reverses the directions")
-    add("--side", choices=["train", "val", "test"], help="score only this side of the split")
+    add("--data", help="data set file (default with --checkpoint: the one it was trained with)")
+    add(
+        "--side", choices=["train", "val", "test"],
+        help="score only this side of the split (default with --checkpoint: val)",
+    )  # fmt: skip
     add("--out", required=True, help="folder of the report")
     add("--protocol", default="voc", help="voc (default), yowo or coco")
     add("--threshold", type=float, help="score from which detections count for precision, recall")
@@ -78,10 +81,13 @@ def run(args: argparse.Namespace) -> None:
 
     get_protocol(args.protocol)  # a wrong name should not wait for the reading
     out = Path(args.out)
+    if args.checkpoint:
+        from tools.detectors import open_detector
+
+        args.side = args.side or "val"
+        args.data = args.data or open_detector(args.checkpoint).config.data.dataset
     if not (args.ground_truth or args.data):
         raise UserError("expected --ground-truth or --data to score against, found neither")
-    if args.checkpoint and not args.data:
-        raise UserError("expected --data beside --checkpoint: its videos are predicted on")
     dataset = _open_dataset(args.data) if args.data else None
     with _no_collection():
         everything, annotations = _truth(args, dataset)

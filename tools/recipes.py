@@ -7,13 +7,14 @@ from dataclasses import asdict
 import numpy as np
 
 from anchors.anchors import Anchors
-from datasets.samplers import BatchSampler, frame_sampler
+from datasets.samplers import frame_sampler, key_frame_sampler
 from detect.losses import YoloLoss
 from detect.structures import AnnotationSet
 from detect.training import FrameTrainingStep
-from engine.loop import TrainingStep
-from tools.training_config import TrainConfig
-from tools.training_data import class_counts, process_share
+from engine.loop import EpochSampler, TrainingStep
+from recurrent_yolo.sequences import ActionSequence, action_sequences, repeat_factors
+from tools.training_config import RecurrentConfig, TrainConfig
+from tools.training_data import Footage, class_counts, process_share
 
 
 def yolo_loss(config: TrainConfig, anchors: Anchors, train: AnnotationSet) -> YoloLoss:
@@ -33,16 +34,77 @@ def class_weights(train: AnnotationSet, power: float) -> list[float]:
 
 
 def training_step(config: TrainConfig, anchors: Anchors, train: AnnotationSet) -> TrainingStep:
-    return FrameTrainingStep(yolo_loss(config, anchors, train))
+    """The step of the configured model."""
+    if config.model == "yowo":
+        from yowo.loss import RegionLoss
+        from yowo.training import YOWOTrainingStep
 
+        yowo = config.yowo
+        weights = class_weights(train, yowo.balance_classes) if yowo.balance_classes else None
+        loss = RegionLoss(
+            anchors, box=yowo.box_loss, focal_gamma=yowo.focal_gamma, class_weights=weights
+        )
+        return YOWOTrainingStep(loss, yowo.normalise)
+    loss = yolo_loss(config, anchors, train)
+    if config.model == "yolo":
+        return FrameTrainingStep(loss)
+    from recurrent_yolo.training import RecurrentTrainingStep
 
-def training_sampler(config: TrainConfig, train: AnnotationSet) -> BatchSampler:
-    data = config.data
-    return frame_sampler(
-        train,
-        data.batch,
-        negatives=data.negatives,
-        balance=data.balance,
-        seed=config.seed,
-        share=process_share(),
+    return RecurrentTrainingStep(
+        loss, config.recurrent.bptt_windows, config.recurrent.warmup_frames
     )
+
+
+def training_sampler(config: TrainConfig, footage: Footage, train: AnnotationSet) -> EpochSampler:
+    """The batch sampler of the configured model, over this process's share."""
+    data, share = config.data, process_share()
+    if config.model in ("recurrent-yolo", "stacked-yolo"):
+        from recurrent_yolo.sampler import HybridClipSampler
+
+        return HybridClipSampler(
+            clips_of(config.recurrent, footage, train),
+            config.recurrent.sampler,
+            seed=config.seed,
+            rank=share.rank,
+            world=share.world,
+        )
+    common = {
+        "negatives": data.negatives,
+        "balance": data.balance,
+        "seed": config.seed,
+        "share": share,
+    }
+    if config.model == "yowo":
+        return key_frame_sampler(
+            train,
+            config.yowo.clip_length,
+            data.batch,
+            steps=config.yowo.steps,
+            usable=footage.usable("train", train),
+            **common,
+        )
+    return frame_sampler(train, data.batch, **common)
+
+
+def clips_of(
+    config: RecurrentConfig, footage: Footage, train: AnnotationSet
+) -> list[ActionSequence]:
+    """The action sequences of the training side, rare classes repeated."""
+    found: list[tuple[str, int, int]] = []
+    labels: list[np.ndarray] = []
+    for video in train:
+        has_action = np.zeros(video.num_frames, dtype=bool)
+        has_action[video.frames] = True
+        usable = footage.usable("train", train)[video.name]
+        spans = action_sequences(
+            has_action, video.looked_at, video.fps, config.sequences, allowed=usable
+        )
+        for start, stop in spans:
+            rows = slice(*np.searchsorted(video.frames, [start, stop]))
+            found.append((video.name, start, stop))
+            labels.append(video.labels[rows].any(axis=0))
+    repeats = repeat_factors(np.array(labels), config.balance_threshold)
+    return [
+        ActionSequence(name, start, stop, repeats=int(times))
+        for (name, start, stop), times in zip(found, repeats, strict=True)
+    ]

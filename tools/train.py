@@ -73,10 +73,9 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
     from engine.errors import UserError
     from engine.loop import fit
     from engine.runlog import RunLog
-    from tools.detectors import build_detector, checkpoint_description
+    from tools.detectors import build_base, checkpoint_description, complete_detector
     from tools.recipes import training_sampler, training_step
     from tools.scoring import score
-    from tools.starting_weights import load_starting_weights
     from tools.training_data import open_footage
 
     folder = Path(config.output)
@@ -88,14 +87,12 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
     val_side = footage.dataset.side("val")
     anchors = _run_anchors(config, folder, train_side, resume)
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
-    model = build_detector(config, len(train_side.names), anchors)
+    base = build_base(config, len(train_side.names), anchors)
+    if not resume:
+        _load_weights(config, base, footage)
+    model = complete_detector(config, base)
+    _freeze(config, model)
     log = RunLog(folder, enabled=distributed.is_main(), tensorboard=config.loop.tensorboard)
-    if config.yolo.weights and not resume:
-        report = load_starting_weights(
-            model, config.yolo.weights, footage.dataset.split, allow_overlap=config.allow_overlap
-        )
-        _say(f"starting weights: {report}")
-    _freeze(model, config.yolo.freeze)
     if not resume:
         _write_start(config, log, footage)
         if distributed.is_main():
@@ -104,7 +101,7 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
         f"{config.model}: {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"{len(train_side.names)} classes, {device}; run folder {folder}"
     )
-    sampler = training_sampler(config, train_side)
+    sampler = training_sampler(config, footage, train_side)
     loader = build_loader(
         footage.clips(train_side, config.augment),
         sampler,
@@ -150,19 +147,38 @@ def _run_anchors(config: TrainConfig, folder: Path, train_side, resume: bool):
 
     if resume:
         return Anchors.load(folder / "anchors.yaml")
-    yolo = config.yolo
+    wanted = config.yowo if config.model == "yowo" else config.yolo
+    strides = [32] if config.model == "yowo" else config.yolo.strides
     return choose_anchors(
-        yolo.anchors, yolo.num_anchors, yolo.strides, train_side, config.data, config.seed
+        wanted.anchors, wanted.num_anchors, strides, train_side, config.data, config.seed
     )
 
 
-def _freeze(model: nn.Module, parts: list[str]) -> None:
-    """Fix the named children: no gradients, no weight decay, fixed batch-norm statistics."""
+def _load_weights(config: TrainConfig, base: nn.Module, footage: Footage) -> None:
+    from tools.starting_weights import load_starting_weights
+
+    split, allow = footage.dataset.split, config.allow_overlap
+    weights = config.yowo.weights if config.model == "yowo" else config.yolo.weights
+    if weights:
+        report = load_starting_weights(base, weights, split, allow_overlap=allow)
+        _say(f"starting weights: {report}")
+
+
+def _freeze(config: TrainConfig, model: nn.Module) -> None:
+    """Fix parts of the model: no gradients, no weight decay, fixed batch-norm statistics."""
     from engine.errors import UserError, neighbours
     from engine.optimise import set_batch_norm
 
-    children = dict(model.named_children())
-    for part in parts:
+    if config.model == "yowo":
+        from yowo.freezing import freeze_branches
+
+        freeze_branches(model, config.yowo.freeze)
+        return
+    if config.model == "recurrent-yolo":
+        model.freeze(config.yolo.freeze)
+        return
+    children = dict(getattr(model, "detector", model).named_children())
+    for part in config.yolo.freeze:
         if part not in children:
             raise UserError(f"yolo.freeze: no part {part!r}{neighbours(part, children)}")
         children[part].requires_grad_(False)

@@ -8,8 +8,11 @@ from typing import Literal
 from datasets.augment import AugmentConfig
 from detect.inference import InferenceConfig
 from engine.loop import LoopConfig
+from recurrent_yolo.sampler import SamplerConfig
+from recurrent_yolo.sequences import SequenceConfig
+from recurrent_yolo.temporal import MemoryConfig
 
-ModelName = Literal["yolov3", "yolov3-tiny"]
+ModelName = Literal["yolo", "recurrent-yolo", "stacked-yolo", "yowo"]
 
 
 @dataclass
@@ -33,12 +36,14 @@ class DataConfig:
 
 @dataclass
 class YoloConfig:
-    """width, depth: factors on channels and blocks; body: activation and residuals as published
+    """network: which frame detector (also the one that a recurrent or stacked model is built on);
+    width, depth: factors on channels and blocks; body: activation and residuals as published
     or as ultralytics'; strides: levels, finest first (add 4 for small objects); anchors: "kmeans"
     (from the training side), a preset's name, or a file; num_anchors: of k-means, over all
     levels; weights: a checkpoint, Darknet .weights or ultralytics .pt to start from; freeze: parts
-    that keep their weights (backbone, scales)."""
+    that keep their weights (backbone, scales; of a recurrent model: backbone, neck, head)."""
 
+    network: Literal["yolov3", "yolov3-tiny"] = "yolov3"
     width: float = 1.0
     depth: float = 1.0
     body: Literal["published", "ultralytics"] = "published"
@@ -47,6 +52,48 @@ class YoloConfig:
     num_anchors: int = 9
     weights: str | None = None
     freeze: list[str] = field(default_factory=list)
+
+
+@dataclass
+class RecurrentConfig:
+    """placement, levels, memory: see `recurrent_yolo.model`; sequences, sampler: what a clip is and
+    how clips are streamed (`sampler.lanes` takes the place of `data.batch`); bptt_windows: how many
+    windows a gradient crosses; warmup_frames: of each stream, without loss; balance_threshold:
+    classes in a smaller share of the clips are repeated; stacked_frames: of `stacked-yolo`."""
+
+    placement: Literal["backbone", "neck", "head"] = "neck"
+    levels: list[int] | None = None
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    sequences: SequenceConfig = field(default_factory=SequenceConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    bptt_windows: int = 1
+    warmup_frames: int = 0
+    balance_threshold: float = 0.0
+    stacked_frames: int = 2
+
+
+@dataclass
+class YowoConfig:
+    """backbone: the 3D branch; width: factor on channels; clip_length: T; steps: distances between
+    frames, one drawn a clip in training; freeze: branches (2d, 3d) of which only the last block
+    trains; loss: the region loss; normalise: sum it (as published) or divide by the boxes;
+    weights: a checkpoint of ours or of the public YOWO; weights_2d: Darknet yolo.weights;
+    weights_3d: Kinetics weights of the 3D branch."""
+
+    backbone: str = "resnext101"
+    width: float = 1.0
+    clip_length: int = 16
+    steps: list[int] = field(default_factory=lambda: [1, 2])
+    anchors: str = "kmeans"
+    num_anchors: int = 5
+    freeze: list[str] = field(default_factory=list)
+    box_loss: Literal["smooth_l1", "ciou"] = "smooth_l1"
+    normalise: Literal["sum", "positives"] = "positives"
+    focal_gamma: float = 2.0
+    balance_classes: float = 0.0
+    weights: str | None = None
+    weights_2d: str | None = None
+    weights_3d: str | None = None
 
 
 @dataclass
@@ -70,12 +117,14 @@ class TrainConfig:
     """model: which network; output: the run's folder; seed: governs everything random;
     allow_overlap: start from weights that were trained on frames of this validation side."""
 
-    model: ModelName = "yolov3"
+    model: ModelName = "yolo"
     output: str = "runs/yolov3"
     seed: int = 0
     allow_overlap: bool = False
     data: DataConfig = field(default_factory=DataConfig)
     yolo: YoloConfig = field(default_factory=YoloConfig)
+    recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
+    yowo: YowoConfig = field(default_factory=YowoConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: YoloLossConfig = field(default_factory=YoloLossConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
