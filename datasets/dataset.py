@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.formats import find_format
+from datasets.formats import FORMATS, find_format
 from datasets.formats.findings import Findings
 from datasets.ranges import ranges_to_mask
 from datasets.splits import Split, SplitConfig, make_split, narrow, view_groups
@@ -39,6 +39,8 @@ class DatasetConfig:
     reverses, flip_labels: labels that swap when time is reversed, or under a horizontal flip.
     action (cvat): "label", the name of the attribute that holds the class, or "checkboxes".
     first_frame (yolo-txt): the number in a label file's name that means the first frame.
+    label_map, excluded (ava): files beside the annotations; key_seconds, first_second (ava): the
+    first and last key second, and the second at which the videos begin.
     frame_folder_fps: frame rate of frame folders.
     label_map, excluded, key_seconds, first_second (ava): see `datasets.formats.ava.read_ava`.
     """
@@ -56,6 +58,10 @@ class DatasetConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     action: str | None = None
     first_frame: int | None = None
+    label_map: str | None = None
+    excluded: str | None = None
+    key_seconds: tuple[int, int] | None = None
+    first_second: float | None = None
     frame_folder_fps: float | None = None
     label_map: str | None = None
     excluded: str | None = None
@@ -160,9 +166,7 @@ def _read_annotations(
     path: Path, config: DatasetConfig, root: Path, catalog: VideoCatalog, findings: Findings
 ) -> AnnotationSet:
     kind = find_format(config.format)
-    options = {
-        key: value for key in kind.options if (value := getattr(config, key, None)) is not None
-    }
+    options = {key: value for key in kind.options if (value := getattr(config, key)) is not None}
     annotations = kind.load_reader()(
         root / config.annotations,
         videos=catalog,

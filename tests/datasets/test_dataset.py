@@ -1,12 +1,14 @@
 """The data set file: a small one on disk, read whole; wrong ones give one line."""
 
+import dataclasses
 import textwrap
 
 import cv2
 import numpy as np
 import pytest
 
-from datasets.dataset import load_dataset
+from datasets.dataset import DatasetConfig, load_dataset
+from datasets.formats import FORMATS
 from datasets.ranges import mask_to_ranges, ranges_to_mask
 from datasets.video_catalog import find_video_paths
 from engine.errors import UserError
@@ -98,6 +100,13 @@ def test_wrong_files_give_one_line(tmp_path, yaml, message):
     with pytest.raises(UserError, match=message) as error:
         load_dataset(path)
     assert "\n" not in str(error.value)
+
+
+def test_every_option_of_a_format_is_a_key_of_the_file():
+    keys = {field.name for field in dataclasses.fields(DatasetConfig)}
+    assert {option for kind in FORMATS.values() for option in kind.options} <= keys
+    for kind in FORMATS.values():
+        assert callable(kind.load_reader())
 
 
 def test_unknown_format_and_missing_file(tmp_path):
