@@ -49,12 +49,8 @@ class LookBack:
                 f"{tuple(state['frames'].shape)}; it belongs to another placement, number of lanes "
                 "or network size: start the stream without it"
             )
+        age, seen = stream_age(state["seen"], starts_stream, valid)
         rank = valid.cumsum(1)  # (B, T) how many frames of the window have come, this one too
-        before = state["seen"][:, None] + rank - valid.long()
-        starts = starts_by_frame(starts_stream, batch, count, like=x)
-        stream_began = torch.where(starts, before, 0).cummax(1).values
-        age = before - stream_began  # (B, T) frames of the same stream before this one
-
         frames = torch.cat([state["frames"], x], dim=1)  # (B, depth + T, ...)
         kept = torch.cat([valid.new_ones(batch, depth), valid], dim=1)
         order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)  # padding goes last
@@ -68,9 +64,17 @@ class LookBack:
         for step in self.steps:
             back = age.clamp(max=step) if self.before_start == "first" else step
             found.append((take(depth + rank - 1 - back), age >= step))
-        last = rank[:, -1:]
-        state = {
-            "frames": take(last + torch.arange(depth, device=x.device)),
-            "seen": state["seen"] + last[:, 0] - stream_began[:, -1],
-        }
-        return found, state
+        newest = rank[:, -1:] + torch.arange(depth, device=x.device)
+        return found, {"frames": take(newest), "seen": seen}
+
+
+def stream_age(seen: Tensor, starts_stream: Tensor | None, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """How many frames of its own stream came before each frame, (B, T) int64, and `seen` after.
+
+    seen (B,) int64: frames of the stream before this window; valid (B, T); starts_stream as in
+    `ConvRecurrence.forward`.
+    """
+    before = seen[:, None] + valid.cumsum(1) - valid.long()  # as if no stream began here
+    starts = starts_by_frame(starts_stream, *valid.shape, like=valid)
+    began = torch.where(starts, before, 0).cummax(1).values  # the value at the last beginning
+    return before - began, before[:, -1] + valid[:, -1] - began[:, -1]

@@ -163,3 +163,24 @@ def test_memory_stays_in_float32_under_autocast():
     with torch.autocast("cpu", torch.bfloat16):
         _, state = net(clip())
     assert all(t.dtype == torch.float32 for layer in state for t in layer)
+
+
+@every_cell
+def test_learns_to_remember_across_windows(make):
+    """The sign of the first frame is asked for at the end of the next window, whose frames tell
+    nothing; gradients cross into the first window."""
+    net, read = build(make, layers=1), torch.nn.Conv2d(4, 1, 1)
+    optimiser = torch.optim.AdamW([*net.parameters(), *read.parameters()], lr=0.03)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        sign = torch.randint(0, 2, (16,), generator=generator) * 2.0 - 1
+        x = torch.zeros(16, 6, 3, 2, 2)
+        x[:, 0] = sign.view(-1, 1, 1, 1)
+        _, state = net(x[:, :3])
+        y, _ = net(x[:, 3:], state)
+        answer = read(y[:, -1]).mean((1, 2, 3))
+        loss = torch.nn.functional.soft_margin_loss(answer, sign)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert ((answer > 0) == (sign > 0)).all()

@@ -1,0 +1,143 @@
+"""Action sequences: the stretches of footage that a recurrent model trains on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import UserError
+
+
+@dataclass(frozen=True)
+class ActionSequence:
+    """Frames start..stop - 1 of a video, to be streamed in order.
+
+    repeats: how often an epoch shows it; reversible: it may be shown backwards.
+    """
+
+    video: str
+    start: int
+    stop: int
+    repeats: int = 1
+    reversible: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop or self.repeats < 1:
+            raise ValueError(
+                f"ActionSequence of {self.video}: expected 0 <= start < stop and repeats >= 1, "
+                f"found {self.start}, {self.stop}, {self.repeats}"
+            )
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass
+class SequenceConfig:
+    """How sequences are cut, in seconds (the defaults are the report's at 30 frames a second).
+
+    pad: footage before and after the actions; merge: breaks up to this stay inside a sequence;
+    shortest: sequences are extended to it where there is footage; longest: longer ones are cut;
+    overlap: shared by the pieces of a cut one.
+    """
+
+    pad: float = 1.0
+    merge: float = 1.0
+    shortest: float = 100 / 30
+    longest: float = 1000 / 30
+    overlap: float = 1.0
+
+    def __post_init__(self) -> None:
+        if min(self.pad, self.merge, self.overlap) < 0 or self.shortest <= 0:
+            raise UserError("sequences: expected pad, merge, overlap >= 0 and shortest > 0")
+        if self.longest < self.shortest or self.longest <= self.overlap:
+            raise UserError(
+                f"sequences: expected longest >= shortest and > overlap, found longest "
+                f"{self.longest}, shortest {self.shortest}, overlap {self.overlap} s"
+            )
+
+
+def action_sequences(
+    has_action: np.ndarray,
+    looked_at: np.ndarray,
+    fps: float,
+    config: SequenceConfig | None = None,
+    *,
+    allowed: np.ndarray | None = None,
+) -> list[tuple[int, int]]:
+    """(start, stop) of the sequences of one video, in order; they may overlap.
+
+    has_action, looked_at: (F,) bool; an action on a frame nobody looked at does not count.
+    allowed: (F,) bool, frames that may be shown at all (one side of a split); a sequence lies
+    within one run of them. By default these are the looked-at frames. A run shorter than
+    `shortest` is taken whole.
+    """
+    config = config or SequenceConfig()
+    has_action, looked_at = np.asarray(has_action, bool), np.asarray(looked_at, bool)
+    allowed = looked_at if allowed is None else np.asarray(allowed, bool)
+    if not has_action.shape == looked_at.shape == allowed.shape or has_action.ndim != 1:
+        raise ValueError(
+            f"expected three (F,) arrays, found {has_action.shape}, {looked_at.shape}, "
+            f"{allowed.shape}"
+        )
+    pad, merge, overlap = (round(s * fps) for s in (config.pad, config.merge, config.overlap))
+    shortest, longest = (max(1, round(s * fps)) for s in (config.shortest, config.longest))
+    found = []
+    for first, last in runs(allowed):
+        actions = runs((has_action & looked_at)[first:last])
+        for start, stop in _merge(actions, merge):
+            start, stop = _extend(start - pad, stop + pad, shortest, last - first)
+            found += [(first + a, first + b) for a, b in _cut(start, stop, longest, overlap)]
+    return found
+
+
+def runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """(start, stop) of each run of True in a (F,) bool array."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
+
+def repeat_factors(labels: np.ndarray, threshold: float) -> np.ndarray:
+    """How often to show each of N sequences so that rare classes come up: (N,) int64, at least 1.
+
+    labels: (N, C) bool, the classes in each. A class in a share f of the sequences asks for
+    sqrt(threshold / f) showings (LVIS, arXiv 1908.03195), a sequence for what its rarest class
+    asks; rounded, so that every epoch has the same number of steps. threshold 0: no balancing.
+    """
+    labels = np.asarray(labels, dtype=bool)
+    share = labels.mean(axis=0) if len(labels) else np.zeros(labels.shape[1])
+    wanted = np.sqrt(threshold / np.maximum(share, 1e-9))
+    return np.rint(np.where(labels, wanted, 1).max(axis=1, initial=1)).astype(np.int64)
+
+
+def _merge(parts: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, stop in parts:
+        if merged and start - merged[-1][1] <= gap:
+            merged[-1] = (merged[-1][0], stop)
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _extend(start: int, stop: int, shortest: int, length: int) -> tuple[int, int]:
+    """Grow evenly to `shortest`, then shift and clip into [0, length)."""
+    missing = max(0, shortest - (min(stop, length) - max(start, 0)))
+    start, stop = max(start, 0), min(stop, length)
+    start, stop = start - missing // 2, stop + missing - missing // 2
+    shift = max(0, -start) - max(0, stop - length)
+    return max(0, start + shift), min(length, stop + shift)
+
+
+def _cut(start: int, stop: int, longest: int, overlap: int) -> list[tuple[int, int]]:
+    """Pieces of one length, at most `longest`, sharing at least `overlap` frames."""
+    length = stop - start
+    if length <= longest:
+        return [(start, stop)]
+    overlap = min(overlap, longest - 1)
+    count = math.ceil((length - overlap) / (longest - overlap))
+    firsts = np.linspace(start, stop - longest, count).round().astype(int)
+    return [(int(a), int(a) + longest) for a in firsts]

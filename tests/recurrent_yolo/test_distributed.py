@@ -1,0 +1,98 @@
+"""Several processes equal one: every rank runs its own lanes, gradients are those of all lanes."""
+
+import os
+import socket
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from detect.batch import PADDING, Targets
+from detect.losses import YoloLoss
+from engine import distributed
+from recurrent_yolo.model import RecurrentYOLO
+from recurrent_yolo.sampler import HybridClipSampler, SamplerConfig
+from recurrent_yolo.sequences import ActionSequence
+from recurrent_yolo.temporal import MemoryConfig
+from recurrent_yolo.training import RecurrentTrainingStep
+from tests.recurrent_yolo.tiny import NUM_CLASSES, anchors, clip_batch, detector, randomise
+
+LENGTHS = (9, 4, 7, 2, 5, 6, 3)
+STEPS = 4
+
+
+def load(requests):
+    """A batch whose pixels and truth are a function of (video, frame), as a data set's are."""
+    indices = torch.tensor([request.frames for request in requests])
+    batch = clip_batch(*indices.shape)
+    pixels, boxes = torch.zeros_like(batch.frames), batch.targets.boxes
+    for lane, request in enumerate(requests):
+        for place, frame in enumerate(request.frames):
+            if frame != PADDING:
+                one = clip_batch(1, 1, 100 * int(request.video) + frame)
+                pixels[lane, place] = one.frames[0, 0]
+                boxes[lane * len(request.frames) + place] = one.targets.boxes[0]
+    looked_at = ((indices != PADDING) & (indices % 3 != 0)).flatten()
+    labels = torch.eye(NUM_CLASSES)[indices.flatten() % NUM_CLASSES]
+    return replace(
+        batch,
+        frames=pixels,
+        targets=Targets(boxes, labels, batch.targets.item, looked_at),
+        starts_stream=torch.tensor([r.starts_stream for r in requests]),
+        valid=indices != PADDING,
+        videos=[r.video for r in requests],
+        frame_indices=indices,
+    )
+
+
+def train(rank, world, lanes, windows):
+    """Gradients of each of some steps of plain SGD, added up. Batch norm stays as it is."""
+    clips = [ActionSequence(str(n), 0, k) for n, k in enumerate(LENGTHS)]
+    sampler = HybridClipSampler(clips, SamplerConfig(lanes=lanes, window=2), rank=rank, world=world)
+    model = RecurrentYOLO(detector(), MemoryConfig(hidden=4))
+    randomise(model.memory)
+    wrapped = distributed.wrap(model.eval(), torch.device("cpu"))
+    step, state = RecurrentTrainingStep(YoloLoss(anchors()), windows, warmup_frames=1), None
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
+    gradients = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+    for _, requests in zip(range(STEPS), sampler, strict=False):
+        losses, state = step(wrapped, load(requests), state)
+        optimiser.zero_grad()
+        sum(losses.values()).backward()
+        optimiser.step()
+        for name, parameter in model.named_parameters():
+            gradients[name] += parameter.grad
+    return gradients
+
+
+def worker(rank, world, port, windows, folder):
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world),
+        LOCAL_RANK=str(rank), OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    torch.set_num_threads(1)
+    with distributed.process_group():
+        torch.save(train(rank, world, 1, windows), folder / f"rank{rank}.pt")
+
+
+@pytest.mark.parametrize(
+    ("world", "windows"),
+    [
+        (2, 1),
+        pytest.param(2, 2, marks=pytest.mark.slow),
+        pytest.param(3, 1, marks=pytest.mark.slow),
+        pytest.param(3, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_processes_equal_one_with_all_their_lanes(world, windows, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    mp.spawn(worker, (world, port, windows, tmp_path), nprocs=world)
+    joint = train(0, 1, world, windows)
+    assert all(gradient.any() for gradient in joint.values())
+    for rank in range(world):
+        ours = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)
+        for name, value in joint.items():
+            assert (ours[name] - value).norm() <= 1e-3 * value.norm(), name
