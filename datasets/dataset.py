@@ -19,10 +19,6 @@ from detect.structures import AnnotationSet, VideoAnnotations
 from engine.config import from_dict, read_yaml
 from engine.errors import UserError, neighbours
 
-FORMAT_OPTIONS = (  # keys that only some formats take
-    "action", "annotation_size", "first_frame", "label_map", "excluded", "key_seconds",
-    "first_second",
-)  # fmt: skip
 LookedAt = Literal["all", "boxes"] | dict[str, list[list[int]]]
 
 
@@ -39,8 +35,6 @@ class DatasetConfig:
     reverses, flip_labels: labels that swap when time is reversed, or under a horizontal flip.
     action (cvat): "label", the name of the attribute that holds the class, or "checkboxes".
     first_frame (yolo-txt): the number in a label file's name that means the first frame.
-    label_map, excluded (ava): files beside the annotations; key_seconds, first_second (ava): the
-    first and last key second, and the second at which the videos begin.
     frame_folder_fps: frame rate of frame folders.
     label_map, excluded, key_seconds, first_second (ava): see `datasets.formats.ava.read_ava`.
     """
@@ -58,10 +52,6 @@ class DatasetConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     action: str | None = None
     first_frame: int | None = None
-    label_map: str | None = None
-    excluded: str | None = None
-    key_seconds: tuple[int, int] | None = None
-    first_second: float | None = None
     frame_folder_fps: float | None = None
     label_map: str | None = None
     excluded: str | None = None
@@ -154,7 +144,7 @@ def read_dataset_file(path: str | Path) -> DatasetConfig:
     path = Path(path)
     config = from_dict(DatasetConfig, read_yaml(path), source=str(path))
     options = find_format(config.format).options
-    for option in FORMAT_OPTIONS:
+    for option in sorted({option for kind in FORMATS.values() for option in kind.options}):
         if getattr(config, option) is not None and option not in options:
             raise UserError(f"{path}: key {option!r} means nothing for format {config.format!r}")
     if config.names is not None and len(set(config.names)) < len(config.names):

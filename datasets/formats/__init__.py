@@ -1,7 +1,7 @@
 """Annotation formats, one a file: each reads to, and some write from, `AnnotationSet`.
 
-`FORMATS` is what a data set file's `format` may say. A new format is one file and one entry; options
-that no format had before also become fields of `datasets.dataset.DatasetConfig`.
+`FORMATS` is what a data set file's `format` may say. A new format is one file and one entry;
+options that no format had before also become fields of `datasets.dataset.DatasetConfig`.
 """
 
 from __future__ import annotations
