@@ -2,13 +2,11 @@
 
 import os
 import socket
-from dataclasses import replace
 
 import pytest
 import torch
 import torch.multiprocessing as mp
 
-from detect.batch import PADDING, Targets
 from detect.losses import YoloLoss
 from engine import distributed
 from recurrent_yolo.model import RecurrentYOLO
@@ -16,34 +14,10 @@ from recurrent_yolo.sampler import HybridClipSampler, SamplerConfig
 from recurrent_yolo.sequences import ActionSequence
 from recurrent_yolo.temporal import MemoryConfig
 from recurrent_yolo.training import RecurrentTrainingStep
-from tests.recurrent_yolo.tiny import NUM_CLASSES, anchors, clip_batch, detector, randomise
+from tests.recurrent_yolo.tiny import anchors, detector, randomise, requested_batch
 
 LENGTHS = (9, 4, 7, 2, 5, 6, 3)
 STEPS = 4
-
-
-def load(requests):
-    """A batch whose pixels and truth are a function of (video, frame), as a data set's are."""
-    indices = torch.tensor([request.frames for request in requests])
-    batch = clip_batch(*indices.shape)
-    pixels, boxes = torch.zeros_like(batch.frames), batch.targets.boxes
-    for lane, request in enumerate(requests):
-        for place, frame in enumerate(request.frames):
-            if frame != PADDING:
-                one = clip_batch(1, 1, 100 * int(request.video) + frame)
-                pixels[lane, place] = one.frames[0, 0]
-                boxes[lane * len(request.frames) + place] = one.targets.boxes[0]
-    looked_at = ((indices != PADDING) & (indices % 3 != 0)).flatten()
-    labels = torch.eye(NUM_CLASSES)[indices.flatten() % NUM_CLASSES]
-    return replace(
-        batch,
-        frames=pixels,
-        targets=Targets(boxes, labels, batch.targets.item, looked_at),
-        starts_stream=torch.tensor([r.starts_stream for r in requests]),
-        valid=indices != PADDING,
-        videos=[r.video for r in requests],
-        frame_indices=indices,
-    )
 
 
 def train(rank, world, lanes, windows):
@@ -57,7 +31,7 @@ def train(rank, world, lanes, windows):
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
     gradients = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     for _, requests in zip(range(STEPS), sampler, strict=False):
-        losses, state = step(wrapped, load(requests), state)
+        losses, state = step(wrapped, requested_batch(requests), state)
         optimiser.zero_grad()
         sum(losses.values()).backward()
         optimiser.step()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from anchors.anchors import Anchors
-from detect.batch import ClipBatch, Targets
+from detect.batch import PADDING, ClipBatch, ClipRequest, Targets
 from detect.view import View
 from detect.yolov3 import YOLOv3
 
@@ -55,6 +58,30 @@ def clip_batch(batch: int = 2, steps: int = 4, seed: int = 0, *, starts=False) -
         views=[View.resize(SIZE, SIZE)] * batch,
         videos=[f"video {lane}" for lane in range(batch)],
         frame_indices=torch.arange(steps).repeat(batch, 1) + 100 * seed,
+    )
+
+
+def requested_batch(requests: Sequence[ClipRequest]) -> ClipBatch:
+    """A batch whose pixels and truth are a function of (video, frame), as a data set's are."""
+    indices = torch.tensor([request.frames for request in requests])
+    batch = clip_batch(*indices.shape)
+    pixels, boxes = torch.zeros_like(batch.frames), batch.targets.boxes
+    for lane, request in enumerate(requests):
+        for place, frame in enumerate(request.frames):
+            if frame != PADDING:
+                one = clip_batch(1, 1, 100 * int(request.video) + frame)
+                pixels[lane, place] = one.frames[0, 0]
+                boxes[lane * len(request.frames) + place] = one.targets.boxes[0]
+    looked_at = ((indices != PADDING) & (indices % 3 != 0)).flatten()
+    labels = torch.eye(NUM_CLASSES)[indices.flatten() % NUM_CLASSES]
+    return replace(
+        batch,
+        frames=pixels,
+        targets=Targets(boxes, labels, batch.targets.item, looked_at),
+        starts_stream=torch.tensor([r.starts_stream for r in requests]),
+        valid=indices != PADDING,
+        videos=[r.video for r in requests],
+        frame_indices=indices,
     )
 
 
