@@ -61,10 +61,13 @@ def average_precision_replicates(
     return result[1:], result[0]
 
 
-def interval(value: float, replicates: np.ndarray, centre: float) -> Interval:
-    """Middle 95% of `replicates` (R,), moved by what the coarser reading is off: value - centre."""
+def interval(value: float, replicates: np.ndarray, centre: float, units: int) -> Interval:
+    """Middle 95% of `replicates` (R,), moved by what the coarser reading is off: value - centre.
+
+    units: how many of the drawn units hold truth; one alone says nothing of its like.
+    """
     known = replicates[~np.isnan(replicates)]
-    if len(known) < 2:
+    if len(known) < 2 or units < 2:
         return Interval(value, float("nan"), float("nan"))
     low, high = np.quantile(known, [0.025, 0.975]) + (value - centre)
     return Interval(value, float(low), float(high))
@@ -103,8 +106,11 @@ def frame_map_intervals(
     weights = draw_weights(ranking.num_units, replicates, seed)
     drawn, centre = average_precision_replicates(ranking, weights)
     return FrameMAPIntervals(
-        interval(nan_mean(ap), mean_over_classes(drawn), nan_mean(centre)),
-        [interval(float(a), drawn[:, c], float(centre[c])) for c, a in enumerate(ap)],
+        interval(nan_mean(ap), mean_over_classes(drawn), nan_mean(centre), ranking.num_units),
+        [
+            interval(float(a), drawn[:, c], float(centre[c]), int((ranking.truths[:, c] > 0).sum()))
+            for c, a in enumerate(ap)
+        ],
         ranking.units,
         replicates,
     )
@@ -130,8 +136,11 @@ def paired_difference(
     drawn_b, centre_b = average_precision_replicates(b, weights)
     drawn, centre = drawn_b - drawn_a, centre_b - centre_a
     return FrameMAPIntervals(
-        interval(nan_mean(difference), mean_over_classes(drawn), nan_mean(centre)),
-        [interval(float(d), drawn[:, c], float(centre[c])) for c, d in enumerate(difference)],
+        interval(nan_mean(difference), mean_over_classes(drawn), nan_mean(centre), a.num_units),
+        [
+            interval(float(d), drawn[:, c], float(centre[c]), int((a.truths[:, c] > 0).sum()))
+            for c, d in enumerate(difference)
+        ],
         a.units,
         replicates,
     )

@@ -73,7 +73,9 @@ def diagnose(matcher: Matcher, threshold: float, iou: float = 0.5) -> Diagnosis:
             continue
         fixed_label, fixed_right, kept = label.copy(), right.copy(), ~wrong
         if name in ("localisation", "classification"):
-            winner = _first_of_each(ranked, wrong & free[target], target)
+            finds_free = wrong.copy()
+            finds_free[wrong] = free[target[wrong]]
+            winner = _first_of_each(ranked, finds_free, target)
             covered[target[wrong]] = True
             fixed_label[winner] = matcher.truth_class[target[winner]]
             fixed_right[winner] = True

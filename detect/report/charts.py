@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from detect.metrics.bootstrap import Interval
 from detect.metrics.calibration import BINS
 from detect.metrics.diagnosis import KINDS
 from detect.metrics.evaluation import Evaluation
@@ -159,14 +160,41 @@ def learning_chart(
     return chart.render(f"{label} against training steps")
 
 
+def difference_chart(names: Sequence[str], differences: Sequence[Interval], label: str) -> str:
+    """Differences with their intervals, one row a name, beside the line of no difference."""
+    ends = [e for d in differences for e in (d.value, d.low, d.high) if np.isfinite(e)]
+    reach = max([abs(end) for end in ends] + [0.01]) * 1.1
+    count = len(names)
+    chart = Chart(
+        (-reach, reach),
+        (0, count),
+        x_label=label,
+        x_ticks=[(v / 100, words) for v, words in round_ticks((-100 * reach, 100 * reach))],
+        y_ticks=[],
+        height=60 + 24 * count,
+        left=150,
+    )
+    chart.line([0, 0], [0, count], "mark")
+    for place, (name, found) in enumerate(zip(names, differences, strict=True)):
+        y = count - place - 0.5
+        style = "c2" if found.low > 0 else "c1" if found.high < 0 else "c0"
+        chart.line([found.low, found.high], [y, y], f"line {style}", name)
+        chart.dots([found.value], [y], f"dot {style}")
+        chart.text(-reach, y, name if len(name) <= 22 else name[:21] + "…", "end", (-6, 4))
+    return chart.render(label)
+
+
 def confusion_table(matrix: np.ndarray, names: Sequence[str], most: int = 24) -> str:
-    """Rows true, columns predicted, shaded by the share of the row; rare classes are summed."""
+    """Rows true, columns predicted, shaded by the share of the row; classes without truth, and
+    those past the `most` frequent, are summed."""
     matrix, names = _most_frequent(matrix, names, most)
     labels = [*names, "background"]
     head = "".join(f"<th><span>{escape(label)}</span></th>" for label in labels)
     body = []
     for row, label in enumerate(labels):
         total = matrix[row].sum()
+        if not total:
+            continue  # classes without truth have a column only
         cells = []
         for column, count in enumerate(matrix[row]):
             if row == column == len(names):
@@ -204,9 +232,10 @@ def _most_frequent(
     matrix: np.ndarray, names: Sequence[str], most: int
 ) -> tuple[np.ndarray, list[str]]:
     size = len(names)
-    met = matrix.sum(axis=1)[:size] + matrix.sum(axis=0)[:size]
-    order = [c for c in np.argsort(-matrix.sum(axis=1)[:size], kind="stable") if met[c]]
-    shown, rest = order[:most], order[most:]
+    truths = matrix.sum(axis=1)[:size]
+    order = np.argsort(-truths, kind="stable").tolist()
+    shown = [c for c in order if truths[c]][:most]
+    rest = order[len(shown) :]
     groups = [[c] for c in shown] + ([rest] if rest else []) + [[size]]
     labels = [names[c] for c in shown] + ([f"{len(rest)} others"] if rest else [])
     sums = [[matrix[np.ix_(a, b)].sum() for b in groups] for a in groups]

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from detect.metrics.bootstrap import FrameMAPIntervals, paired_difference
+from detect.metrics.bootstrap import FrameMAPIntervals, Interval, paired_difference
 from detect.metrics.unit_ranking import UnitRanking
+from detect.report.charts import difference_chart
 from detect.report.figures import plain, read_figures, write_figures
-from detect.report.html import note, page, panel, rows_table, section, share_cell
-from detect.report.words import facts, percent
+from detect.report.html import note, page, panel, panels, rows_table, section, share_cell
+from detect.report.words import by_frequency, facts, percent
 from engine.errors import UserError
 from engine.files import atomic_write
 
+MOST_DRAWN = 24  # classes in a plot
 ROWS = {
     "frame_map_50": "frame-mAP@0.5",
     "frame_map_50_95": "frame-mAP@0.5:0.95",
@@ -142,26 +144,27 @@ def _overview_rows(comparison: Comparison) -> list[list[str]]:
             f"video-mAP@{overlap}",
             *(percent((run.figures["video_map"] or {}).get(overlap)) for run in comparison.runs),
         ]
-        for overlap in sorted(overlaps)
+        for overlap in sorted(overlaps, key=lambda name: (":" in name, name))
     ]
     return rows
 
 
 def _difference_rows(comparison: Comparison) -> list[list[str]]:
     """Differences to the first run: frame-mAP, then classes by frequency."""
-    first = comparison.runs[0]
-    classes = sorted(
-        range(len(first.ranking.names)), key=lambda c: -first.ranking.truths[:, c].sum()
-    )
     known = [d for d in comparison.differences if d is not None]
     rows = [["frame-mAP@0.5", *(_signed(d.mean) for d in known)]]
-    for c in classes:
-        if first.ranking.truths[:, c].sum():
-            rows.append([first.ranking.names[c], *(_signed(d.per_class[c]) for d in known)])
+    for name in _class_order(comparison):
+        c = comparison.runs[0].ranking.names.index(name)
+        rows.append([name, *(_signed(d.per_class[c]) for d in known)])
     return rows
 
 
-def _signed(found: Any) -> str:
+def _class_order(comparison: Comparison) -> list[str]:
+    """Classes with truth, the most frequent first."""
+    return [name for name, _ in by_frequency(comparison.runs[0].figures)]
+
+
+def _signed(found: Interval) -> str:
     words = f"{100 * found.value:+.1f}"
     if np.isnan(found.low):
         return words
@@ -208,9 +211,6 @@ def _page(comparison: Comparison) -> str:
         + "</dd>"
         for run in comparison.runs
     )
-    classes = sorted(
-        comparison.runs[0].figures["per_class"].items(), key=lambda item: -item[1]["ground_truths"]
-    )
     per_class = [
         [
             name,
@@ -220,17 +220,27 @@ def _page(comparison: Comparison) -> str:
                 for ap in [run.figures["per_class"].get(name, {}).get("ap_50")]
             ),
         ]
-        for name, row in classes
-        if row["ground_truths"]
+        for name in _class_order(comparison)
     ]
-    differences = ""
-    if any(d is not None for d in comparison.differences):
-        differences = panel(
-            "",
-            rows_table(_difference_head(comparison), _difference_rows(comparison)),
-            _explanation(comparison),
-            wide=True,
+    order = _class_order(comparison)[:MOST_DRAWN]
+    plots = [
+        panel(
+            f"{run.name} minus {names[0]}",
+            difference_chart(
+                ["all classes", *order],
+                [found.mean, *(found.per_class[run.ranking.names.index(name)] for name in order)],
+                "AP@0.5, points",
+            ),
         )
+        for run, found in zip(comparison.runs[1:], comparison.differences, strict=True)
+        if found is not None
+    ]
+    differences = panel(
+        "",
+        rows_table(_difference_head(comparison), _difference_rows(comparison)),
+        _explanation(comparison),
+        wide=True,
+    )
     return page(
         "Comparison",
         [
@@ -241,7 +251,7 @@ def _page(comparison: Comparison) -> str:
                 "Figures",
                 panel("", rows_table(["%", *names], _overview_rows(comparison)), wide=True),
             ),
-            section(f"Difference to {names[0]}", differences),
+            section(f"Difference to {names[0]}", panels([*plots, differences]) if plots else ""),
             section(
                 "AP@0.5 of each class, the most frequent first",
                 panel("", rows_table(["class", *names], per_class), wide=True),

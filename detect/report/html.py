@@ -11,7 +11,17 @@ from typing import Any
 from detect.metrics.diagnosis import KINDS
 from detect.metrics.evaluation import Evaluation
 from detect.report import charts
-from detect.report.words import balance, by_frequency, decimal, facts, headlines, interval, percent
+from detect.report.words import (
+    balance,
+    by_frequency,
+    decimal,
+    facts,
+    headlines,
+    interval,
+    percent,
+    top_classes,
+    without_truth,
+)
 
 STRATA = {
     "size": "box size (root of area), pixels",
@@ -81,12 +91,13 @@ def fact_list(figures: dict[str, Any]) -> str:
 
 def headline_cards(figures: dict[str, Any]) -> str:
     """The headline figures."""
-    cards = "".join(
+    cards = [
         f'<div class="card"><div class="name">{escape(name)}</div><div class="number">{value}'
         f'<small> %</small></div><div class="remark">{escape(remark)}</div></div>'
         for name, value, remark in headlines(figures)
-    )
-    return f'<div class="cards">{cards}</div>'
+    ]
+    columns = 3 if len(cards) in (3, 5, 6, 9) else 4  # rows as full as can be
+    return f'<div class="cards" style="--columns:{columns}">{"".join(cards)}</div>'
 
 
 def note(words: str) -> str:
@@ -121,7 +132,8 @@ def rows_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         + "</tr>"
         for row in rows
     )
-    return f'<table class="rows"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
+    narrow = " narrow" if len(head) <= 4 else ""
+    return f'<table class="rows{narrow}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def share_cell(words: str, share: float | None, style: str = "") -> str:
@@ -151,13 +163,7 @@ def _classes(figures: dict[str, Any]) -> str:
             for name, row in rows
         ),
     )  # fmt: skip
-    top = [
-        f"{len(found['classes'])} most frequent (asked for {k}): frame-mAP@0.5 "
-        f"{percent(found['frame_map_50'])}, mean precision {percent(found['precision'])}, "
-        f"mean recall {percent(found['recall'])}."
-        for k, found in figures["top_classes"].items()
-    ]
-    remark = " ".join([balance(figures), *top])
+    remark = " ".join([balance(figures), without_truth(figures), *top_classes(figures)])
     return section("Classes, the most frequent first", panel("", table, remark, wide=True))
 
 
@@ -260,7 +266,7 @@ def _others(figures: dict[str, Any]) -> str:
 def _training(events: Sequence[dict[str, Any]]) -> str:
     wanted = (
         (charts.training_loss, "training loss"),
-        (charts.validation_map, "frame-mAP@0.5 on the validation side"),
+        (charts.validation_map, "frame-mAP@0.5 in validation"),
     )
     return panels(
         panel("", chart)
@@ -278,7 +284,8 @@ def _gallery(pictures: Sequence[Picture]) -> str:
         "</figcaption></figure>"
         for picture in pictures
     )
-    return f'<div class="gallery">{shown}</div>'
+    words = "Dashed: truth. Coloured: detections at or above the threshold, with their scores."
+    return f'<p class="soft">{words}</p><div class="gallery">{shown}</div>'
 
 
 def _legend(entries: Sequence[tuple[str, str]]) -> str:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from detect.metrics.diagnosis import KINDS
-from detect.report.words import balance, by_frequency, decimal, facts, headlines, interval, percent
+from detect.report.words import (
+    balance,
+    by_frequency,
+    decimal,
+    facts,
+    headlines,
+    interval,
+    percent,
+    top_classes,
+    without_truth,
+)
 
 
 def markdown(figures: dict[str, Any], title: str = "Evaluation") -> str:
@@ -26,13 +36,8 @@ def markdown(figures: dict[str, Any], title: str = "Evaluation") -> str:
             f"{interval(row['ap_50_interval'])} | {percent(row['ap_50_95'])} | "
             f"{percent(row['precision'])} | {percent(row['recall'])} |"
         )
-    for k, top in figures["top_classes"].items():
-        lines += [
-            "",
-            f"{len(top['classes'])} most frequent classes (of {k} asked for, enough clips each): "
-            f"frame-mAP@0.5 {percent(top['frame_map_50'])}, mean precision "
-            f"{percent(top['precision'])}, mean recall {percent(top['recall'])}.",
-        ]
+    for sentence in (without_truth(figures), *top_classes(figures)):
+        lines += ["", sentence] if sentence else []
     lines += [
         "",
         "## Errors",

@@ -72,18 +72,41 @@ def facts(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def by_frequency(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Classes with truth or detections, the most frequent first."""
-    met = [
-        (name, row)
-        for name, row in figures["per_class"].items()
-        if row["ground_truths"] or row["detections"]
-    ]
+    """Classes with truth, the most frequent first."""
+    met = [item for item in figures["per_class"].items() if item[1]["ground_truths"]]
     return sorted(met, key=lambda item: -item[1]["ground_truths"])
 
 
+def without_truth(figures: dict[str, Any]) -> str:
+    """What is to be said of classes without truth; empty where every class has some."""
+    others = [row for row in figures["per_class"].values() if not row["ground_truths"]]
+    if not others:
+        return ""
+    false = sum(row["detections"] for row in others)
+    return (
+        f"{len(others)} more {'class has' if len(others) == 1 else 'classes have'} no truth here "
+        f"and take no part in means; {false:,} false detections at the threshold are of them."
+    )
+
+
+def top_classes(figures: dict[str, Any]) -> Iterator[str]:
+    """A sentence for each set of most frequent classes."""
+    for k, top in figures["top_classes"].items():
+        if not top["classes"]:
+            yield f"Top {k}: no class has clips enough."
+            continue
+        fewer = (
+            "" if len(top["classes"]) == int(k) else f" ({len(top['classes'])} have clips enough)"
+        )
+        yield (
+            f"Top {k} by clips{fewer}: frame-mAP@0.5 {percent(top['frame_map_50'])}, mean "
+            f"precision {percent(top['precision'])}, mean recall {percent(top['recall'])}."
+        )
+
+
 def balance(figures: dict[str, Any]) -> str:
-    """How uneven the classes are, in one sentence."""
-    counts = [row["ground_truths"] for _, row in by_frequency(figures) if row["ground_truths"]]
+    """How uneven the classes are, in one sentence; empty for a single class."""
+    counts = [row["ground_truths"] for _, row in by_frequency(figures)]
     if len(counts) < 2:
         return ""
     return (
