@@ -72,7 +72,7 @@ class YOWO(nn.Module):
                 f"YOWO: expected anchors of one level of stride {Darknet19.stride}, found strides "
                 f"{tuple(anchors.strides)}; make them with stad kmeans-anchors --strides 32"
             )
-        self.num_classes, self.clip_length = num_classes, clip_length
+        self.num_classes, self.clip_length, self.backbone = num_classes, clip_length, backbone
         self.multi_label_classes = multi_label_classes
         sizes = torch.tensor(anchors.levels[0], dtype=torch.float32)
         self.register_buffer("anchor_sizes", sizes, persistent=False)
