@@ -173,8 +173,9 @@ class Canvas:
 
 
 def line_width(size: tuple[int, int]) -> int:
-    """Pixels of a box's line for a frame of `size` (height, width): 2 at 720p."""
-    return max(1, round(min(size) / 360))
+    """Pixels of a box's line for a frame of `size` (height, width): 2 up to 720p (yuv420p would
+    take half the colour of a single pixel)."""
+    return max(2, round(min(size) / 300))
 
 
 def text_height(size: tuple[int, int]) -> int:

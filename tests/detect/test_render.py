@@ -172,8 +172,8 @@ def test_text_wider_than_the_frame_is_cut():
 
 def test_sizes_follow_the_frame():
     assert (line_width((720, 1280)), text_height((720, 1280))) == (2, 18)
-    assert (line_width((2160, 3840)), text_height((2160, 3840))) == (6, 54)
-    assert (line_width((120, 160)), text_height((120, 160))) == (1, 11)
+    assert (line_width((2160, 3840)), text_height((2160, 3840))) == (7, 54)
+    assert (line_width((120, 160)), text_height((120, 160))) == (2, 11)
 
 
 @pytest.mark.parametrize(
