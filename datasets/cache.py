@@ -230,7 +230,10 @@ def _encode(image: np.ndarray, size: tuple[int, int], kind: str) -> bytes | memo
     import cv2
 
     if image.shape[:2] != size:
-        image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+        # two neighbours cover all pixels down to half the size, at a sixth of the cost of averaging
+        halves = 2 * size[0] >= image.shape[0] and 2 * size[1] >= image.shape[1]
+        method = cv2.INTER_LINEAR if halves else cv2.INTER_AREA
+        image = cv2.resize(image, (size[1], size[0]), interpolation=method)
     if kind == RAW:
         return memoryview(np.ascontiguousarray(image)).cast("B")
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
