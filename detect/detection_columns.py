@@ -13,6 +13,8 @@ from detect.complaints import Complaints
 from detect.detection_set import DetectionSet, VideoDetections, frames_to_ranges, merge_ranges
 from detect.structures import AnnotationSet
 
+SUSPICIOUS_SHARE = 0.2  # of boxes far outside the frame: a convention, not bad predictions
+
 
 @dataclass
 class DetectionColumns:
@@ -196,8 +198,30 @@ def _report_oddities(
         (f"line {columns.lines[columns.rows[e]]}: {columns.scores[e]}" for e in large[:3]),
         "used as they stand",
     )
+    if truth is None or not len(columns.boxes):
+        return
+    limits = np.array(
+        [
+            (truth.videos[name].size if name in truth.videos else (np.inf, np.inf))
+            for name in columns.video_names
+        ]
+    )[columns.videos]  # (M, 2) height, width
+    ends = columns.boxes[:, :2] + columns.boxes[:, 2:]
+    outside = (ends > 1.1 * limits[:, ::-1]).any(axis=1)
+    if outside.mean() > SUSPICIOUS_SHARE:
+        complaints.add(
+            "boxes that reach far past the frame (corners instead of x, y, width, height? another "
+            "resolution?)",
+            outside.sum(),
+            (
+                f"line {columns.lines[i]}: {columns.boxes[i].tolist()} in a frame of "
+                f"{limits[i, 1]:g}x{limits[i, 0]:g}"
+                for i in np.flatnonzero(outside)[:3]
+            ),
+            "used as they stand",
+        )
     sizes = columns.boxes[:, 2:]
-    if truth is None or not len(sizes) or (sizes > 2).any():
+    if (sizes > 2).any():
         return
     truth_sizes = [video.boxes[:, 2:] - video.boxes[:, :2] for video in truth if len(video.boxes)]
     if truth_sizes and np.median(np.concatenate(truth_sizes)) > 2:

@@ -184,6 +184,13 @@ def test_normalised_boxes_are_noticed(tmp_path):
     assert "look normalised" in read_detections(path, annotations).notes[0]
 
 
+def test_corners_in_place_of_sizes_are_noticed(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_text(lines(row(bbox=(60, 60, 90, 90)), row(bbox=(10, 10, 20, 20))))
+    (note,) = read_detections(path, truth()).notes
+    assert "far past the frame" in note and "in a frame of 100x100" in note
+
+
 def test_a_listed_score_of_zero_is_still_a_detection(tmp_path):
     path = tmp_path / "d.jsonl"
     path.write_text(lines(row(scores={"7": 0.0})))
