@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -56,7 +57,8 @@ class ClipDataset(Dataset[Clip]):
         rng = np.random.default_rng(request.augment_seed)
         if augment is not None:
             view = draw_view(view, augment, rng)
-        frames = self._pixels(request, view, augment, rng)
+        adjust = None if augment is None else partial(recolour, config=augment, rng=rng)
+        frames = clip_pixels(request, view, self.read_frame, adjust)
         return Clip(
             frames=torch.from_numpy(frames).permute(0, 3, 1, 2),  # (T, C, H, W)
             targets=self._targets(request, view, augment),
@@ -66,27 +68,6 @@ class ClipDataset(Dataset[Clip]):
             video=request.video,
             frame_indices=torch.tensor(request.frames, dtype=torch.int64),
         )
-
-    def _pixels(
-        self,
-        request: ClipRequest,
-        view: View,
-        augment: AugmentConfig | None,
-        rng: np.random.Generator,
-    ) -> np.ndarray:
-        """(T, H, W, 3) uint8; a frame that occurs twice is read once; padding is grey."""
-        wanted = sorted(set(request.frames) - {PADDING})
-        out = np.full((len(request.frames), *view.network_size, 3), PAD_VALUE, dtype=np.uint8)
-        if not wanted:
-            return out
-        seen = np.stack([view.apply(self.read_frame(request.video, index)) for index in wanted])
-        if augment is not None:
-            seen = recolour(seen, augment, rng)
-        place = {index: row for row, index in enumerate(wanted)}
-        for step, index in enumerate(request.frames):
-            if index != PADDING:
-                out[step] = seen[place[index]]
-        return out
 
     def _targets(self, request: ClipRequest, view: View, augment: AugmentConfig | None) -> Targets:
         video = self.annotations.videos[request.video]
@@ -113,6 +94,31 @@ class ClipDataset(Dataset[Clip]):
             item=torch.from_numpy(item),
             looked_at=torch.from_numpy(looked_at),
         )
+
+
+def clip_pixels(
+    request: ClipRequest,
+    view: View,
+    read_frame: ReadFrame,
+    adjust: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> np.ndarray:
+    """(T, H, W, 3) uint8 as `view` sees the request's frames; padding is grey.
+
+    A frame that occurs twice is read once. adjust: what is done to the frames that were read, all
+    at once.
+    """
+    wanted = sorted(set(request.frames) - {PADDING})
+    out = np.full((len(request.frames), *view.network_size, 3), PAD_VALUE, dtype=np.uint8)
+    if not wanted:
+        return out
+    seen = np.stack([view.apply(read_frame(request.video, index)) for index in wanted])
+    if adjust is not None:
+        seen = adjust(seen)
+    place = {index: row for row, index in enumerate(wanted)}
+    for step, index in enumerate(request.frames):
+        if index != PADDING:
+            out[step] = seen[place[index]]
+    return out
 
 
 def swap_order(names: Sequence[str], swaps: Mapping[str, str], what: str) -> np.ndarray:

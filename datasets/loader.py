@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from datasets.clips import ClipDataset
 from datasets.collate import collate
-from detect.batch import ClipBatch, ClipRequest
 
 
 def build_loader(
-    dataset: ClipDataset,
-    batch_sampler: Iterable[list[ClipRequest]],
+    dataset: Dataset,
+    batch_sampler: Iterable[list],
     *,
     workers: int = 2,
     pin_memory: bool = False,
     start_method: str | None = None,
-) -> DataLoader[ClipBatch]:
+    collate: Callable[[list], Any] = collate,
+) -> DataLoader:
     """Batches of `dataset` as `batch_sampler` asks for them.
+
+    dataset: a `ClipDataset`; another kind brings its own `collate`.
 
     workers: processes that read and augment, kept from epoch to epoch; 0 = in this process.
     start_method: "fork" or "spawn" (then `dataset` must be picklable); None = the platform's.

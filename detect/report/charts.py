@@ -12,7 +12,6 @@ from detect.metrics.bootstrap import Interval
 from detect.metrics.calibration import BINS
 from detect.metrics.diagnosis import KINDS
 from detect.metrics.evaluation import Evaluation
-from detect.metrics.ranking import Ranking
 from detect.metrics.strata import Stratum
 from detect.report.svg import Chart, round_ticks
 from detect.report.words import percent
@@ -184,11 +183,20 @@ def difference_chart(names: Sequence[str], differences: Sequence[Interval], labe
     return chart.render(label)
 
 
-def confusion_table(matrix: np.ndarray, names: Sequence[str], most: int = 24) -> str:
+def confusion_table(
+    matrix: np.ndarray, names: Sequence[str], most: int = 24, *, background: bool = True
+) -> str:
     """Rows true, columns predicted, shaded by the share of the row; classes without truth, and
-    those past the `most` frequent, are summed."""
+    those past the `most` frequent, are summed.
+
+    matrix (C + 1, C + 1), the last row and column being the background; or (C, C) without one.
+    """
+    if not background:
+        matrix = np.pad(matrix, (0, 1))
     matrix, names = _most_frequent(matrix, names, most)
-    labels = [*names, "background"]
+    labels = [*names, "background"] if background else list(names)
+    if not background:
+        matrix = matrix[:-1, :-1]
     head = "".join(f"<th><span>{escape(label)}</span></th>" for label in labels)
     body = []
     for row, label in enumerate(labels):
@@ -214,9 +222,9 @@ def confusion_table(matrix: np.ndarray, names: Sequence[str], most: int = 24) ->
     )
 
 
-def confusions(ranking: Ranking, matrix: np.ndarray, names: Sequence[str]) -> list[str]:
-    """The commonest mistakes between classes, in words."""
-    size = ranking.num_classes
+def confusions(matrix: np.ndarray, names: Sequence[str]) -> list[str]:
+    """The commonest mistakes between classes, in words; matrix as for `confusion_table`."""
+    size = len(names)
     between = matrix[:size, :size].copy()
     np.fill_diagonal(between, 0)
     order = np.argsort(-between, axis=None, kind="stable")[:5]

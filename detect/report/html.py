@@ -210,7 +210,7 @@ def _errors(e: Evaluation) -> str:
 
 
 def _confusion(e: Evaluation) -> str:
-    common = charts.confusions(e.ranking, e.confusion, e.names)
+    common = charts.confusions(e.confusion, e.names)
     words = "".join(f"<li>{escape(line)}</li>" for line in common)
     return panel(
         "",
