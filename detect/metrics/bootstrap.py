@@ -31,26 +31,22 @@ def draw_weights(units: int, replicates: int = REPLICATES, seed: int = 0) -> np.
     )
 
 
-def average_precision_replicates(
-    ranking: UnitRanking, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """AP of each class in each replicate: (R, C), NaN where a replicate drew no truth of the class;
-    and the AP of the undrawn data by the same reading (C,).
+def average_precision_replicates(ranking: UnitRanking, weights: np.ndarray) -> np.ndarray:
+    """AP of each class in each replicate: (R, C), NaN where a replicate drew no truth of the class.
 
-    weights (R, U). All-point AP, read at no more than `CURVE_POINTS` points a class; up to that
-    many true positives it is exact.
+    weights (R, U): how often each unit was drawn. All-point AP, read at no more than `CURVE_POINTS`
+    points a class; up to that many true positives it is exact.
     """
-    replicates, classes = len(weights), len(ranking.bounds) - 1
-    rows = np.concatenate([np.ones((1, weights.shape[1]), dtype=np.float32), weights])
-    result = np.full((replicates + 1, classes), np.nan)
+    weights = weights.astype(np.float32, copy=False)
+    result = np.full((len(weights), len(ranking.bounds) - 1), np.nan)
     for label in np.flatnonzero(ranking.truths.sum(axis=0)):
         part = slice(ranking.bounds[label], ranking.bounds[label + 1])
-        truths = rows @ ranking.truths[:, label].astype(np.float32)
+        truths = weights @ ranking.truths[:, label].astype(np.float32)
         right, wrong = _counts_by_point(
             ranking.true_positive[part], ranking.unit[part], ranking.num_units
         )
-        found = rows @ right  # (R + 1, points)
-        false = np.cumsum(rows @ wrong, axis=1)
+        found = weights @ right  # (R, points)
+        false = np.cumsum(weights @ wrong, axis=1)
         total = np.cumsum(found, axis=1)
         precision = np.divide(
             total, total + false, out=np.zeros_like(total), where=total + false > 0
@@ -58,18 +54,20 @@ def average_precision_replicates(
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         area = (found * envelope).sum(axis=1)
         result[:, label] = np.divide(area, truths, out=np.full(len(area), np.nan), where=truths > 0)
-    return result[1:], result[0]
+    return result
 
 
-def interval(value: float, replicates: np.ndarray, centre: float, units: int) -> Interval:
-    """Middle 95% of `replicates` (R,), moved by what the coarser reading is off: value - centre.
+def interval(value: float, replicates: np.ndarray, units: int) -> Interval:
+    """Middle 95% of `replicates` (R,), moved so that their mean is `value`.
 
-    units: how many of the drawn units hold truth; one alone says nothing of its like.
+    Only their spread is used: AP is not linear in the videos, so that replicates of a class with
+    few videos lie below the figure, and they are read at fewer points of the curve. units: how many
+    of the drawn units hold truth; one alone says nothing of its like.
     """
     known = replicates[~np.isnan(replicates)]
     if len(known) < 2 or units < 2:
         return Interval(value, float("nan"), float("nan"))
-    low, high = np.quantile(known, [0.025, 0.975]) + (value - centre)
+    low, high = np.quantile(known, [0.025, 0.975]) + (value - known.mean())
     return Interval(value, float(low), float(high))
 
 
@@ -104,11 +102,11 @@ def frame_map_intervals(
             0,
         )
     weights = draw_weights(ranking.num_units, replicates, seed)
-    drawn, centre = average_precision_replicates(ranking, weights)
+    drawn = average_precision_replicates(ranking, weights)
     return FrameMAPIntervals(
-        interval(nan_mean(ap), mean_over_classes(drawn), nan_mean(centre), ranking.num_units),
+        interval(nan_mean(ap), mean_over_classes(drawn), ranking.num_units),
         [
-            interval(float(a), drawn[:, c], float(centre[c]), int((ranking.truths[:, c] > 0).sum()))
+            interval(float(a), drawn[:, c], int((ranking.truths[:, c] > 0).sum()))
             for c, a in enumerate(ap)
         ],
         ranking.units,
@@ -132,13 +130,11 @@ def paired_difference(
     if a.num_units < 2 or not replicates:
         return frame_map_intervals(a, difference, 0)
     weights = draw_weights(a.num_units, replicates, seed)
-    drawn_a, centre_a = average_precision_replicates(a, weights)
-    drawn_b, centre_b = average_precision_replicates(b, weights)
-    drawn, centre = drawn_b - drawn_a, centre_b - centre_a
+    drawn = average_precision_replicates(b, weights) - average_precision_replicates(a, weights)
     return FrameMAPIntervals(
-        interval(nan_mean(difference), mean_over_classes(drawn), nan_mean(centre), a.num_units),
+        interval(nan_mean(difference), mean_over_classes(drawn), a.num_units),
         [
-            interval(float(d), drawn[:, c], float(centre[c]), int((a.truths[:, c] > 0).sum()))
+            interval(float(d), drawn[:, c], int((a.truths[:, c] > 0).sum()))
             for c, d in enumerate(difference)
         ],
         a.units,

@@ -141,7 +141,7 @@ def read_figures(path: str | os.PathLike) -> dict[str, Any]:
 
 def _interval(interval: Interval) -> list[float] | None:
     low, high = interval.low, interval.high
-    return None if math.isnan(low) else [max(low, -1.0), min(high, 1.0)]
+    return None if math.isnan(low) else [max(low, 0.0), min(high, 1.0)]
 
 
 def _direction(e: Evaluation) -> dict[str, Any] | None:
