@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
 
 from datasets.ranges import mask_to_ranges
-from datasets.samplers import ALONE, Share, key_frame_clip
+from datasets.samplers import Share, key_frame_clip, padding_like
 from detect.batch import PADDING, ClipRequest
 from detect.structures import AnnotationSet, VideoAnnotations
 
@@ -46,6 +47,26 @@ def evaluation_requests(
         else:
             requests += _windows(video, shown, clip_length)
     return requests
+
+
+def stream_lanes(requests: Sequence[ClipRequest], lanes: int) -> list[list[ClipRequest]]:
+    """Batches of one window a lane from streams of windows that follow each other.
+
+    A stream begins where `starts_stream` is set; it stays in one lane, its windows in successive
+    batches, so that a recurrent state can be carried. Streams go longest first to the lane with
+    the least to do; a lane with nothing left shows padding.
+    """
+    streams: list[list[ClipRequest]] = []
+    for request in requests:
+        if request.starts_stream or not streams:
+            streams.append([])
+        streams[-1].append(request)
+    queues: list[list[ClipRequest]] = [[] for _ in range(max(1, min(lanes, len(streams))))]
+    for stream in sorted(streams, key=len, reverse=True):
+        min(queues, key=len).extend(stream)
+    return [
+        [window or padding_like(requests[0]) for window in batch] for batch in zip_longest(*queues)
+    ]
 
 
 def deal_videos(lengths: Mapping[str, int], world: int) -> list[list[str]]:

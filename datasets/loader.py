@@ -43,8 +43,12 @@ def build_loader(
 
 
 def one_thread(worker: int) -> None:
-    """Keep a worker to one core; OpenCV's pool may also hang in a forked process."""
+    """Keep a worker to one core (OpenCV's pool may also hang in a forked process), and let Ctrl-C
+    be answered by the main process alone, which still needs the worker to end on a whole step."""
+    import signal
+
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -74,10 +74,11 @@ class BatchSampler(Sampler[list[ClipRequest]]):
         start, self._start = self._start, 0
         for first in range(start * stride, len(requests), stride):
             batch = requests[first : first + stride][self.share.rank :: self.share.world]
-            yield list(batch) or [_padding_like(requests[first])]
+            yield list(batch) or [padding_like(requests[first])]
 
 
-def _padding_like(request: ClipRequest) -> ClipRequest:
+def padding_like(request: ClipRequest) -> ClipRequest:
+    """A clip of as many frames of padding, which begins a stream and is never looked at."""
     return ClipRequest(request.video, (PADDING,) * len(request.frames))
 
 

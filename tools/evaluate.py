@@ -62,7 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--min-clips", type=int, default=10, help="of those with at least so many clips")
     add("--only-processed", action="store_true", help="leave out frames the model never reached")
-    add("--motionless", help='JSON {"video": [[first, last], ..]}: spans for direction accuracy')
+    add(
+        "--motionless",
+        help='JSON {"video": [[first, last], ..]}, or restaurant.json of generated footage: spans '
+        "for direction accuracy",
+    )
     add("--bootstrap", type=int, default=1000, help="replicates of the intervals; 0 = none")
     add("--gallery", type=int, default=6, help="frames of each kind on the page; 0 = none")
     add("--title", help="heading of the report")
@@ -206,6 +210,11 @@ def _spans(path: str) -> dict[str, list[tuple[int, int]]]:
 
     try:
         spans = json.loads(Path(path).read_text(encoding="utf-8"))
+        if "schema" in spans:
+            from datasets.restaurant.facts import read_facts
+
+            stops = read_facts(path).stops
+            return {name: [(s.first, s.last) for s in own] for name, own in stops.items()}
         return {
             video: [(int(first), int(last)) for first, last in ranges]
             for video, ranges in spans.items()

@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace footage in DIR")
+    parser.add_argument("--workers", type=int, help="scenes filmed at once (default: the cores)")
     parser.add_argument("--minutes", type=float, help="time filmed in all (default 4)")
     parser.add_argument("--scenes", type=int, help="recordings it is cut into (default 4)")
     parser.add_argument(
@@ -77,10 +78,10 @@ def run(args: argparse.Namespace) -> int | None:
     given = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(args).items()
-        if name not in ("out", "overwrite") and value is not None
+        if name not in ("out", "overwrite", "workers") and value is not None
     }
     config = FootageConfig(**given)
-    path = write_footage(args.out, config, overwrite=args.overwrite)
+    path = write_footage(args.out, config, overwrite=args.overwrite, workers=args.workers)
     videos = config.scenes * config.views
     seconds = config.frames_per_scene / config.fps
     print(f"{videos} videos of {seconds:.0f} s and their annotations; the data set: {path}")

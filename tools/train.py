@@ -132,13 +132,23 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
     if result.interrupted:
         _say(f"stopped at step {result.steps}; continue with: stad train --resume {folder}")
     elif distributed.is_main():
-        finish(folder, footage, device)
+        finish(folder)
     return result.interrupted
 
 
-def finish(folder: Path, footage: Footage, device: torch.device) -> None:
-    """Judge best.pt on the validation side, write report/ and put the threshold into best.pt."""
-    raise NotImplementedError
+def finish(folder: Path) -> None:
+    """Judge best.pt on the validation side, write report/ and put the learnt threshold into it."""
+    from detect.report.figures import read_figures
+    from engine.checkpoint import load_checkpoint, save_checkpoint
+    from tools import evaluate
+
+    best, report = folder / "best.pt", folder / "report"
+    evaluate.run(
+        evaluate.build_parser().parse_args(["--checkpoint", str(best), "--out", str(report)])
+    )
+    content = load_checkpoint(best)
+    content["threshold"] = float(read_figures(report / "metrics.json")["threshold"])
+    save_checkpoint(best, {key: value for key, value in content.items() if key != "schema"})
 
 
 def _run_anchors(config: TrainConfig, folder: Path, train_side, resume: bool):

@@ -17,7 +17,7 @@ from datasets.augment import AugmentConfig
 from datasets.cache import FrameCache, build_cache
 from datasets.clips import ClipDataset
 from datasets.dataset import Dataset, load_dataset
-from datasets.evaluation_requests import evaluation_requests
+from datasets.evaluation_requests import evaluation_requests, stream_lanes
 from datasets.loader import build_loader
 from datasets.samplers import BatchSampler, FixedPlan, Share
 from detect.structures import AnnotationSet
@@ -26,7 +26,8 @@ from engine import distributed
 from engine.errors import UserError, neighbours
 from tools.training_config import DataConfig
 
-EVALUATION_WINDOW = 16  # frames a step of a detector that answers for every frame
+EVALUATION_WINDOW = 16  # frames (of frame detectors), clips, or frames a lane and step
+EVALUATION_LANES = 8  # streams that a detector with memory follows at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,10 @@ class Footage:
             usable=self.usable(side, annotations),
             share=process_share(),
         )
-        batch = 1 if streams else EVALUATION_WINDOW
-        sampler = BatchSampler(FixedPlan(requests), batch)
+        if streams:
+            sampler = stream_lanes(requests, EVALUATION_LANES)
+        else:
+            sampler = BatchSampler(FixedPlan(requests), EVALUATION_WINDOW)
         return build_loader(self.clips(annotations, None), sampler, workers=self.config.workers)
 
 

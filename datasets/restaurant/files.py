@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +18,27 @@ from datasets.formats.cvat import write_cvat
 from datasets.restaurant.classes import ClassSet
 from datasets.restaurant.config import FootageConfig
 from datasets.restaurant.facts import describe, scene_facts
-from datasets.restaurant.scene import Scene, generate
+from datasets.restaurant.scene import Scene
 from datasets.video_writer import VideoWriter
 from engine.errors import UserError
 from engine.files import atomic_write
-from engine.progress import progress_bar
+from engine.progress import progress
 
 QUALITY = 18  # x264's crf: coarser ones leave trails behind a hand, which tell its direction
 BLOCK_SECONDS = 4  # as report 001: frames that are closer in time never cross a split
 
 
-def write_footage(directory: Path, config: FootageConfig, *, overwrite: bool = False) -> Path:
+def write_footage(
+    directory: Path,
+    config: FootageConfig,
+    *,
+    overwrite: bool = False,
+    workers: int | None = None,
+) -> Path:
     """Write videos, annotations, `dataset.yaml` and, last of all, `restaurant.json`.
+
+    workers: processes that film a scene each (default: one a core, at most one a scene); their
+    number changes no picture.
 
     With `config.imperfect`, `annotations/` holds the faulty ones, `annotations_clean/` the truth,
     and `dataset_clean.yaml` is the data set to score against. Returns the path of `dataset.yaml`.
@@ -35,13 +49,17 @@ def write_footage(directory: Path, config: FootageConfig, *, overwrite: bool = F
     """
     _make_room(directory, overwrite)
     videos: dict[str, Any] = {}
-    total = config.scenes * config.frames_per_scene
-    with progress_bar(description="filming", total=total, unit="frame") as bar:
-        for scene in generate(config):
-            _film(directory, scene, bar)
-            for view in config.view_names:
-                _write_annotations(directory, scene, view)
-            videos.update(scene_facts(scene))
+    workers = min(workers or os.cpu_count() or 1, config.scenes)
+    numbers = range(config.scenes)
+    with contextlib.ExitStack() as stack:
+        run: Callable[..., Iterable[dict[str, Any]]] = map
+        if workers > 1:  # spawned: a fork of a process with threads may hang
+            context = multiprocessing.get_context("spawn")
+            run = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context)).map
+        written = run(_write_scene, repeat(directory), repeat(config), numbers)
+        bar = progress(written, description="filming", unit="scene", total=config.scenes)
+        for facts in bar:
+            videos.update(facts)
     with atomic_write(directory / "dataset.yaml") as stream:
         stream.write(_dataset_file(config, videos, "annotations"))
     if config.imperfect:
@@ -71,7 +89,16 @@ def _make_room(directory: Path, overwrite: bool) -> None:
     (directory / "dataset_clean.yaml").unlink(missing_ok=True)
 
 
-def _film(directory: Path, scene: Scene, bar) -> None:
+def _write_scene(directory: Path, config: FootageConfig, number: int) -> dict[str, Any]:
+    """One scene's videos and annotations; returns its facts by video."""
+    scene = Scene(config, number)
+    _film(directory, scene)
+    for view in config.view_names:
+        _write_annotations(directory, scene, view)
+    return scene_facts(scene)
+
+
+def _film(directory: Path, scene: Scene) -> None:
     config = scene.config
     with contextlib.ExitStack() as stack:
         writers = {
@@ -88,7 +115,6 @@ def _film(directory: Path, scene: Scene, bar) -> None:
         for pictures in scene.frames_of_views():
             for view, picture in pictures.items():
                 writers[view].write(picture)
-            bar.update(1)
 
 
 def _write_annotations(directory: Path, scene: Scene, view: str) -> None:

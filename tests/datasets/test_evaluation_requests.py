@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -5,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.evaluation_requests import deal_videos, evaluation_requests
+from datasets.evaluation_requests import deal_videos, evaluation_requests, stream_lanes
 from datasets.samplers import Share
-from detect.batch import PADDING
+from detect.batch import PADDING, ClipRequest
 from tests.datasets.small_truth import annotation_set, random_set, video
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -74,3 +75,19 @@ def test_more_ranks_than_videos():
     assert sorted(map(len, per_rank)) == [0, 0, 1]
     with pytest.raises(ValueError, match="rank"):
         Share(3, 3)
+
+
+def test_streams_stay_in_one_lane_in_order():
+    def window(video, first, starts):
+        return ClipRequest(video, (first, first + 1), starts_stream=starts)
+
+    streams = {"a": 3, "b": 1, "c": 2}
+    requests = [window(v, 2 * i, i == 0) for v, n in streams.items() for i in range(n)]
+    batches = stream_lanes(requests, 2)
+    assert [len(batch) for batch in batches] == [2, 2, 2]
+    seen = [r for lane in zip(*batches, strict=True) for r in lane if r.frames[0] != PADDING]
+    assert sorted(seen, key=requests.index) == requests
+    for lane in zip(*batches, strict=True):
+        for before, after in itertools.pairwise(lane):
+            if not after.starts_stream:
+                assert after.video == before.video and after.frames[0] == before.frames[1] + 1
