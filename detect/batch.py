@@ -85,8 +85,9 @@ class Clip:
 class ClipBatch:
     """B clips of T frames. Image i of `targets` is frame (i // T, i % T).
 
-    frames (B, T, C, H, W) uint8 RGB; starts_stream (B,) bool; valid (B, T) bool, False on padding
-    (padding is never looked at); views, videos: one a clip; frame_indices (B, T) int64.
+    frames (B, T, C, H, W) uint8 RGB; starts_stream (B,) bool, or (B, T) where a stream may begin
+    inside a window; valid (B, T) bool, False on padding (padding is never looked at); views,
+    videos: one a clip; frame_indices (B, T) int64.
     A single-frame model takes T = 1; key-frame models (YOWO) predict the last frame of each clip
     and read the targets of that frame.
     """
