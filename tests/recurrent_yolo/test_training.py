@@ -132,6 +132,41 @@ def test_models_without_memory_train_by_the_same_step():
     assert all(value.isfinite() for value in losses.values())
 
 
+@pytest.mark.slow
+def test_what_only_memory_can_tell_is_learned():
+    """A bright or dark first frame tells the class of the box; the frames of the second window are
+    all alike. Learned within 80 episodes."""
+    torch.manual_seed(0)
+    model = RecurrentYOLO(detector(), MemoryConfig(hidden=8, differences=())).eval()
+    step, state = RecurrentTrainingStep(YoloLoss(anchors()), bptt_windows=2), None
+    optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3)
+
+    def windows(bright):
+        for n in range(2):
+            batch = clip_batch(2, 2, starts=n == 0)
+            batch.frames[:] = 100
+            if n == 0:
+                batch.frames[:, 0] = torch.where(bright, 250, 0).view(-1, 1, 1, 1)
+            batch.targets.boxes[:] = torch.tensor([20.0, 4, 34, 18])
+            batch.targets.labels[:] = torch.eye(3)[bright.long().repeat_interleave(2)]
+            yield batch
+
+    orders = torch.tensor([[False, True], [True, False]])
+    for n in range(120):
+        for batch in windows(orders[n % 2]):
+            losses, state = step(model, batch, state)
+            optimiser.zero_grad()
+            sum(losses.values()).backward()
+            optimiser.step()
+    for bright in orders:
+        first, second = windows(bright)
+        with torch.no_grad():
+            _, remembered = model(first.frames)
+            maps, _ = model(second.frames, remembered)
+        scores = model.decode(maps).scores.amax(1).unflatten(0, (2, 2))[:, -1, :2]
+        assert scores.argmax(1).tolist() == bright.long().tolist()
+
+
 def test_bad_input():
     with pytest.raises(UserError, match="bptt_windows"):
         RecurrentTrainingStep(YoloLoss(anchors()), 0)
