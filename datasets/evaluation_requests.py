@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from datasets.ranges import mask_to_ranges
-from datasets.samplers import Share, key_frame_clip, padding_like
+from datasets.samplers import ALONE, Share, key_frame_clip, padding_like
 from detect.batch import PADDING, ClipRequest
 from detect.structures import AnnotationSet, VideoAnnotations
 
