@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import pad, relu
 
 from yowo.backbone3d import Backbone3d, scale_channels
 
@@ -18,8 +17,7 @@ class ZeroPadShortcut(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         s = self.stride
-        x = x[:, :, ::s, ::s, ::s]
-        return torch.cat([x, x.new_zeros(x.shape[0], self.extra_channels, *x.shape[2:])], dim=1)
+        return pad(x[:, :, ::s, ::s, ::s], (0, 0) * 3 + (0, self.extra_channels))
 
 
 def _shortcut(kind: str, in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
@@ -89,6 +87,8 @@ class ResNeXtBottleneck(Bottleneck):
 
 class ResNet3d(Backbone3d):
     """Stem 7x7x7 of stride (1, 2, 2), max-pool, four layers; time and space shrink by 16 and 32."""
+
+    last_block = "layer4"
 
     def __init__(
         self,

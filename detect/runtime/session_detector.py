@@ -1,0 +1,97 @@
+"""An exported detector with the contract of every detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from detect.batch import Predictions
+from detect.runtime.onnx_export import AFTER_PREFIX, OUTPUTS, STATE_PREFIX
+from detect.runtime.sessions import Arrays, Session
+from engine.errors import UserError
+
+
+class SessionDetector(nn.Module):
+    """A detector whose arithmetic a session does; its `maps` are decoded already.
+
+    description: what `export_onnx` put into the file. The state is a dict of arrays (B, ...); the
+    frames of a window pass one by one where there is a state, else all at once.
+    """
+
+    def __init__(self, session: Session, description: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.session = session
+        self.predicts = description["predicts"]
+        self.clip_length = description["clip_length"]
+        self.context_frames = description["context_frames"]
+        self._size = session.inputs["frames"][1][-2:]
+        self._states = [name for name in session.inputs if name.startswith(STATE_PREFIX)]
+
+    def forward(
+        self,
+        frames: Tensor,
+        state: Arrays | None = None,
+        starts_stream: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> tuple[list[Tensor], Arrays | None]:
+        """Frames (B, T, 3, H, W) uint8 to [boxes, objectness, scores], and the state after them.
+
+        starts_stream: (B,) bool. UserError for another size than the exported one.
+        """
+        if tuple(frames.shape[-2:]) != tuple(self._size):
+            raise UserError(
+                f"expected frames of {tuple(self._size)} (height, width), the exported size, found "
+                f"{tuple(frames.shape[-2:])}; export the checkpoint for that size"
+            )
+        images = frames.numpy()
+        if self.predicts == "last_frame":
+            return self._answer({"frames": images}), None
+        if not self._states:
+            return self._answer({"frames": images.reshape(-1, *images.shape[2:])}), None
+        return self._unroll(images, state, starts_stream, valid)
+
+    def decode(self, maps: Sequence[Tensor]) -> Predictions:
+        """What `forward` returned, by its names."""
+        return Predictions(*maps)
+
+    def _unroll(
+        self,
+        images: np.ndarray,
+        state: Arrays | None,
+        starts_stream: Tensor | None,
+        valid: Tensor | None,
+    ) -> tuple[list[Tensor], Arrays]:
+        lanes, steps = images.shape[:2]
+        zeros = {name: self._zeros(name, lanes) for name in self._states}
+        state = zeros if state is None else state
+        if starts_stream is not None:
+            state = _where(starts_stream.numpy(), zeros, state)
+        answers = []
+        for step in range(steps):
+            out = self.session.run({"frames": images[:, step], **state})
+            after = {
+                name: out[AFTER_PREFIX + name.removeprefix(STATE_PREFIX)] for name in self._states
+            }
+            state = after if valid is None else _where(valid[:, step].numpy(), after, state)
+            answers.append([torch.from_numpy(out[name]) for name in OUTPUTS])
+        return [torch.stack(parts, 1).flatten(0, 1) for parts in zip(*answers, strict=True)], state
+
+    def _answer(self, feeds: Arrays) -> list[Tensor]:
+        out = self.session.run({name: np.ascontiguousarray(x) for name, x in feeds.items()})
+        return [torch.from_numpy(out[name]) for name in OUTPUTS]
+
+    def _zeros(self, name: str, lanes: int) -> np.ndarray:
+        dtype, shape = self.session.inputs[name]
+        return np.zeros((lanes, *shape[1:]), dtype)
+
+
+def _where(lanes: np.ndarray, chosen: Arrays, otherwise: Arrays) -> Arrays:
+    """`chosen` in the lanes (B,) bool that are set, `otherwise` elsewhere."""
+    return {
+        name: np.where(lanes.reshape(-1, *[1] * (chosen[name].ndim - 1)), chosen[name], rest)
+        for name, rest in otherwise.items()
+    }

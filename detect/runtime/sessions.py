@@ -1,0 +1,103 @@
+"""Exported detectors run by ONNX Runtime or OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from detect.runtime.onnx_export import missing_runtime
+from engine.errors import UserError
+
+Arrays = dict[str, np.ndarray]
+
+
+class Session(Protocol):
+    """A loaded graph. inputs: name to (dtype, shape), -1 where the shape is open."""
+
+    inputs: dict[str, tuple[np.dtype, tuple[int, ...]]]
+
+    def run(self, feeds: Arrays) -> Arrays: ...
+
+
+class OnnxRuntimeSession:
+    """ONNX Runtime in float32, with as many threads as torch has."""
+
+    def __init__(self, content: bytes, precision: str = "fp32") -> None:
+        if precision != "fp32":
+            raise UserError(
+                f"runtime onnx: expected precision fp32, found {precision}; ONNX Runtime computes "
+                "in float32 on the CPU, use --runtime openvino or compiled for bf16"
+            )
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UserError(f"runtime onnx: {missing_runtime('onnxruntime')}") from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors only
+        self._session = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"]
+        )
+        self.inputs = {
+            node.name: (
+                _DTYPES[node.type],
+                tuple(side if isinstance(side, int) else -1 for side in node.shape),
+            )
+            for node in self._session.get_inputs()
+        }
+        self._outputs = [node.name for node in self._session.get_outputs()]
+
+    def run(self, feeds: Arrays) -> Arrays:
+        return dict(zip(self._outputs, self._session.run(None, feeds), strict=True))
+
+
+class OpenVinoSession:
+    """OpenVINO in the precision that is asked for: by itself it takes bf16 where the CPU has it.
+
+    Compiled for the shapes of the first call, which a file's open axes would slow down.
+    """
+
+    def __init__(self, content: bytes, precision: str = "fp32") -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise UserError(f"runtime openvino: {missing_runtime('openvino')}") from error
+        self._core = openvino.Core()
+        self._graph = self._core.read_model(content)
+        self._options = {
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self.inputs = {
+            node.any_name: (
+                np.dtype(node.element_type.to_dtype()),
+                tuple(-1 if side.is_dynamic else side.get_length() for side in node.partial_shape),
+            )
+            for node in self._graph.inputs
+        }
+        self._outputs = [node.any_name for node in self._graph.outputs]
+        self._shapes: dict[str, tuple[int, ...]] | None = None
+
+    def run(self, feeds: Arrays) -> Arrays:
+        shapes = {name: array.shape for name, array in feeds.items()}
+        if shapes != self._shapes:
+            self._graph.reshape({name: list(shape) for name, shape in shapes.items()})
+            compiled = self._core.compile_model(self._graph, "CPU", self._options)
+            self._request, self._shapes = compiled.create_infer_request(), shapes
+        self._request.infer(feeds)
+        # copies: the request writes the next answer into the same memory
+        return {name: self._request.get_tensor(name).data.copy() for name in self._outputs}
+
+
+SESSIONS: dict[str, type[Session]] = {"onnx": OnnxRuntimeSession, "openvino": OpenVinoSession}
+
+_DTYPES: dict[str, Any] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(int64)": np.dtype(np.int64),
+    "tensor(bool)": np.dtype(np.bool_),
+}
