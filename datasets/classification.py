@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.video import Video, open_video
+from detect.classification_batch import UNKNOWN
 from engine.errors import UserError, neighbours
 
-UNKNOWN = -1  # label of a video that shows none of the classes
 SIDES = ("train", "val", "test")
 
 

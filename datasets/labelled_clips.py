@@ -13,12 +13,12 @@ from torch.utils.data import Dataset, Sampler
 
 from datasets.augment import AugmentConfig, draw_view, recolour
 from datasets.camera_motion import CameraMotionConfig, move_camera
-from datasets.classification import UNKNOWN, ClassificationSet
+from datasets.classification import ClassificationSet
 from datasets.clip_sampling import SamplingConfig, evaluation_clips, training_clip
 from datasets.clips import ReadFrame, clip_pixels, swap_order
 from datasets.samplers import BatchSampler
 from detect.batch import PADDING, ClipRequest
-from detect.classification_batch import LabelledClip
+from detect.classification_batch import UNKNOWN, LabelledClip
 from detect.view import View
 
 Extra = Callable[[ClipRequest, np.ndarray], np.ndarray]

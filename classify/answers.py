@@ -1,0 +1,116 @@
+"""What a classifier says of each video: its clips' answers averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from classify.training import logits_of
+from detect.classification_batch import UNKNOWN, ClassificationBatch
+from engine import distributed
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """One row a video.
+
+    names: the classes; videos (N,) names; labels (N,) int64, `UNKNOWN` where the truth is none of
+    the classes or not given; probabilities (N, C), rows sum to 1; known (N,): probability that the
+    video shows one of the classes at all, NaN from a model without a binary head.
+    """
+
+    names: tuple[str, ...]
+    videos: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    known: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape = (len(self.videos), len(self.names))
+        if self.probabilities.shape != shape or len(self.labels) != shape[0]:
+            raise ValueError(
+                f"Answers: expected probabilities {shape} and as many labels, found "
+                f"{self.probabilities.shape} and {len(self.labels)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, rows: np.ndarray) -> Answers:
+        picked = np.arange(len(self))[rows]
+        return Answers(
+            self.names,
+            tuple(self.videos[i] for i in picked),
+            self.labels[picked],
+            self.probabilities[picked],
+            self.known[picked],
+        )
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """(N,) the most probable class."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(N,) its probability."""
+        return self.probabilities.max(axis=1) if len(self) else np.zeros(0)
+
+
+def split_outputs(logits: Tensor, rejects: bool) -> tuple[Tensor, Tensor]:
+    """Logits (B, outputs) to class probabilities (B, C) and P(known) (B,), NaN without the head."""
+    logits = logits.float()
+    if not rejects:
+        return logits.softmax(1), logits.new_full((len(logits),), float("nan"))
+    return logits[:, :-1].softmax(1), logits[:, -1].sigmoid()
+
+
+@torch.inference_mode()
+def classify(
+    model: nn.Module,
+    batches: Iterable[ClassificationBatch],
+    names: Sequence[str],
+    device: torch.device,
+    *,
+    rejects: bool = False,
+    precision: torch.dtype | None = None,
+) -> Answers:
+    """The answers to every video of `batches`, the probabilities of its clips averaged.
+
+    batches: this process's share; the processes' clips are put together. precision: autocast to
+    bfloat16 or float16.
+    """
+    model = model.to(device).eval()
+    rows: list[tuple[str, int, np.ndarray]] = []
+    for batch in batches:
+        moved = batch.to(device)
+        with torch.autocast(device.type, precision, enabled=precision is not None):
+            logits = logits_of(model, moved)
+        probabilities, known = split_outputs(logits, rejects)
+        found = torch.cat([probabilities, known[:, None]], dim=1).double().cpu().numpy()
+        for video, label, valid, row in zip(
+            batch.videos, batch.labels.tolist(), batch.valid.tolist(), found, strict=True
+        ):
+            if valid:
+                rows.append((video, label, row))
+    rows = [row for part in distributed.gather_objects(rows) for row in part]
+    return average_clips(rows, names)
+
+
+def average_clips(rows: Iterable[tuple[str, int, np.ndarray]], names: Sequence[str]) -> Answers:
+    """(video, label, C probabilities and P(known)) of each clip to one answer a video, in the
+    order in which videos first appear by name."""
+    by_video: dict[str, list[np.ndarray]] = {}
+    labels: dict[str, int] = {}
+    for video, label, row in rows:
+        by_video.setdefault(video, []).append(row)
+        labels[video] = label
+    videos = tuple(sorted(by_video))
+    empty = np.zeros((0, len(names) + 1))
+    means = np.stack([np.mean(by_video[v], axis=0) for v in videos]) if videos else empty
+    truth = np.array([labels.get(v, UNKNOWN) for v in videos], dtype=np.int64)
+    return Answers(tuple(names), videos, truth, means[:, :-1], means[:, -1])
