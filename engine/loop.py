@@ -128,7 +128,7 @@ def fit(
             if stopped:
                 run.save("last.pt")
                 return FitResult(run.steps, run.best, interrupted=True)
-            run.finish_epoch(validate)
+            run.finish_epoch(validate, last=run.steps >= total_steps)
     return FitResult(run.steps, run.best, interrupted=False)
 
 
@@ -246,11 +246,12 @@ class _Run:
         )
         return {"loss": f"{sum(means.values()):.3f}", "frames/s": f"{rate:.0f}"}
 
-    def finish_epoch(self, validate: Validate | None) -> None:
+    def finish_epoch(self, validate: Validate | None, *, last: bool) -> None:
         self.epoch += 1
         self.batches = 0
         self.state = None  # a sampler starts new streams with each epoch
-        due = self.epoch % self.config.validate_every == 0 or self.epoch == self.config.epochs
+        last = last or self.epoch == self.config.epochs
+        due = last or self.epoch % self.config.validate_every == 0
         if validate is not None and due:
             evaluated = self.average.module if self.average is not None else self.model
             was_training = evaluated.training
@@ -310,7 +311,11 @@ class _Run:
                 f"{path}: written by {len(training['processes'])} processes, resumed with {world}; "
                 "resume with the same number (lanes and random states belong to processes)"
             )
-        self.model.load_state_dict(training["model"])
+        try:
+            self.model.load_state_dict(training["model"])
+        except RuntimeError as error:
+            first = str(error).splitlines()[-1].strip()
+            raise UserError(f"{path}: written by another model ({first})") from error
         if self.average is not None:
             self.average.load_state_dict(training["average"])
         self.optimiser.load_state_dict(training["optimiser"])

@@ -121,12 +121,19 @@ def set_batch_norm(model: nn.Module, mode: Literal["train", "sync", "frozen"]) -
     later calls of `model.train()`.
     """
     if mode == "sync":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        frozen = [path for path, module in model.named_modules() if _is_frozen(module)]
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        for path in frozen:  # the conversion makes new modules
+            freeze_batch_norm(model.get_submodule(path))
     if mode == "frozen":
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 freeze_batch_norm(module)
     return model
+
+
+def _is_frozen(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) and "train" in vars(module)
 
 
 def freeze_batch_norm(module: nn.modules.batchnorm._BatchNorm) -> None:

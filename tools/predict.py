@@ -50,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--tiles", type=int, nargs=2, metavar=("ROWS", "COLUMNS"),
         help="look at overlapping tiles of each frame, for small objects",
     )  # fmt: skip
+    add("--forget", action="store_true", help="a diagnostic: zero the memory at every frame")
     add("--precision", choices=["fp32", "bf16"], default="fp32")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
     add("--max-frames", type=int, help="stop after so many frames of each source")
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> None:
         window=args.window,
         score_floor=args.score_floor,
         tiles=tuple(args.tiles) if args.tiles else None,
+        forget=args.forget,
     )
     names, floor = predictor.detector.names, predictor.config.score_floor
     with DetectionsWriter(out, names, floor, resume=args.resume) as writer:
@@ -129,6 +131,7 @@ class Predictor:
         window: int = 8,
         score_floor: float | None = None,
         tiles: tuple[int, int] | None = None,
+        forget: bool = False,
     ) -> None:
         from engine.errors import UserError
 

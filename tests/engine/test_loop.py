@@ -111,6 +111,23 @@ def test_best_is_the_best_validation_and_patience_stops(tmp_path):
     assert load_checkpoint(tmp_path / "best.pt")["names"] == ["a"]
 
 
+def test_a_run_cut_by_max_steps_is_judged_at_its_end(tmp_path):
+    _, result = run(tmp_path, max_steps=4, validate_every=10)
+    assert result.steps == 4 and result.best
+    assert load_checkpoint(tmp_path / "best.pt")["progress"]["steps"] == 4
+
+
+def test_a_checkpoint_of_another_model_is_named(tmp_path):
+    run(tmp_path, epochs=1)
+    other = torch.nn.Linear(3, 2)
+    sampler = ToySampler()
+    with pytest.raises(UserError, match="another model"):
+        fit(
+            other, toy_step, ToyLoader(sampler), sampler, None, config(), RunLog(tmp_path), CPU,
+            describe={}, resume=True,
+        )  # fmt: skip
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path):
     targets = torch.zeros(24, 1)
     run(tmp_path, targets=targets, epochs=1)

@@ -116,3 +116,11 @@ def test_frozen_batch_norm_keeps_its_statistics_through_train():
     model(torch.randn(2, 3, 4, 4) + 5)
     assert torch.equal(model[0].running_mean, torch.zeros(3))
     assert model[0].weight.requires_grad
+
+
+def test_a_frozen_batch_norm_stays_frozen_when_the_others_are_synchronised():
+    model = nn.Sequential(nn.BatchNorm2d(2), nn.BatchNorm2d(2))
+    freeze_batch_norm(model[0])
+    model = set_batch_norm(model, "sync").train()
+    assert isinstance(model[0], nn.SyncBatchNorm)
+    assert not model[0].training and model[1].training
