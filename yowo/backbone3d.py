@@ -30,12 +30,14 @@ class Backbone3d(nn.Module):
     """A 3D network over (B, 3, T, H, W) in [0, 1].
 
     out_channels: of its features; stride: of space (32); length_multiple: T must be divisible by
-    it (1 = any length).
+    it (1 = any length); last_block: path of the last module that has weights, which stays
+    trainable when a branch is frozen.
     """
 
     out_channels: int
     stride = 32
     length_multiple = 1
+    last_block: str
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, 3, T, H, W) to (B, out_channels, T', H/32, W/32), T' = T/16 rounded up."""

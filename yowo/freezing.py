@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -11,31 +11,30 @@ from engine.errors import UserError
 from engine.optimise import freeze_batch_norm
 from yowo.model import YOWO
 
-# the parts that the authors meant to leave trainable when a branch is frozen
-_FREE_2D = ("models.29.", "models.30.")
-_FREE_3D = ("layer4.", "features.18.", "conv_last.")
+# the 2D convolutions that the authors meant to leave trainable: blocks 29 and 30 of yolov2.cfg
+_LAST_2D = ("models.29", "models.30")
 
 
-def freeze_branches(model: YOWO, branches: list[str], *, keep_last: bool = True) -> list[str]:
+def freeze_branches(model: YOWO, branches: Sequence[str], *, keep_last: bool = True) -> list[str]:
     """Freeze `"2d"` and/or `"3d"`: no gradient, no weight decay, fixed batch-norm statistics.
 
-    keep_last: leave the last block of a branch trainable (2D convolutions 22 and 23; 3D layer4 or
-    the light networks' last convolution), as the authors intended. Returns the frozen parameters'
-    names. UserError for an unknown branch.
+    keep_last: leave the last block of a branch trainable (the 2D branch's last two convolutions;
+    the 3D branch's `last_block`), as the authors intended. Returns the frozen parameters' names.
+    UserError for an unknown branch.
     """
-    parts = {"2d": ("backbone_2d", _FREE_2D), "3d": ("backbone_3d", _FREE_3D)}
+    last = {"2d": _LAST_2D, "3d": (model.backbone_3d.last_block,)}
     frozen: list[str] = []
     for branch in branches:
-        if branch not in parts:
+        if branch not in last:
             raise UserError(f"yowo.freeze: expected 2d or 3d, found {branch!r}")
-        name, free = parts[branch]
-        frozen += _freeze(getattr(model, name), name, free if keep_last else ())
+        name = f"backbone_{branch}"
+        frozen += _freeze(getattr(model, name), name, last[branch] if keep_last else ())
     return frozen
 
 
 def _freeze(root: nn.Module, prefix: str, free: tuple[str, ...]) -> Iterator[str]:
     for path, module in root.named_modules():
-        if f"{path}.".startswith(free) and free:
+        if any(path == part or path.startswith(f"{part}.") for part in free):
             continue
         for name, parameter in module.named_parameters(recurse=False):
             parameter.requires_grad_(False)

@@ -33,6 +33,8 @@ class SeparableBlock(nn.Module):
 class MobileNet3d(Backbone3d):
     """MobileNet in 3D at `multiplier` times the channels (YOWO's: 2)."""
 
+    last_block = "features.13"
+
     def __init__(self, multiplier: float = 2.0) -> None:
         super().__init__()
         channels = scale_channels(32, multiplier)
@@ -78,6 +80,8 @@ class InvertedResidual(nn.Module):
 
 class MobileNetV2_3d(Backbone3d):
     """MobileNetV2 in 3D at `multiplier` times the channels (YOWO's: 1)."""
+
+    last_block = "features.18"
 
     def __init__(self, multiplier: float = 1.0) -> None:
         super().__init__()

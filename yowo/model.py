@@ -72,6 +72,11 @@ class YOWO(nn.Module):
                 f"YOWO: expected anchors of one level of stride {Darknet19.stride}, found strides "
                 f"{tuple(anchors.strides)}; make them with stad kmeans-anchors --strides 32"
             )
+        if not 0 <= multi_label_classes <= num_classes:
+            raise UserError(
+                f"YOWO: expected 0 to {num_classes} multi_label_classes, found "
+                f"{multi_label_classes}"
+            )
         self.num_classes, self.clip_length, self.backbone = num_classes, clip_length, backbone
         self.multi_label_classes = multi_label_classes
         sizes = torch.tensor(anchors.levels[0], dtype=torch.float32)
@@ -102,9 +107,13 @@ class YOWO(nn.Module):
         taken for the common contract; there is no memory. UserError where T or the size does not
         suit the network.
         """
-        check_divisible(frames.shape[-2:], Darknet19.stride)
-        clip = normalise_frames(frames, self.conv_final.weight.dtype).transpose(1, 2)  # B, C, T, ..
+        clip = self.normalise_clip(frames)
         return [self.forward_fusion(self.backbone_2d(clip[:, :, -1]), self.backbone_3d(clip))], None
+
+    def normalise_clip(self, frames: Tensor) -> Tensor:
+        """Frames (B, T, 3, H, W), uint8 or in [0, 1], to what the branches take (B, 3, T, H, W)."""
+        check_divisible(frames.shape[-2:], Darknet19.stride)
+        return normalise_frames(frames, self.conv_final.weight.dtype).transpose(1, 2)
 
     def forward_fusion(self, spatial: Tensor, temporal: Tensor) -> Tensor:
         """Features of the 2D and of the 3D branch (B, .., h, w) to the map (B, A, 5 + C, h, w)."""

@@ -1,4 +1,4 @@
-"""Weights of other programs: the public YOWO's checkpoints, Kinetics weights, Darknet's yolo.weights.
+"""Weights of other programs: public YOWO checkpoints, Kinetics weights, Darknet's yolo.weights.
 
 What a file gave is said in a `WeightsReport`. Strict loading, the default, refuses a file that
 leaves a part of the network unfilled or holds parts that the network does not have; a head of other

@@ -53,6 +53,7 @@ class ShuffleNet3d(Backbone3d):
     """
 
     length_multiple = 16
+    last_block = "layer3"
     groups = 3
 
     def __init__(self, multiplier: float = 2.0) -> None:
@@ -111,6 +112,8 @@ class ShuffleV2Unit(nn.Module):
 
 class ShuffleNetV2_3d(Backbone3d):
     """ShuffleNetV2 in 3D; width 1 is the published 2.0x."""
+
+    last_block = "conv_last"
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()

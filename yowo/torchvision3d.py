@@ -19,6 +19,7 @@ class TorchvisionResNet3d(Backbone3d):
     """
 
     out_channels = 512
+    last_block = "layer4"
 
     def __init__(self, name: str, width: float = 1.0) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from engine.optimise import (
     ScheduleConfig,
     build_optimiser,
     build_schedule,
+    freeze_batch_norm,
     lr_factor,
     running_average,
     set_batch_norm,

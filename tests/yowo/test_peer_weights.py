@@ -186,7 +186,7 @@ def test_darknet_files_that_are_cut_or_of_other_classes(darknet_weights, tmp_pat
     report = load_darknet19_weights(model(), tmp_path / "voc.weights", strict=False)
     assert report.missing == ("models.30",) and "128,125 numbers" in str(report)
     (tmp_path / "broken.weights").write_bytes(cut.read_bytes()[:-400])
-    with pytest.raises(UserError, match="truncated or of another network$"):
+    with pytest.raises(UserError, match=r"truncated or of another network$"):
         load_darknet19_weights(model(), tmp_path / "broken.weights", strict=False)
 
 
