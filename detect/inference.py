@@ -1,4 +1,4 @@
-"""From clip batches to detections: the one path that validation, evaluation and prediction share."""
+"""Clip batches to detections: the one path that validation, evaluation and prediction share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from detect.batch import ClipBatch
 from detect.nms import suppress, to_detections
@@ -37,14 +37,18 @@ def detect(
 
     Frame and recurrent detectors answer for each valid frame of a batch, key-frame detectors for
     the last frame of each clip. A recurrent state is carried from batch to batch, lane by lane,
-    and reset where `starts_stream` says so. precision: autocast to bfloat16 or float16.
+    and reset where `starts_stream` says so. A detector that needs later batches before it answers
+    has `answers(batches) -> Iterator[(batch, maps)]` in place of `forward`.
+    precision: autocast to bfloat16 or float16.
     """
     model = model.to(device).eval()
-    state = None
-    for batch in batches:
-        moved = batch.to(device)
+    moved = (batch.to(device) for batch in batches)
+    answers = model.answers(moved) if hasattr(model, "answers") else _answers(model, moved)
+    while True:
         with torch.autocast(device.type, precision, enabled=precision is not None):
-            maps, state = model(moved.frames, state, moved.starts_stream, moved.valid)
+            batch, maps = next(answers, (None, None))
+        if batch is None:
+            return
         found = suppress(
             model.decode(maps),
             config.score_floor,
@@ -52,11 +56,21 @@ def detect(
             config.max_detections,
             config.class_agnostic,
         )
-        lanes, steps = batch.valid.shape
+        steps = batch.valid.shape[1]
         answered = range(steps) if model.predicts == "every_frame" else [steps - 1]
-        for lane in range(lanes):
+        for lane, valid in enumerate(batch.valid.tolist()):
             for place, step in enumerate(answered):
-                if batch.valid[lane, step]:
+                if valid[step]:
                     rows = found[lane * len(answered) + place]
                     frame = int(batch.frame_indices[lane, step])
                     yield batch.videos[lane], frame, to_detections(rows, batch.views[lane])
+
+
+def _answers(
+    model: nn.Module, batches: Iterable[ClipBatch]
+) -> Iterator[tuple[ClipBatch, list[Tensor]]]:
+    """Each batch and its maps, the state carried from batch to batch."""
+    state = None
+    for batch in batches:
+        maps, state = model(batch.frames, state, batch.starts_stream, batch.valid)
+        yield batch, maps
