@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,15 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, A
             "weights of other programs are loaded with model.weights"
         )
     return content
+
+
+def is_checkpoint(path: str | os.PathLike) -> bool:
+    """Does the pickle inside a file name our schema? (Nothing of it is run.)"""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        return any(SCHEMA.encode() in archive.read(name) for name in pickles)
 
 
 def _first_line(error: Exception) -> str:
