@@ -74,6 +74,12 @@ class Split:
         found = self.masks.get(side, {}).get(video)
         return np.zeros(num_frames, dtype=bool) if found is None else found
 
+    def visible(self, side: str, video: str, num_frames: int) -> np.ndarray:
+        """(num_frames,) bool: what a clip of this side may show, which is its own frames and those
+        that no other side holds (nobody looked at them, as between AVA's key frames)."""
+        others = [self.mask(other, video, num_frames) for other in self.masks if other != side]
+        return self.mask(side, video, num_frames) | ~np.any(others, axis=0)
+
     @property
     def digest(self) -> str:
         """16 hexadecimal digits that change with any frame's side."""

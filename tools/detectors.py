@@ -45,6 +45,7 @@ def build_base(config: TrainConfig, num_classes: int, anchors: Anchors) -> nn.Mo
             backbone=yowo.backbone,
             width=yowo.width,
             clip_length=yowo.clip_length,
+            multi_label_classes=yowo.multi_label_classes,
         )
     yolo = config.yolo
     if yolo.network == "yolov3":

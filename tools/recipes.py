@@ -42,7 +42,11 @@ def training_step(config: TrainConfig, anchors: Anchors, train: AnnotationSet) -
         yowo = config.yowo
         weights = class_weights(train, yowo.balance_classes) if yowo.balance_classes else None
         loss = RegionLoss(
-            anchors, box=yowo.box_loss, focal_gamma=yowo.focal_gamma, class_weights=weights
+            anchors,
+            box=yowo.box_loss,
+            focal_gamma=yowo.focal_gamma,
+            multi_label_classes=yowo.multi_label_classes,
+            class_weights=weights,
         )
         return YOWOTrainingStep(loss, yowo.normalise)
     loss = yolo_loss(config, anchors, train)
@@ -80,7 +84,7 @@ def training_sampler(config: TrainConfig, footage: Footage, train: AnnotationSet
             config.yowo.clip_length,
             data.batch,
             steps=config.yowo.steps,
-            usable=footage.usable("train", train),
+            usable=footage.visible("train", train),
             **common,
         )
     return frame_sampler(train, data.batch, **common)

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from detect.inference import InferenceConfig, detect
-from detect.metrics.frame_map import FrameMAP
+from detect.metrics.frame_map import FrameMAP, frame_map_of_columns
+from detect.metrics.localization import localization
 from detect.structures import AnnotationSet
 from engine import distributed
 
@@ -21,7 +22,8 @@ def score(
     device: torch.device,
     precision: torch.dtype | None = None,
 ) -> dict[str, float]:
-    """frame-mAP and what goes with it over `truth`'s looked-at frames.
+    """frame-mAP and what goes with it over `truth`'s looked-at frames: for key-frame models YOWO's
+    localization recall and classification accuracy, where there is something to count.
 
     batches: this process's share; the processes' answers are merged and each frame counts once.
     """
@@ -33,5 +35,10 @@ def score(
     first, *others = distributed.gather_objects(metric)
     for other in others:
         first.merge(other)
-    result = first.compute([0.5])
-    return {"frame_map_50": result.mean_at(0.5)}
+    columns = first.columns
+    scores = {"frame_map_50": frame_map_of_columns(columns, first.protocol, [0.5]).mean_at(0.5)}
+    if model.predicts == "last_frame":
+        found = localization(columns)
+        named = {"localization_recall": found.recall, "classification_accuracy": found.accuracy}
+        scores |= {name: value for name, value in named.items() if value is not None}
+    return scores

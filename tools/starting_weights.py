@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -13,6 +14,10 @@ from datasets.splits import Split
 from detect.weights_report import WeightsReport
 from engine.checkpoint import SCHEMA, load_checkpoint
 from engine.errors import UserError
+
+if TYPE_CHECKING:
+    from tools.training_config import YowoConfig
+    from yowo.model import YOWO
 
 
 def load_starting_weights(
@@ -38,6 +43,43 @@ def load_starting_weights(
     if not allow_overlap:
         refuse_overlap(Split.from_record(content["split"]), split, what=f"weights {path}")
     return load_matching(model, content["model"], path.name)
+
+
+def load_yowo_weights(
+    model: YOWO, config: YowoConfig, split: Split, *, allow_overlap: bool = False
+) -> list[WeightsReport]:
+    """Fill `model` from the files that the configuration names: the whole, then single branches.
+
+    Raises UserError as `load_starting_weights` does, and for a file of another 3D backbone.
+    """
+    from yowo.peer_weights import (
+        load_darknet19_weights,
+        load_kinetics_weights,
+        load_yowo_checkpoint,
+    )
+
+    strict, reports = config.strict_weights, []
+    if config.weights:
+        path = Path(config.weights)
+        if path.is_file() and not _is_ours(path):
+            reports.append(load_yowo_checkpoint(model, path, strict=strict))
+        else:
+            if path.is_file() and strict:
+                _expect_backbone(model, path)
+            reports.append(load_starting_weights(model, path, split, allow_overlap=allow_overlap))
+    if config.weights_2d:
+        reports.append(load_darknet19_weights(model, config.weights_2d, strict=strict))
+    if config.weights_3d:
+        reports.append(load_kinetics_weights(model, config.weights_3d, strict=strict))
+    return reports
+
+
+def _expect_backbone(model: YOWO, path: Path) -> None:
+    config = load_checkpoint(path)["config"]
+    found = config["yowo"]["backbone"] if config["model"] == "yowo" else None
+    if found != model.backbone:
+        other = f"one of {found}; set yowo.backbone to it" if found else f"a {config['model']}"
+        raise UserError(f"weights {path}: expected a YOWO of {model.backbone}, found {other}")
 
 
 def load_matching(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> WeightsReport:

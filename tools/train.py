@@ -165,12 +165,16 @@ def _run_anchors(config: TrainConfig, folder: Path, train_side, resume: bool):
 
 
 def _load_weights(config: TrainConfig, base: nn.Module, footage: Footage) -> None:
-    from tools.starting_weights import load_starting_weights
+    from tools.starting_weights import load_starting_weights, load_yowo_weights
 
     split, allow = footage.dataset.split, config.allow_overlap
-    weights = config.yowo.weights if config.model == "yowo" else config.yolo.weights
-    if weights:
-        report = load_starting_weights(base, weights, split, allow_overlap=allow)
+    reports = []
+    if config.model == "yowo":
+        reports = load_yowo_weights(base, config.yowo, split, allow_overlap=allow)
+    elif config.yolo.weights:
+        weights = config.yolo.weights
+        reports = [load_starting_weights(base, weights, split, allow_overlap=allow)]
+    for report in reports:
         _say(f"starting weights: {report}")
 
 

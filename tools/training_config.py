@@ -38,8 +38,8 @@ class DataConfig:
 class YoloConfig:
     """network: which frame detector (also the one that a recurrent or stacked model is built on);
     width, depth: factors on channels and blocks; body: activation and residuals as published
-    or as ultralytics'; strides: levels, finest first (add 4 for small objects); anchors: "kmeans"
-    (from the training side), a preset's name, or a file; num_anchors: of k-means, over all
+    or as ultralytics'; strides: levels, finest first (add 4 for small objects); anchors: a
+    strategy on the training side (kmeans, spread, ..), a preset's name, or a file; num_anchors: of k-means, over all
     levels; weights: a checkpoint, Darknet .weights or ultralytics .pt to start from; freeze: parts
     that keep their weights (backbone, scales; of a recurrent model: backbone, neck, head)."""
 
@@ -77,8 +77,10 @@ class YowoConfig:
     """backbone: the 3D branch; width: factor on channels; clip_length: T; steps: distances between
     frames, one drawn a clip in training; freeze: branches (2d, 3d) of which only the last block
     trains; loss: the region loss; normalise: sum it (as published) or divide by the boxes;
-    weights: a checkpoint of ours or of the public YOWO; weights_2d: Darknet yolo.weights;
-    weights_3d: Kinetics weights of the 3D branch."""
+    multi_label_classes: the last classes that have a sigmoid each, beside one softmax of the
+    others (AVA: 66 of 80); weights: a checkpoint of ours or of the public YOWO; weights_2d: Darknet
+    yolo.weights; weights_3d: Kinetics weights of the 3D branch; strict_weights: refuse a file that
+    does not fill all but the head."""
 
     backbone: str = "resnext101"
     width: float = 1.0
@@ -91,9 +93,11 @@ class YowoConfig:
     normalise: Literal["sum", "positives"] = "positives"
     focal_gamma: float = 2.0
     balance_classes: float = 0.0
+    multi_label_classes: int = 0
     weights: str | None = None
     weights_2d: str | None = None
     weights_3d: str | None = None
+    strict_weights: bool = True
 
 
 @dataclass

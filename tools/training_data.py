@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from anchors.anchors import Anchors
-from anchors.kmeans import kmeans
 from anchors.presets import PRESETS
+from anchors.strategies import STRATEGIES, pick_anchors
 from datasets.augment import AugmentConfig
 from datasets.cache import FrameCache, build_cache
 from datasets.clips import ClipDataset
@@ -53,6 +53,10 @@ class Footage:
         """For each video the frames of that side, which alone a clip may show."""
         return {v.name: self.dataset.split.mask(side, v.name, v.num_frames) for v in annotations}
 
+    def visible(self, side: str, annotations: AnnotationSet) -> dict[str, np.ndarray]:
+        """For each video the frames that no other side holds: what a key frame's clip may show."""
+        return {v.name: self.dataset.split.visible(side, v.name, v.num_frames) for v in annotations}
+
     def evaluation_loader(self, side: str, model: nn.Module) -> DataLoader:
         """This process's share of a side, as `model` wants it, without augmentation."""
         annotations = self.dataset.side(side)
@@ -62,7 +66,7 @@ class Footage:
             annotations,
             EVALUATION_WINDOW if streams else model.clip_length,
             predicts=model.predicts,
-            usable=self.usable(side, annotations),
+            usable=(self.usable if every_frame else self.visible)(side, annotations),
             share=process_share(),
         )
         if streams:
@@ -112,18 +116,18 @@ def choose_anchors(
     data: DataConfig,
     seed: int,
 ) -> Anchors:
-    """`"kmeans"` on the training side, a preset scaled to the network's size, or a file."""
+    """By a strategy on the training side, a preset scaled to the network's size, or a file."""
     size = tuple(data.size)
-    if wanted == "kmeans":
+    if wanted in STRATEGIES:
+        labels = np.concatenate([video.labels for video in train])
         sizes = box_sizes(train, size, data.resize)
-        found = kmeans(sizes, count, seed=seed)
-        return Anchors.from_sizes(found.sizes, strides, size)
+        return pick_anchors(wanted, sizes, count, strides, size, labels=labels, seed=seed)
     if wanted in PRESETS:
         return PRESETS[wanted].scaled_to(size)
     if not Path(wanted).is_file():
         raise UserError(
-            f"anchors {wanted!r}: expected 'kmeans', a file, or one of {', '.join(PRESETS)}"
-            f"{neighbours(wanted, PRESETS)}"
+            f"anchors {wanted!r}: expected a file or one of {', '.join([*STRATEGIES, *PRESETS])}"
+            f"{neighbours(wanted, [*STRATEGIES, *PRESETS])}"
         )
     return Anchors.load(wanted).scaled_to(size)
 

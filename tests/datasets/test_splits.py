@@ -183,3 +183,17 @@ def test_overlap_goes_by_content_where_it_is_known():
         refuse_overlap(first, renamed)
     split = make_split(annotations, SplitConfig(block_seconds=1))
     assert overlap(split, split) == {}
+
+
+def test_a_clip_may_show_what_no_other_side_holds():
+    """Between AVA's key frames nobody looked, but a clip shows those frames."""
+    looked_at = np.arange(100) % 10 == 0
+    annotations = annotation_set(video("a", 100, looked_at=looked_at), video("b", 100))
+    split = make_split(annotations, SplitConfig("videos", val=0.5))
+    own, other = ("train", "val") if "a" in split.masks["train"] else ("val", "train")
+    assert split.mask(own, "a", 100).sum() == 10
+    assert split.visible(own, "a", 100).all()
+    assert np.array_equal(split.visible(other, "a", 100), ~looked_at)
+    shared = Split({side: {"a": np.ones(100, bool)} for side in ("train", "val")})
+    assert shared.visible("train", "a", 100).all()
+    assert Split({"val": {"a": np.ones(100, bool)}}).visible("val", "a", 100).all()
