@@ -39,9 +39,9 @@ class YoloConfig:
     """network: which frame detector (also the one that a recurrent or stacked model is built on);
     width, depth: factors on channels and blocks; body: activation and residuals as published
     or as ultralytics'; strides: levels, finest first (add 4 for small objects); anchors: a
-    strategy on the training side (kmeans, spread, ..), a preset's name, or a file; num_anchors: of k-means, over all
-    levels; weights: a checkpoint, Darknet .weights or ultralytics .pt to start from; freeze: parts
-    that keep their weights (backbone, scales; of a recurrent model: backbone, neck, head)."""
+    strategy on the training side (kmeans, spread, ..), a preset's name, or a file; num_anchors: of
+    a strategy, over all levels; weights: a checkpoint, Darknet .weights or ultralytics .pt to start
+    from; freeze: parts that keep their weights (backbone, scales; of a recurrent model: backbone, neck, head)."""
 
     network: Literal["yolov3", "yolov3-tiny"] = "yolov3"
     width: float = 1.0
