@@ -41,7 +41,8 @@ class YoloConfig:
     or as ultralytics'; strides: levels, finest first (add 4 for small objects); anchors: a
     strategy on the training side (kmeans, spread, ..), a preset's name, or a file; num_anchors: of
     a strategy, over all levels; weights: a checkpoint, Darknet .weights or ultralytics .pt to start
-    from; freeze: parts that keep their weights (backbone, scales; of a recurrent model: backbone, neck, head)."""
+    from; freeze: parts that keep their weights (backbone, scales; of a recurrent model: backbone,
+    neck, head)."""
 
     network: Literal["yolov3", "yolov3-tiny"] = "yolov3"
     width: float = 1.0
