@@ -22,7 +22,7 @@ class MultiHead(nn.Module):
         first = self.branches[0]
         self.inputs, self.num_heads = first.inputs, len(num_classes)
         for other in list(self.branches)[1:]:
-            _share(first, other, other.head)
+            _share(first, other, other.head_keys)
 
     def branch(self, head: int) -> ClipClassifier:
         return self.branches[head]
@@ -35,7 +35,7 @@ class MultiHead(nn.Module):
 def _share(source: nn.Module, target: nn.Module, own: Sequence[str], prefix: str = "") -> None:
     """Put the source's parts in the place of the target's, except those named in `own`.
 
-    own: prefixes of names of tensors, as `ClipClassifier.head`.
+    own: prefixes of names of tensors, as `ClipClassifier.head_keys`.
     """
 
     def keeps(name: str) -> bool:

@@ -1,0 +1,198 @@
+"""What a classifier's training reads: opened videos, the frame cache and loaders of any side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from datasets.augment import AugmentConfig
+from datasets.cache import build_cache
+from datasets.camera_motion import CameraMotionConfig
+from datasets.classification import (
+    BadVideo,
+    ClassificationSet,
+    check_sides,
+    open_all,
+    without_bad,
+)
+from datasets.clip_sampling import SamplingConfig
+from datasets.labelled_clips import (
+    AlternatingSampler,
+    Extra,
+    LabelledClips,
+    Pixels,
+    SeveralSets,
+    TrainingPlan,
+    evaluation_requests,
+)
+from datasets.loader import build_loader
+from datasets.samplers import BatchSampler, FixedPlan
+from datasets.splits import Split
+from datasets.video import Video
+from detect.batch import ClipRequest
+from detect.classification_batch import collate_labelled
+from engine import distributed
+from tools.classifier_config import ClassifierConfig, InputConfig, SourceConfig
+from tools.classifier_sources import read_source, reverses_of
+from tools.training_data import process_share
+
+CACHE_FOLDER = ".stad-cache"
+
+
+@dataclass(frozen=True, eq=False)
+class ClassFootage:
+    """One data set with its frames at hand. digests: video -> content key; head: its number among
+    the data sets that train together; bad: the videos that were left out."""
+
+    data: ClassificationSet
+    pixels: Pixels
+    config: SourceConfig
+    digests: dict[str, str]
+    bad: tuple[BadVideo, ...] = ()
+    head: int = 0
+
+    def clips(
+        self,
+        side: ClassificationSet,
+        config: InputConfig,
+        inputs: Sequence[str] = ("frames",),
+        augment: AugmentConfig | None = None,
+        motion: CameraMotionConfig | None = None,
+    ) -> LabelledClips:
+        return LabelledClips(
+            side,
+            self.pixels,
+            tuple(config.size),
+            resize=config.resize,
+            augment=augment,
+            motion=motion,
+            reverses=reverses_of(self.config, self.data),
+            extras=extra_inputs(inputs),
+            head=self.head,
+        )
+
+    def evaluation_loader(
+        self, side: str, config: ClassifierConfig, inputs: Sequence[str]
+    ) -> DataLoader:
+        """This process's share of a side, unaugmented; a batch holds `input.batch` clips."""
+        chosen = self.data.side(side)
+        share = process_share()
+        requests = evaluation_requests(chosen, self.pixels.lengths, config.sampling)
+        return build_loader(
+            self.clips(chosen, config.input, inputs),
+            BatchSampler(FixedPlan(requests), config.input.batch, share),
+            workers=config.input.workers,
+            collate=collate_labelled,
+        )
+
+
+def open_footage(
+    source: SourceConfig, config: InputConfig, sampling: SamplingConfig, head: int = 0
+) -> ClassFootage:
+    """Read the labels, open every video and fill the cache of reduced frames (once, by the main
+    process). UserError that counts and names unusable videos, unless `skip_bad`."""
+    data = read_source(source)
+    cache = Path(config.cache) if config.cache else Path(source.root) / CACHE_FOLDER
+    videos, bad = open_all(data, cache)
+    data = without_bad(data, bad, skip=config.skip_bad, remedy="copy them again")
+    short = too_short(videos, sampling)
+    remedy = "choose shorter clips (sampling.frames) or set sampling.pad_short=true"
+    data = without_bad(data, short, skip=config.skip_bad, remedy=remedy)
+    check_sides(data, source.root)
+    kept = [videos[item.name] for item in data.items]
+    fit = "contain" if config.resize == "letterbox" else "cover"
+    fill: Callable = lambda: build_cache(  # noqa: E731
+        kept, cache, tuple(config.size), kind=config.cache_kind, fit=fit
+    )
+    frames = fill() if distributed.is_main() else None
+    distributed.gather_objects(None)  # the others wait until the cache is full, then find it
+    frames = frames or fill()
+    pixels = Pixels(
+        {video.name: len(video) for video in kept},
+        {video.name: video.size for video in kept},
+        frames.read,
+    )
+    digests = {video.name: video.digest for video in kept}
+    return ClassFootage(data, pixels, source, digests, (*bad, *short), head)
+
+
+def too_short(videos: dict[str, Video], sampling: SamplingConfig) -> list[BadVideo]:
+    """The videos that have fewer frames than a clip spans."""
+    least = sampling.least_frames
+    return [
+        BadVideo(name, f"{video.path} has {len(video)} frames, a clip needs {least}")
+        for name, video in videos.items()
+        if len(video) < least
+    ]
+
+
+def training_loader(
+    footage: Sequence[ClassFootage], config: ClassifierConfig, inputs: Sequence[str], *, pin: bool
+) -> tuple[DataLoader, BatchSampler | AlternatingSampler]:
+    """Augmented batches of the training sides, and the sampler that orders them."""
+    share = process_share()
+    samplers, sets = [], []
+    for part in footage:
+        side = part.data.side("train")
+        plan = TrainingPlan(
+            side,
+            part.pixels.lengths,
+            config.sampling,
+            seed=config.seed,
+            reverse_share=config.input.reverse_share if part.config.reverses else 0.0,
+            balance=config.input.balance,
+        )
+        samplers.append(BatchSampler(plan, config.input.batch, share))
+        sets.append(part.clips(side, config.input, inputs, config.augment, config.motion))
+    several = len(footage) > 1
+    sampler = AlternatingSampler(samplers) if several else samplers[0]
+    loader = build_loader(
+        SeveralSets(sets) if several else sets[0],
+        sampler,
+        workers=config.input.workers,
+        pin_memory=pin,
+        collate=collate_labelled,
+    )
+    return loader, sampler
+
+
+def split_record(footage: Sequence[ClassFootage]) -> Split:
+    """All videos of all data sets with their sides, as a `datasets.splits.Split`."""
+    masks: dict[str, dict[str, np.ndarray]] = {}
+    digests: dict[str, str] = {}
+    for part in footage:
+        for item in part.data.items:
+            if item.side:
+                length = part.pixels.lengths[item.name]
+                masks.setdefault(item.side, {})[item.name] = np.ones(length, dtype=bool)
+                digests[item.name] = part.digests[item.name]
+    return Split(masks, digests)
+
+
+def has_validation(footage: Sequence[ClassFootage]) -> bool:
+    """Every data set has videos to validate on."""
+    return all("val" in part.data.sides for part in footage)
+
+
+def extra_inputs(inputs: Sequence[str]) -> dict[str, Extra]:
+    """How each input of a model beside its frames is made."""
+    made = {"flow": flow_images, "hog": hog_images}
+    return {name: made[name] for name in inputs if name in made}
+
+
+def flow_images(request: ClipRequest, frames: np.ndarray) -> np.ndarray:
+    """(T, 3, H, W) uint8: optical flow of a clip as the network sees it."""
+    from classify.streams import flow_image, optical_flow
+
+    return np.ascontiguousarray(flow_image(optical_flow(frames)).transpose(0, 3, 1, 2))
+
+
+def hog_images(request: ClipRequest, frames: np.ndarray) -> np.ndarray:
+    """(T, 3, H, W) uint8: histograms of oriented gradients, drawn."""
+    from classify.streams import hog_image
+
+    return np.stack([hog_image(frame).transpose(2, 0, 1) for frame in frames])
