@@ -14,6 +14,7 @@ from engine.errors import UserError, neighbours
 
 _FRAME = re.compile(r"(?P<video>.+)/(?P<number>\d+)\.(txt|jpg|jpeg|png)")
 _PREFIXES = ("labels/", "rgb-images/")  # YOWOv2 writes `labels/Class/video/00001.txt`
+_PUBLISHED = re.compile(r"(?P<source>.+):(?P<side>train|test)(?P<number>\d)")
 _SUFFIX = re.compile(r"\.(avi|mp4|mkv|mov|webm|m4v)$", re.IGNORECASE)
 
 
@@ -38,18 +39,14 @@ def read_video_list(
     """video name -> (F,) bool: the frames that a list names.
 
     entries: names written in the data set file, each of which must be a video of the set; or the
-    path of a text file, relative to `folder`, which may name videos of a larger set besides.
+    path of a text file, relative to `folder`, which may name videos of a larger set besides. Also
+    `GT.pkl:train1` (a pickle of ACT's kind) and `splits:test1` (a folder of HMDB51's and J-HMDB's
+    files): that side of that published split.
     UserError for unknown names, a missing file, and a file that names no video of the set.
     """
     if isinstance(entries, str):
-        path = folder / entries
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file; give a list of videos or its path") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{path}: expected a text file of video names: {error}") from None
-        lines, strict = [line for line in lines if line.strip()], False
+        path, strict = folder / entries, False
+        lines = [line for line in _list_lines(path) if line.strip()]
     else:
         path, lines, strict = None, list(entries), True
     masks: dict[str, np.ndarray] = {}
@@ -77,3 +74,21 @@ def read_video_list(
     if not masks:
         raise UserError(f"{path or 'split: lists'}: names no video of the data set")
     return masks
+
+
+def _list_lines(path: Path) -> list[str]:
+    if (published := _PUBLISHED.fullmatch(str(path))) and not path.exists():
+        source, side, number = Path(published["source"]), published["side"], published["number"]
+        if source.is_dir():
+            from datasets.formats.jhmdb21 import read_jhmdb21_split
+
+            return read_jhmdb21_split(source, side, int(number))
+        from datasets.formats.act_pickle import read_act_split
+
+        return read_act_split(source, side, int(number))
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; give a list of videos or its path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected a text file of video names: {error}") from None

@@ -145,7 +145,7 @@ def _from_annotations(args: argparse.Namespace, findings: Findings) -> _Source:
         if key not in kind.options:
             raise UserError(f"--{key.replace('_', '-')} means nothing for {args.source}")
     videos = _catalog(args.videos)
-    if videos is None and args.source not in ("coco-video", "ucf24"):
+    if videos is None and args.source not in ("coco-video", "ucf24", "act"):
         raise UserError(
             f"--from {args.source}: expected --videos; the files hold no sizes and rates"
         )

@@ -35,6 +35,8 @@ FORMATS = {
     "yolo-txt": Format("datasets.formats.yolo_txt:read_yolo_txt", ("first_frame",)),
     "ucf24": Format("datasets.formats.ucf24:read_ucf24", ("annotation_size",)),
     "yowo": Format("datasets.formats.yowo_layout:read_yowo_layout", ("annotation_size",)),
+    "act": Format("datasets.formats.act_pickle:read_act_pickle"),
+    "jhmdb21": Format("datasets.formats.jhmdb21:read_jhmdb21"),
     "ava": Format(
         "datasets.formats.ava:read_ava", ("label_map", "excluded", "key_seconds", "first_second")
     ),
