@@ -19,14 +19,22 @@ VERBS = {
     "make-footage": "generate annotated restaurant footage",
     "describe": "what a data set holds: classes, sizes, durations, sample frames",
     "convert": "annotations from one format to another",
+    "make-clips": "cut long videos to short clips in folders by action label",
     "kmeans-anchors": "anchor priors from a data set's boxes",
     "train": "train a model from a configuration",
     "evaluate": "score a checkpoint or a detections file; write the report",
     "compare": "runs side by side with differences and intervals",
     "predict": "run a checkpoint over videos; write a detections file",
+    "export": "write a checkpoint as an ONNX file for other programs",
     "tubes": "link detections through time into tubes",
     "events": "what happened, when, where and how long: event log, counts over time, plot",
     "render": "draw detections, tubes and truth into a video",
+    "train-classifier": "train a clip classifier from a configuration",
+    "grid-search": "train a classifier over combinations of settings; a resumable table",
+    "cross-validate": "k-fold cross-validation of a classifier by groups, over seeds",
+    "classify": "class and probability of videos; timelines of long ones; checklists of steps",
+    "explain": "what a model saw: Grad-CAM, guided backpropagation, activation maps",
+    "make-reversals": "generate a classification set of exact time reversals",
 }
 
 
@@ -58,6 +66,7 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     """
     from engine.errors import UserError
 
+    _forget_tools_folder()
     parser: argparse.ArgumentParser = module.build_parser()
     if prog:
         parser.prog = prog
@@ -84,6 +93,15 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     except BrokenPipeError:  # `stad ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _forget_tools_folder() -> None:
+    """Take tools/ off the path, where `python tools/VERB.py` puts it first: tools/classify.py would
+    hide the package `classify`."""
+    from pathlib import Path
+
+    tools = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if not entry or Path(entry).resolve() != tools]
 
 
 def check_datasets_package() -> None:

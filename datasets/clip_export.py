@@ -1,0 +1,192 @@
+"""Long videos cut to short clips in folders by action, each with the truth of its frames.
+
+Two layouts: `folders` holds `<side>/<Class>/<clip>.mp4` and one COCO file of the boxes, for clip
+classifiers and for detectors; `yowo` holds YOWO's images, label files and frame lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from datasets.formats.coco_video import write_coco_video
+from datasets.formats.rows import scale_boxes
+from datasets.formats.yowo_writer import FrameFolderWriter, write_yowo_labels
+from datasets.video import Video
+from datasets.video_writer import VideoWriter
+from detect.structures import AnnotationSet, VideoAnnotations
+from engine.errors import UserError
+from engine.files import atomic_write
+
+Layout = Literal["folders", "yowo"]
+
+
+@dataclass(frozen=True)
+class ExportClip:
+    """Frames start..stop - 1 of a video, to stand in the folder of class `label` on `side`."""
+
+    video: str
+    start: int
+    stop: int
+    label: str
+    side: str
+
+    @property
+    def stem(self) -> str:
+        """Unique among the clips of a class and a side."""
+        return f"{self.video.replace('/', '_')}_{self.start:06d}"
+
+    @property
+    def folder(self) -> str:
+        """The class as the name of a folder."""
+        return self.label.replace("/", "-").strip(". ") or "class"
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+class FrameSink(Protocol):
+    def write(self, image: np.ndarray) -> None: ...
+
+
+def cut_annotations(
+    video: VideoAnnotations, clip: ExportClip, name: str, size: tuple[int, int] | None = None
+) -> VideoAnnotations:
+    """The truth of a clip's frames under a new name, boxes scaled to `size` (height, width)."""
+    first, last = np.searchsorted(video.frames, [clip.start, clip.stop])
+    boxes = video.boxes[first:last]
+    return VideoAnnotations(
+        name,
+        size or video.size,
+        video.fps,
+        video.looked_at[clip.start : clip.stop],
+        video.frames[first:last] - clip.start,
+        scale_boxes(boxes, size, video.size) if size else boxes,
+        video.labels[first:last],
+        video.track_ids[first:last],
+    )
+
+
+def write_clips(
+    root: Path,
+    clips: Sequence[ExportClip],
+    annotations: AnnotationSet,
+    open_video: Callable[[str], Video],
+    *,
+    layout: Layout = "folders",
+    size: tuple[int, int] | None = None,
+    watch: Callable[[ExportClip], None] = lambda clip: None,
+) -> dict[str, object]:
+    """Write clips, labels and lists below `root`; returns the keys of their data set file.
+
+    annotations: truth of the long videos, every frame of every clip looked at; size: (height,
+    width) that frames are stretched to, the video's own by default; watch: called after each clip.
+    Each video is decoded in one pass. UserError where two classes would share a folder.
+    """
+    _refuse_shared_folders(annotations.names, clips)
+    names = {clip: _name(clip, layout) for clip in clips}
+    cut = {}
+    for video_name in dict.fromkeys(clip.video for clip in clips):
+        video, truth = open_video(video_name), annotations.videos[video_name]
+        own = [clip for clip in clips if clip.video == video_name]
+        target = size or truth.size
+        for clip in own:
+            cut[names[clip]] = cut_annotations(truth, clip, names[clip], target)
+
+        def sink(clip: ExportClip, target=target, fps=truth.fps) -> AbstractContextManager:
+            if layout == "yowo":
+                return FrameFolderWriter(root / "rgb-images" / names[clip])
+            return VideoWriter(root / f"{names[clip]}.mp4", target, fps)
+
+        _write_pixels(video, own, sink, target, watch)
+        video.close()
+    result = AnnotationSet(annotations.names, cut)
+    lists = _write_lists(root, clips, names, result, layout)
+    common = {"names": list(annotations.names), "split": {"method": "lists", "lists": lists}}
+    if layout == "yowo":
+        for video in result:
+            write_yowo_labels(root / "labels", video)
+        sizes = {video.size for video in result}
+        stated = {"annotation_size": list(sizes.pop())} if len(sizes) == 1 else {}
+        return {"format": "yowo", "videos": "rgb-images", "annotations": ".", **stated, **common}
+    write_coco_video(root / "annotations.json", result)
+    return {"format": "coco-video", "videos": ".", "annotations": "annotations.json", **common}
+
+
+def _name(clip: ExportClip, layout: Layout) -> str:
+    """Of the clip in its set: `side/Class/clip`, or `Class/clip` in YOWO's layout."""
+    place = f"{clip.folder}/{clip.stem}"
+    return place if layout == "yowo" else f"{clip.side}/{place}"
+
+
+def _write_pixels(
+    video: Video,
+    clips: Iterable[ExportClip],
+    open_sink: Callable[[ExportClip], AbstractContextManager[FrameSink]],
+    size: tuple[int, int],
+    watch: Callable[[ExportClip], None],
+) -> None:
+    """One pass over the frames of all clips, which may overlap."""
+    import cv2
+
+    waiting = sorted(clips, key=lambda clip: clip.start)
+    frames = np.unique(np.concatenate([np.arange(clip.start, clip.stop) for clip in waiting]))
+    active: list[tuple[ExportClip, FrameSink, ExitStack]] = []
+    with ExitStack() as failing:
+        for index, image in video.read(frames):
+            if image.shape[:2] != size:
+                image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+            while waiting and waiting[0].start == index:
+                closing = ExitStack()
+                failing.push(closing)  # on an error its writer is told and leaves nothing
+                clip = waiting.pop(0)
+                active.append((clip, closing.enter_context(open_sink(clip)), closing))
+            for clip, sink, closing in active:
+                sink.write(image)
+                if index == clip.stop - 1:
+                    closing.close()
+                    watch(clip)
+            active = [item for item in active if index < item[0].stop - 1]
+
+
+def _write_lists(
+    root: Path,
+    clips: Sequence[ExportClip],
+    names: Mapping[ExportClip, str],
+    annotations: AnnotationSet,
+    layout: Layout,
+) -> dict[str, str]:
+    """One list a side; YOWO's name every looked-at frame's label file."""
+    sides = list(dict.fromkeys(clip.side for clip in clips))
+    files = {side: f"{side}list.txt" for side in sides}
+    if layout == "yowo" and "test" not in sides:  # the public code has two sides
+        files = {side: "testlist.txt" if side == "val" else file for side, file in files.items()}
+    for side, file in files.items():
+        own = [names[clip] for clip in clips if clip.side == side]
+        with atomic_write(root / file) as stream:
+            if layout == "folders":
+                stream.writelines(f"{name}\n" for name in own)
+                continue
+            for name in own:
+                frames = np.flatnonzero(annotations.videos[name].looked_at) + 1
+                stream.writelines(f"{name}/{frame:05d}.txt\n" for frame in frames)
+        if layout == "yowo" and file == "testlist.txt":
+            with atomic_write(root / "testlist_video.txt") as stream:
+                stream.writelines(f"{name}\n" for name in own)
+    return files
+
+
+def _refuse_shared_folders(names: Sequence[str], clips: Sequence[ExportClip]) -> None:
+    owner: dict[str, str] = {}
+    for clip in clips:
+        other = owner.setdefault(clip.folder, clip.label)
+        if other != clip.label:
+            raise UserError(
+                f"classes {other!r} and {clip.label!r} of {', '.join(names[:5])}, .. would share "
+                f"the folder {clip.folder!r}; rename one of them"
+            )
