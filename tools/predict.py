@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from detect.inference import InferenceConfig
     from detect.structures import Detections
     from tools.detectors import DetectorFile
+    from tools.runtimes import RuntimeOptions
 
 SUMMARY = "run a checkpoint over videos; write a detections file"
 EXAMPLES = """\
@@ -26,6 +27,7 @@ examples:
   stad predict footage/ --checkpoint runs/yolov3/best.pt --out footage.jsonl --resume
   stad predict camera:0 --checkpoint runs/yolov3/best.pt --out live.jsonl
   stad predict kitchen.mp4 --checkpoint runs/yolov3/best.pt --out kitchen.jsonl --tiles 2 2
+  stad predict footage/ --checkpoint runs/yowo/best.pt --out footage.jsonl --runtime openvino
 
 The file grows as frames are done; what was reached before a kill stays, and --resume goes on.
 Draw it with stad render, score it with stad evaluate.
@@ -35,6 +37,8 @@ CAMERA = "camera:"
 
 
 def build_parser() -> argparse.ArgumentParser:
+    from tools.runtimes import add_runtime_arguments
+
     parser = argparse.ArgumentParser(
         prog="stad predict", description=SUMMARY, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -51,28 +55,28 @@ def build_parser() -> argparse.ArgumentParser:
         help="look at overlapping tiles of each frame, for small objects",
     )  # fmt: skip
     add("--forget", action="store_true", help="a diagnostic: zero the memory at every frame")
-    add("--precision", choices=["fp32", "bf16"], default="fp32")
+    add_runtime_arguments(parser)
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
     add("--max-frames", type=int, help="stop after so many frames of each source")
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    import torch
-
     from detect.detections_file import read_detections
     from detect.detections_writer import DetectionsWriter
     from engine.errors import UserError
-    from tools.detectors import open_detector
+    from tools.runtimes import choose_device, open_for_runtime, runtime_options
 
     out = Path(args.out)
     if out.exists() and not args.resume:
         raise UserError(f"{out} exists; give --resume to continue it, or another --out")
     sources = expand_sources(args.sources)
+    runtime = runtime_options(args)
+    device = choose_device(args.device, runtime)
     predictor = Predictor(
-        open_detector(args.checkpoint),
-        torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu")),
-        precision=torch.bfloat16 if args.precision == "bf16" else None,
+        open_for_runtime(args.checkpoint, runtime),
+        device,
+        runtime=runtime,
         window=args.window,
         score_floor=args.score_floor,
         tiles=tuple(args.tiles) if args.tiles else None,
@@ -120,35 +124,46 @@ def expand_sources(sources: list[str]) -> dict[str, str | Path]:
 
 
 class Predictor:
-    """A detector with the settings of its use: frames in, detections out."""
+    """A detector with the settings of its use: frames in, detections out.
+
+    forget: every frame begins a stream, so that a memory shows what it is worth.
+    """
 
     def __init__(
         self,
         detector: DetectorFile,
         device: torch.device,
         *,
-        precision: torch.dtype | None = None,
+        runtime: RuntimeOptions | None = None,
         window: int = 8,
         score_floor: float | None = None,
         tiles: tuple[int, int] | None = None,
         forget: bool = False,
     ) -> None:
         from engine.errors import UserError
+        from tools.runtimes import RuntimeOptions, prepare_model
 
-        self.detector, self.device, self.precision = detector, device, precision
-        self.window, self.tiles = window, tiles
+        runtime = runtime or RuntimeOptions()
+        self.detector, self.device, self.precision = detector, device, runtime.autocast
+        self.model = prepare_model(detector, runtime, device)
+        self.tiles, self.forget = tiles, forget
+        # a model that counts its frames in steps gets whole ones
+        self.period = getattr(self.model, "period", 1)
+        self.window = -(-window // self.period) * self.period
+        if runtime.feature_bank:
+            self.window = self.period
         self.config: InferenceConfig = detector.config.inference
         if score_floor is not None:
             self.config = replace(self.config, score_floor=score_floor)
-        if tiles and detector.model.context_frames != 0:
+        if tiles and self.model.context_frames != 0:
             raise UserError(
                 "--tiles: expected a frame detector, found one that uses earlier frames"
             )
 
     def frames_before(self, start: int) -> int:
         """First frame to show so that the answers from `start` on are those of a whole run."""
-        context = self.detector.model.context_frames
-        return 0 if context is None else max(0, start - context)
+        context = self.model.context_frames
+        return 0 if context is None else max(0, start - context) // self.period * self.period
 
     def __call__(
         self, frames: Iterable[tuple[int, np.ndarray]], video: str, size: tuple[int, int]
@@ -160,16 +175,22 @@ class Predictor:
         if self.tiles:
             yield from self._tiled(frames, video, size)
             return
+        import torch
+
+        from datasets.prefetch import prefetch
         from datasets.stream import key_frame_batches, window_batches
         from detect.inference import detect
         from detect.view import View
 
-        data, model = self.detector.config.data, self.detector.model
+        data, model = self.detector.config.data, self.model
         view = View.fit(size, data.size, data.resize)
         if model.predicts == "every_frame":
             batches = window_batches(frames, video, view, self.window)
         else:
             batches = key_frame_batches(frames, video, view, model.clip_length, self.window)
+        if self.forget:
+            batches = (replace(b, starts_stream=torch.ones_like(b.valid)) for b in batches)
+        batches = prefetch(batches)  # decoding goes on while the network works
         answers = detect(model, batches, self.config, self.device, precision=self.precision)
         for _, frame, detections in answers:
             yield frame, detections
@@ -185,7 +206,7 @@ class Predictor:
 
         def detect_one(image: np.ndarray, view) -> Detections:
             batch = [image_batch(image, video, view)]
-            model, config = self.detector.model, self.config
+            model, config = self.model, self.config
             ((_, _, found),) = detect(model, batch, config, self.device, precision=self.precision)
             return found
 

@@ -55,14 +55,14 @@ def export_onnx(
     state: of a recurrent one, whose `forward` then takes and returns a tuple of tensors: their
     names, and zeros (B, ...) for them; the file has inputs `state.<name>` (zeros at a stream's
     beginning) and outputs `next.<name>`. description: plain data kept inside as JSON. batch: a
-    fixed number of lanes; None leaves it open.
+    fixed number of images or clips; None leaves it open, but for a state, whose lanes are fixed.
     Raises UserError where the `onnx` package is missing.
     """
     onnx = import_onnx()
     state = state or {}
     steps = [] if model.predicts == "every_frame" else [model.clip_length]
-    lanes = len(next(iter(state.values()))) if state else (batch or 1)
-    frames = torch.zeros(lanes, *steps, 3, *size, dtype=torch.uint8)
+    batch = len(next(iter(state.values()))) if state else batch
+    frames = torch.zeros(batch or 1, *steps, 3, *size, dtype=torch.uint8)
     inputs = ["frames", *(STATE_PREFIX + name for name in state)]
     outputs = [*OUTPUTS, *(AFTER_PREFIX + name for name in state)]
     stream = io.BytesIO()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from detect.batch import Predictions
 from detect.runtime.onnx_export import AFTER_PREFIX, OUTPUTS, STATE_PREFIX
-from detect.runtime.sessions import Arrays, Session
+from detect.runtime.sessions import OPEN, Arrays, Session
 from engine.errors import UserError
 
 
@@ -28,7 +28,8 @@ class SessionDetector(nn.Module):
         self.predicts = description["predicts"]
         self.clip_length = description["clip_length"]
         self.context_frames = description["context_frames"]
-        self._size = session.inputs["frames"][1][-2:]
+        self._batch, *_, height, width = session.inputs["frames"][1]
+        self._size = (height, width)
         self._states = [name for name in session.inputs if name.startswith(STATE_PREFIX)]
 
     def forward(
@@ -40,18 +41,18 @@ class SessionDetector(nn.Module):
     ) -> tuple[list[Tensor], Arrays | None]:
         """Frames (B, T, 3, H, W) uint8 to [boxes, objectness, scores], and the state after them.
 
-        starts_stream: (B,) bool. UserError for another size than the exported one.
+        starts_stream: (B,) or (B, T) bool. UserError for another size than the exported one.
         """
-        if tuple(frames.shape[-2:]) != tuple(self._size):
+        if tuple(frames.shape[-2:]) != self._size:
             raise UserError(
-                f"expected frames of {tuple(self._size)} (height, width), the exported size, found "
+                f"expected frames of {self._size} (height, width), the exported size, found "
                 f"{tuple(frames.shape[-2:])}; export the checkpoint for that size"
             )
         images = frames.numpy()
         if self.predicts == "last_frame":
-            return self._answer({"frames": images}), None
+            return self._answer(images), None
         if not self._states:
-            return self._answer({"frames": images.reshape(-1, *images.shape[2:])}), None
+            return self._answer(images.reshape(-1, *images.shape[2:])), None
         return self._unroll(images, state, starts_stream, valid)
 
     def decode(self, maps: Sequence[Tensor]) -> Predictions:
@@ -66,12 +67,18 @@ class SessionDetector(nn.Module):
         valid: Tensor | None,
     ) -> tuple[list[Tensor], Arrays]:
         lanes, steps = images.shape[:2]
-        zeros = {name: self._zeros(name, lanes) for name in self._states}
+        if lanes != self._batch:
+            raise UserError(
+                f"expected {self._batch} streams at once, as exported, found {lanes}; export the "
+                f"checkpoint with --batch {lanes}"
+            )
+        zeros = {name: self._zeros(name) for name in self._states}
         state = zeros if state is None else state
-        if starts_stream is not None:
-            state = _where(starts_stream.numpy(), zeros, state)
         answers = []
         for step in range(steps):
+            if starts_stream is not None and (step == 0 or starts_stream.ndim == 2):
+                starts = starts_stream.view(lanes, -1)[:, step].numpy()
+                state = _where(starts, zeros, state)
             out = self.session.run({"frames": images[:, step], **state})
             after = {
                 name: out[AFTER_PREFIX + name.removeprefix(STATE_PREFIX)] for name in self._states
@@ -80,13 +87,25 @@ class SessionDetector(nn.Module):
             answers.append([torch.from_numpy(out[name]) for name in OUTPUTS])
         return [torch.stack(parts, 1).flatten(0, 1) for parts in zip(*answers, strict=True)], state
 
-    def _answer(self, feeds: Arrays) -> list[Tensor]:
-        out = self.session.run({name: np.ascontiguousarray(x) for name, x in feeds.items()})
-        return [torch.from_numpy(out[name]) for name in OUTPUTS]
+    def _answer(self, images: np.ndarray) -> list[Tensor]:
+        """Images or clips without a state, in batches of the exported number where it is fixed."""
+        count = len(images)
+        batch = count if self._batch == OPEN else self._batch
+        missing = -count % batch
+        if missing:
+            images = np.concatenate([images, np.zeros_like(images[:1]).repeat(missing, axis=0)])
+        parts = [
+            self.session.run({"frames": np.ascontiguousarray(images[first : first + batch])})
+            for first in range(0, len(images), batch)
+        ]
+        return [
+            torch.from_numpy(np.concatenate([part[name] for part in parts])[:count])
+            for name in OUTPUTS
+        ]
 
-    def _zeros(self, name: str, lanes: int) -> np.ndarray:
+    def _zeros(self, name: str) -> np.ndarray:
         dtype, shape = self.session.inputs[name]
-        return np.zeros((lanes, *shape[1:]), dtype)
+        return np.zeros(shape, dtype)
 
 
 def _where(lanes: np.ndarray, chosen: Arrays, otherwise: Arrays) -> Arrays:

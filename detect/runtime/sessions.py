@@ -11,10 +11,11 @@ from detect.runtime.onnx_export import missing_runtime
 from engine.errors import UserError
 
 Arrays = dict[str, np.ndarray]
+OPEN = -1  # a side of a shape that the file leaves open
 
 
 class Session(Protocol):
-    """A loaded graph. inputs: name to (dtype, shape), -1 where the shape is open."""
+    """A loaded graph. inputs: name to (dtype, shape), with `OPEN` sides."""
 
     inputs: dict[str, tuple[np.dtype, tuple[int, ...]]]
 
@@ -44,7 +45,7 @@ class OnnxRuntimeSession:
         self.inputs = {
             node.name: (
                 _DTYPES[node.type],
-                tuple(side if isinstance(side, int) else -1 for side in node.shape),
+                tuple(side if isinstance(side, int) else OPEN for side in node.shape),
             )
             for node in self._session.get_inputs()
         }
@@ -75,7 +76,9 @@ class OpenVinoSession:
         self.inputs = {
             node.any_name: (
                 np.dtype(node.element_type.to_dtype()),
-                tuple(-1 if side.is_dynamic else side.get_length() for side in node.partial_shape),
+                tuple(
+                    OPEN if side.is_dynamic else side.get_length() for side in node.partial_shape
+                ),
             )
             for node in self._graph.inputs
         }

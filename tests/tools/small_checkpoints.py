@@ -1,0 +1,53 @@
+"""Checkpoints as `stad train` writes them, of small networks that have learnt nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from anchors.anchors import Anchors
+from detect.yolo_head import OutputConv
+from engine.checkpoint import save_checkpoint
+from engine.config import from_dict
+from tools.detectors import build_detector, checkpoint_description
+from tools.training_config import TrainConfig
+
+SIZE = (32, 64)  # (height, width)
+NAMES = ("pick up", "put back")
+
+_SMALL = {
+    "yolo": {"yolo": {"network": "yolov3-tiny", "width": 0.125}},
+    "recurrent-yolo": {
+        "yolo": {"network": "yolov3-tiny", "width": 0.125},
+        "recurrent": {"memory": {"hidden": 6}},
+    },
+    "stacked-yolo": {"yolo": {"network": "yolov3-tiny", "width": 0.125}},
+    "yowo": {"yowo": {"backbone": "resnet18", "width": 0.125, "clip_length": 8}},
+}
+
+
+def save_small_checkpoint(path: Path, kind: str) -> Path:
+    """kind: as `model` in a configuration. Everything is above the score floor."""
+    torch.manual_seed(0)
+    settings = {
+        "model": kind,
+        "data": {"size": list(SIZE), "resize": "stretch"},
+        "inference": {"score_floor": 0.0, "max_detections": 5},
+        **_SMALL[kind],
+    }
+    config = from_dict(TrainConfig, settings, "a test")
+    strides = (32,) if kind == "yowo" else (16, 32)
+    levels = tuple(np.array([(8.0, 12.0), (20.0, 24.0)]) * (n + 1) for n in range(len(strides)))
+    anchors = Anchors(levels, strides, SIZE)
+    model = build_detector(config, len(NAMES), anchors)
+    frames = torch.randint(0, 256, (2, 8, 3, *SIZE), dtype=torch.uint8)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, OutputConv):  # scores apart from each other
+                torch.nn.init.normal_(module.weight, std=0.3)
+        model.train()(frames)  # batch norms that have seen something
+    description = checkpoint_description(config, NAMES, anchors, {})
+    save_checkpoint(path, {**description, "model": model.state_dict()})
+    return path

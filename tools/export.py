@@ -1,0 +1,58 @@
+"""stad export: a checkpoint to an ONNX file, from uint8 frames to boxes and scores."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+SUMMARY = "write a checkpoint as an ONNX file for other programs"
+EXAMPLES = """\
+examples:
+  stad export --checkpoint runs/yolov3/best.pt --out yolov3.onnx
+  stad export --checkpoint runs/yowo/best.pt --out yowo.onnx --batch 1
+  stad predict kitchen.mp4 --checkpoint yowo.onnx --runtime openvino --out kitchen.jsonl
+
+inputs:   frames, uint8 RGB of the network's size: (batch, 3, H, W), or for YOWO clips
+          (batch, T, 3, H, W) that end at the key frame; for recurrent models also state.*,
+          zeros at the beginning of a stream, afterwards the outputs next.* of the frame before
+outputs:  boxes (batch, K, 4) x1 y1 x2 y2 in network pixels, objectness (batch, K), scores
+          (batch, K, classes), before non-maximum suppression
+metadata: property "stad", JSON: class names, network size, anchors, the run's configuration
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stad export", description=SUMMARY, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="best.pt of a run")
+    add("--out", required=True, help="the file to write (.onnx)")
+    add("--batch", type=int, help="fix the batch (default: open; recurrent: 1)")
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    from engine.errors import UserError
+    from engine.files import atomic_write
+    from tools.detectors import open_detector
+    from tools.exported import export_detector
+    from tools.runtimes import EXPORTED
+
+    out = Path(args.out)
+    if out.suffix != EXPORTED:
+        raise UserError(f"--out: expected a name that ends in {EXPORTED}, found {out.name}")
+    if args.batch is not None and args.batch < 1:
+        raise UserError(f"--batch: expected at least 1, found {args.batch}")
+    content = export_detector(open_detector(args.checkpoint), args.batch)
+    with atomic_write(out, "wb") as stream:
+        stream.write(content)
+    print(f"exported: {out} ({len(content) / 2**20:.1f} MiB)")
+
+
+if __name__ == "__main__":
+    from tools.cli import run_verb
+
+    raise SystemExit(run_verb(sys.modules[__name__]))
