@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from torch.utils.data import DataLoader
 
+from datasets.array_clips import ArrayClips, read_array_clips
 from datasets.augment import AugmentConfig
 from datasets.cache import build_cache
 from datasets.camera_motion import CameraMotionConfig
@@ -36,17 +38,20 @@ from datasets.video import Video
 from detect.batch import ClipRequest
 from detect.classification_batch import collate_labelled
 from engine import distributed
+from engine.errors import UserError
 from tools.classifier_config import ClassifierConfig, InputConfig, SourceConfig
 from tools.classifier_sources import read_source, reverses_of
 from tools.training_data import process_share
 
 CACHE_FOLDER = ".stad-cache"
+SHORTER = "choose shorter clips (sampling.frames) or set sampling.pad_short=true"
 
 
 @dataclass(frozen=True, eq=False)
 class ClassFootage:
     """One data set with its frames at hand. digests: video -> content key; head: its number among
-    the data sets that train together; bad: the videos that were left out."""
+    the data sets that train together; bad: the videos that were left out; arrays: of a set that
+    brings its clips and keypoints as arrays."""
 
     data: ClassificationSet
     pixels: Pixels
@@ -54,6 +59,7 @@ class ClassFootage:
     digests: dict[str, str]
     bad: tuple[BadVideo, ...] = ()
     head: int = 0
+    arrays: ArrayClips | None = None
 
     def clips(
         self,
@@ -63,6 +69,11 @@ class ClassFootage:
         augment: AugmentConfig | None = None,
         motion: CameraMotionConfig | None = None,
     ) -> LabelledClips:
+        """Clips of one side as a model of these `inputs` takes them."""
+        if "keypoints" in inputs and augment is not None and augment.flip > 0:
+            raise UserError(
+                "augment.flip: keypoints are not mirrored with their frames; set augment.flip=0"
+            )
         return LabelledClips(
             side,
             self.pixels,
@@ -71,7 +82,7 @@ class ClassFootage:
             augment=augment,
             motion=motion,
             reverses=reverses_of(self.config, self.data),
-            extras=extra_inputs(inputs),
+            extras=extra_inputs(inputs, self.arrays),
             head=self.head,
         )
 
@@ -96,12 +107,13 @@ def open_footage(
     """Read the labels, open every video and fill the cache of reduced frames (once, by the main
     process). UserError that counts and names unusable videos, unless `skip_bad`."""
     data = read_source(source)
+    if source.format == "keypoints":
+        return _open_arrays(data, source, sampling, config, head)
     cache = Path(config.cache) if config.cache else Path(source.root) / CACHE_FOLDER
     videos, bad = open_all(data, cache)
     data = without_bad(data, bad, skip=config.skip_bad, remedy="copy them again")
     short = too_short(videos, sampling)
-    remedy = "choose shorter clips (sampling.frames) or set sampling.pad_short=true"
-    data = without_bad(data, short, skip=config.skip_bad, remedy=remedy)
+    data = without_bad(data, short, skip=config.skip_bad, remedy=SHORTER)
     check_sides(data, source.root)
     kept = [videos[item.name] for item in data.items]
     fit = "contain" if config.resize == "letterbox" else "cover"
@@ -120,14 +132,39 @@ def open_footage(
     return ClassFootage(data, pixels, source, digests, (*bad, *short), head)
 
 
+def _open_arrays(
+    data: ClassificationSet,
+    source: SourceConfig,
+    sampling: SamplingConfig,
+    config: InputConfig,
+    head: int,
+) -> ClassFootage:
+    _, arrays = read_array_clips(Path(source.root))
+    shapes = {side: found.frames.shape for side, found in arrays.sides.items()}  # (N, T, H, W, 3)
+    side_of = {item.name: item.name.partition("/")[0] for item in data.items}
+    lengths = {name: shapes[side][1] for name, side in side_of.items()}
+    sizes = {name: shapes[side][2:4] for name, side in side_of.items()}
+    short = [_too_short(n, source.root, length, sampling) for n, length in lengths.items()]
+    short = [bad for bad in short if bad is not None]
+    data = without_bad(data, short, skip=config.skip_bad, remedy=SHORTER)
+    check_sides(data, source.root)
+    pixels = Pixels(lengths, sizes, arrays.read_frame)
+    return ClassFootage(data, pixels, source, {}, tuple(short), head, arrays)
+
+
 def too_short(videos: dict[str, Video], sampling: SamplingConfig) -> list[BadVideo]:
     """The videos that have fewer frames than a clip spans."""
+    found = (_too_short(n, video.path, len(video), sampling) for n, video in videos.items())
+    return [bad for bad in found if bad is not None]
+
+
+def _too_short(
+    name: str, path: str | Path, length: int, sampling: SamplingConfig
+) -> BadVideo | None:
     least = sampling.least_frames
-    return [
-        BadVideo(name, f"{video.path} has {len(video)} frames, a clip needs {least}")
-        for name, video in videos.items()
-        if len(video) < least
-    ]
+    if length >= least:
+        return None
+    return BadVideo(name, f"{path} has {length} frames, a clip needs {least}")
 
 
 def training_loader(
@@ -169,7 +206,8 @@ def split_record(footage: Sequence[ClassFootage]) -> Split:
             if item.side:
                 length = part.pixels.lengths[item.name]
                 masks.setdefault(item.side, {})[item.name] = np.ones(length, dtype=bool)
-                digests[item.name] = part.digests[item.name]
+                if item.name in part.digests:
+                    digests[item.name] = part.digests[item.name]
     return Split(masks, digests)
 
 
@@ -178,10 +216,24 @@ def has_validation(footage: Sequence[ClassFootage]) -> bool:
     return all("val" in part.data.sides for part in footage)
 
 
-def extra_inputs(inputs: Sequence[str]) -> dict[str, Extra]:
-    """How each input of a model beside its frames is made."""
-    made = {"flow": flow_images, "hog": hog_images}
-    return {name: made[name] for name in inputs if name in made}
+def extra_inputs(inputs: Sequence[str], arrays: ArrayClips | None = None) -> dict[str, Extra]:
+    """How each input of a model beside its frames is made. UserError for one not at hand."""
+    made: dict[str, Extra] = {"flow": flow_images, "hog": hog_images}
+    if arrays is not None:
+        made["keypoints"] = partial(keypoint_values, arrays)
+    wanted = [name for name in inputs if name != "frames"]
+    missing = [name for name in wanted if name not in made]
+    if missing:
+        raise UserError(
+            f"the model also takes {', '.join(missing)}, which these videos do not bring; use data "
+            "of format keypoints"
+        )
+    return {name: made[name] for name in wanted}
+
+
+def keypoint_values(arrays: ArrayClips, request: ClipRequest, frames: np.ndarray) -> np.ndarray:
+    """(T, K) float32 of the frames that a request asks for."""
+    return arrays.read_keypoints(request.video, request.frames)
 
 
 def flow_images(request: ClipRequest, frames: np.ndarray) -> np.ndarray:

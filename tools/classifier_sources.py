@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from datasets.array_clips import read_array_clips
 from datasets.class_folders import read_class_folders, read_handwash, read_ucf11, read_unknown
 from datasets.class_lists import mirrored_labels, read_hmdb51, read_jester, read_ucf101
 from datasets.class_splits import deal_sides, folds
@@ -35,7 +36,7 @@ def reverses_of(config: SourceConfig, data: ClassificationSet) -> Mapping[str, s
 
 def _read(config: SourceConfig) -> ClassificationSet:
     root, lists = Path(config.root), Path(config.lists or config.root)
-    listed = config.format in ("ucf101", "hmdb51", "jester")
+    listed = config.format in ("ucf101", "hmdb51", "jester", "keypoints")
     if listed and config.names:
         raise UserError(f"data.names: {config.format} brings its own order of classes; leave it")
     if config.format == "ucf101":
@@ -44,6 +45,8 @@ def _read(config: SourceConfig) -> ClassificationSet:
         return read_hmdb51(root, lists, config.list_split)
     if config.format == "jester":
         return read_jester(root, lists)
+    if config.format == "keypoints":
+        return read_array_clips(root)[0]
     read = {"folders": read_class_folders, "handwash": read_handwash, "ucf11": read_ucf11}
     return read[config.format](root, names=config.names)
 

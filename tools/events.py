@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     write_events(out / "events.csv", events, tubes.names, clock)
     write_counts(out / "counts.csv", counts, tubes.names, clock)
     if not args.no_plot:
-        for (name, table), picture in zip(counts.items(), _file_names(counts), strict=True):
+        for (name, table), picture in zip(counts.items(), file_names(counts), strict=True):
             own = [event for event in events if event.video == name]
             plot_events(out / f"{picture}.png", name, own, table, tubes.names, clock)
 
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
             print(f"{totals[label]:6,} x {tubes.names[label]}, {time_text(seconds[label])} in all")
 
 
-def _file_names(videos: Iterable[str]) -> list[str]:
+def file_names(videos: Iterable[str]) -> list[str]:
     """A name without folders for each video, no two alike."""
     names: list[str] = []
     for video in videos:
