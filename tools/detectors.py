@@ -46,6 +46,8 @@ def build_base(config: TrainConfig, num_classes: int, anchors: Anchors) -> nn.Mo
             width=yowo.width,
             clip_length=yowo.clip_length,
             multi_label_classes=yowo.multi_label_classes,
+            input_mean=yowo.input_mean,
+            input_std=yowo.input_std,
         )
     yolo = config.yolo
     if yolo.network == "yolov3":

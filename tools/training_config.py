@@ -78,6 +78,7 @@ class YowoConfig:
     """backbone: the 3D branch; width: factor on channels; clip_length: T; steps: distances between
     frames, one drawn a clip in training; freeze: branches (2d, 3d) of which only the last block
     trains; loss: the region loss; normalise: sum it (as published) or divide by the boxes;
+    input_mean, input_std: of frames in [0, 1] (AVA as published: 0.45, 0.225);
     multi_label_classes: the last classes that have a sigmoid each, beside one softmax of the
     others (AVA: 66 of 80); weights: a checkpoint of ours or of the public YOWO; weights_2d: Darknet
     yolo.weights; weights_3d: Kinetics weights of the 3D branch; strict_weights: refuse a file that
@@ -95,6 +96,8 @@ class YowoConfig:
     focal_gamma: float = 2.0
     balance_classes: float = 0.0
     multi_label_classes: int = 0
+    input_mean: float = 0.0
+    input_std: float = 1.0
     weights: str | None = None
     weights_2d: str | None = None
     weights_3d: str | None = None

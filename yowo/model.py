@@ -51,7 +51,8 @@ class YOWO(nn.Module):
     anchors: one level of stride 32, network pixels. width: factor on the channels of both branches
     and of CFAM, for CPUs. clip_length: T it is trained with (any that its 3D branch takes).
     multi_label_classes: the last classes that are scored by a sigmoid each, the others share one
-    softmax (AVA: 80 classes of which 66); 0 = one softmax.
+    softmax (AVA: 80 classes of which 66); 0 = one softmax. input_mean, input_std: what is taken off
+    frames in [0, 1] and what they are divided by (0.45 and 0.225 for the authors' AVA weights).
     """
 
     predicts = "last_frame"
@@ -65,6 +66,8 @@ class YOWO(nn.Module):
         width: float = 1.0,
         clip_length: int = 16,
         multi_label_classes: int = 0,
+        input_mean: float = 0.0,
+        input_std: float = 1.0,
     ) -> None:
         super().__init__()
         if tuple(anchors.strides) != (Darknet19.stride,):
@@ -79,6 +82,9 @@ class YOWO(nn.Module):
             )
         self.num_classes, self.clip_length, self.backbone = num_classes, clip_length, backbone
         self.multi_label_classes = multi_label_classes
+        if not input_std > 0:
+            raise UserError(f"YOWO: expected an input_std above 0, found {input_std}")
+        self.input_mean, self.input_std = input_mean, input_std
         sizes = torch.tensor(anchors.levels[0], dtype=torch.float32)
         self.register_buffer("anchor_sizes", sizes, persistent=False)
         self.strides = (Darknet19.stride,)
@@ -113,7 +119,10 @@ class YOWO(nn.Module):
     def normalise_clip(self, frames: Tensor) -> Tensor:
         """Frames (B, T, 3, H, W), uint8 or in [0, 1], to what the branches take (B, 3, T, H, W)."""
         check_divisible(frames.shape[-2:], Darknet19.stride)
-        return normalise_frames(frames, self.conv_final.weight.dtype).transpose(1, 2)
+        clip = normalise_frames(frames, self.conv_final.weight.dtype).transpose(1, 2)
+        if (self.input_mean, self.input_std) != (0.0, 1.0):
+            clip = (clip - self.input_mean) / self.input_std
+        return clip
 
     def forward_fusion(self, spatial: Tensor, temporal: Tensor) -> Tensor:
         """Features of the 2D and of the 3D branch (B, .., h, w) to the map (B, A, 5 + C, h, w)."""

@@ -38,6 +38,15 @@ def test_uint8_frames_are_unit_floats():
         torch.testing.assert_close(model(frames())[0][0], model(frames() / 255)[0][0])
 
 
+def test_the_inputs_mean_and_deviation():
+    plain, ava = network().eval(), network(input_mean=0.45, input_std=0.225).eval()
+    clip = torch.rand(1, 8, 3, *SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(ava(clip)[0][0], plain((clip - 0.45) / 0.225)[0][0])
+    with pytest.raises(UserError, match="input_std above 0"):
+        network(input_std=0.0)
+
+
 def test_the_2d_branch_sees_the_last_frame():
     model = network().eval()
     clips = frames(1)
