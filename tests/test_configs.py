@@ -1,0 +1,61 @@
+"""Every file in configs/ resolves, and says on top how it is used."""
+
+from pathlib import Path
+
+import pytest
+
+from datasets.dataset import read_dataset_file
+from engine.config import load_config, read_yaml
+from engine.optimise import lr_factor
+from tools.training_config import TrainConfig
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+TRAINING = sorted(CONFIGS.glob("*.yaml"))
+DATA = sorted((CONFIGS / "data").glob("*.yaml"))
+
+
+def config_class(path):
+    """A detector's file names its model, a classifier's has a section of that name."""
+    if isinstance(read_yaml(path).get("model", ""), str):
+        return TrainConfig
+    from tools.classifier_config import ClassifierConfig
+
+    return ClassifierConfig
+
+
+def header(path):
+    lines = path.read_text().splitlines()
+    return "\n".join(lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))])
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)
+def test_training_configurations_resolve(path):
+    load_config(config_class(path), path)
+    assert "stad " in header(path), "expected a header with the command"
+
+
+@pytest.mark.parametrize("path", DATA, ids=lambda path: path.name)
+def test_data_set_files_resolve(path):
+    config = read_dataset_file(path)
+    assert config.split.lists and header(path)
+
+
+def published_rates(name):
+    """Learning rate in the middle of each of the 10 epochs, over the first."""
+    schedule = load_config(TrainConfig, CONFIGS / name).loop.schedule
+    return [lr_factor(schedule, step, 1000) for step in range(50, 1000, 100)]
+
+
+def test_the_published_schedules():
+    """Halved at epochs 2 to 5 (UCF101-24) or 3 to 6 (J-HMDB-21, AVA) of 10, counted from 1."""
+    late = [1, 1, 0.5, 0.25, 0.125, 0.0625, 0.0625, 0.0625, 0.0625, 0.0625]
+    assert published_rates("yowo_ucf24.yaml") == [*late[1:], 0.0625]
+    assert published_rates("yowo_jhmdb21.yaml") == published_rates("yowo_ava.yaml") == late
+
+
+@pytest.mark.parametrize("name", ["yowo_ucf24.yaml", "yowo_jhmdb21.yaml", "yowo_ava.yaml"])
+def test_the_published_batch_and_decay(name):
+    config = load_config(TrainConfig, CONFIGS / name)
+    assert config.data.batch * config.loop.accumulate == 128
+    # an averaged gradient takes the decay of a summed one over the number of batches
+    assert config.loop.optimiser.weight_decay * config.loop.accumulate == pytest.approx(5e-4)
