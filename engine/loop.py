@@ -33,6 +33,7 @@ from engine.optimise import (
     ScheduleConfig,
     build_optimiser,
     build_schedule,
+    channels_last,
     running_average,
     set_batch_norm,
 )
@@ -109,7 +110,7 @@ def fit(
     """
     model = set_batch_norm(model.to(device), config.batch_norm)
     if config.channels_last:
-        model = model.to(memory_format=torch.channels_last)
+        model = channels_last(model)
     average = running_average(model, config.ema_decay) if config.ema_decay else None
     optimiser = build_optimiser(model, config.optimiser)
     steps_an_epoch = math.ceil(len(sampler) / config.accumulate)

@@ -1,4 +1,4 @@
-"""Optimisers, schedules and the running average of weights, by name."""
+"""Optimisers, schedules, the running average of weights, and how a model is laid out for them."""
 
 from __future__ import annotations
 
@@ -129,6 +129,16 @@ def set_batch_norm(model: nn.Module, mode: Literal["train", "sync", "frozen"]) -
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 freeze_batch_norm(module)
+    return model
+
+
+def channels_last(model: nn.Module) -> nn.Module:
+    """Lay the convolutions' weights out with channels fastest, in place, 2D and 3D."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.to(memory_format=torch.channels_last)
+        elif isinstance(module, nn.Conv3d):
+            module.to(memory_format=torch.channels_last_3d)
     return model
 
 

@@ -7,8 +7,9 @@ import shutil
 
 from torch import Tensor, nn
 
-from detect.runtime.folding import channels_last, fold_batch_norm
+from detect.runtime.folding import fold_batch_norm
 from engine.errors import UserError
+from engine.optimise import channels_last
 
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 

@@ -1,4 +1,4 @@
-"""Convolutions that swallow the batch norms behind them, and memory laid out for them."""
+"""Convolutions that swallow the batch norms behind them."""
 
 from __future__ import annotations
 
@@ -29,16 +29,6 @@ def fold_batch_norm(model: nn.Module, *example: Tensor) -> nn.Module:
         )  # fmt: skip
         _replace(folded, norm, nn.Identity())
     return folded.requires_grad_(False)
-
-
-def channels_last(model: nn.Module) -> nn.Module:
-    """Lay the convolutions' weights out with channels fastest, in place, 2D and 3D."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            module.to(memory_format=torch.channels_last)
-        elif isinstance(module, nn.Conv3d):
-            module.to(memory_format=torch.channels_last_3d)
-    return model
 
 
 def _observed_pairs(

@@ -11,6 +11,7 @@ from engine.optimise import (
     ScheduleConfig,
     build_optimiser,
     build_schedule,
+    channels_last,
     freeze_batch_norm,
     lr_factor,
     running_average,
@@ -125,3 +126,9 @@ def test_a_frozen_batch_norm_stays_frozen_when_the_others_are_synchronised():
     model = set_batch_norm(model, "sync").train()
     assert isinstance(model[0], nn.SyncBatchNorm)
     assert not model[0].training and model[1].training
+
+
+def test_channels_last_in_two_and_three_dimensions():
+    model = channels_last(nn.ModuleList([nn.Conv2d(3, 4, 3), nn.Conv3d(3, 4, 3), nn.Linear(3, 4)]))
+    assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert model[1].weight.is_contiguous(memory_format=torch.channels_last_3d)
