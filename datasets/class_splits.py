@@ -62,7 +62,7 @@ def folds(data: ClassificationSet, count: int, seed: int, *, grouped: bool = Tru
     splitter = kind(n_splits=count, shuffle=True, random_state=seed)
     # rare classes leave folds without them: the caller's sides are checked after
     with _no_rare_class_warnings():
-        parts = splitter.split(np.zeros(len(data)), data.labels, data.groups)
+        parts = splitter.split(np.zeros(len(data)), data.labels, data.groups if grouped else None)
         fold = np.empty(len(data), dtype=np.int64)
         for number, (_, held_out) in enumerate(parts):
             fold[held_out] = number
