@@ -25,7 +25,7 @@ class FusedKeypoints(ClipClassifier):
     """
 
     inputs = ("frames", "keypoints")
-    cam_layer = "conv"
+    cam_layer = "layers.1.layers.0.input_gates"  # of every frame; `conv` sees the last only
     head_keys = ("fc.",)
 
     def __init__(

@@ -37,14 +37,15 @@ class _GuidedRectifiers(TorchFunctionMode):
         self.count = 0
 
     def __torch_function__(self, function: Any, types: Any, args=(), kwargs=None) -> Any:
-        name = getattr(function, "__name__", "")
-        if name not in RECTIFIERS:
-            return function(*args, **(kwargs or {}))
+        name, kwargs = getattr(function, "__name__", ""), kwargs or {}
+        clipped = name in ("hardtanh", "hardtanh_") and kwargs.get("min_val") == 0  # nn.ReLU6
+        if name not in RECTIFIERS and not clipped:
+            return function(*args, **kwargs)
         self.count += 1
         x = args[0]
         gate = x.detach() > 0
         # Not in place: the tensor before the rectifier may be one that somebody keeps.
-        return _Guide.apply(function(x.clone(), *args[1:], **(kwargs or {})), gate)
+        return _Guide.apply(function(x.clone(), *args[1:], **kwargs), gate)
 
 
 def guided_backpropagation(model: nn.Module, inputs: Sequence[Tensor], target: Target) -> Tensor:

@@ -9,10 +9,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from engine.errors import UserError
+
 
 def heat_on_clip(heat: Tensor, batch: int, length: int, size: tuple[int, int]) -> Tensor:
-    """Heat of a layer, (B * T, h, w) or (B, t, h, w), to (B, T, H, W), by linear interpolation."""
+    """Heat of a layer, (B * T, h, w) or (B, t, h, w), to (B, T, H, W), by linear interpolation.
+
+    UserError for a layer that does not run on every frame.
+    """
     if heat.ndim == 3:
+        if len(heat) != batch * length:
+            raise UserError(
+                f"expected a layer with maps of each of {batch} x {length} frames, found "
+                f"{len(heat)} maps; take another layer"
+            )
         scaled = interpolate(heat[:, None], size=size, mode="bilinear", align_corners=False)
         return scaled[:, 0].unflatten(0, (batch, length))
     return interpolate(
