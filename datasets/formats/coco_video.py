@@ -170,7 +170,7 @@ class _Document:
                 )
         looked_at = np.zeros(info.num_frames, dtype=bool)
         looked_at[frames] = True
-        boxes = xywh_to_xyxy(np.array([self._bbox(r) for r in rows], float).reshape(-1, 4))
+        boxes = xywh_to_xyxy(self._bboxes(rows))
         stated = (record.get("height"), record.get("width"))
         if all(stated) and stated != info.size:
             boxes = scale_boxes(boxes, info.size, stated)
@@ -198,16 +198,32 @@ class _Document:
         return record[key]
 
     def known(self, record: dict, key: str, known: Mapping) -> Any:
+        value = record.get(key)
+        if type(value) is int and value in known:  # nearly always; the rest is for the message
+            return value
         value = self.get(record, key)
         if not isinstance(value, (int, str)) or value not in known:
             raise UserError(f"{self.path}: {key} {value!r} is not defined in the file")
         return value
 
     def whole(self, record: dict, key: str) -> int:
+        value = record.get(key)
+        if type(value) is int:
+            return value
         value = self.get(record, key)
         if not _is_number(value) or not math.isfinite(value) or value != int(value):
             raise UserError(f"{self.path}: expected a whole number for {key}, found {value!r}")
         return int(value)
+
+    def _bboxes(self, rows: list[dict]) -> np.ndarray:
+        """(N, 4) float64 of the rows' bbox; row by row only where something is wrong."""
+        try:
+            boxes = np.array([row["bbox"] for row in rows])
+        except (KeyError, ValueError):  # missing, or of different lengths
+            boxes = np.zeros(0, dtype=object)
+        if boxes.dtype.kind not in "iuf" or boxes.shape != (len(rows), 4):
+            boxes = np.array([self._bbox(row) for row in rows], dtype=np.float64)
+        return boxes.astype(np.float64).reshape(-1, 4)
 
     def _bbox(self, row: dict) -> list[float]:
         box = self.get(row, "bbox")
