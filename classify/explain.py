@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from classify.grad_cam import Target, Weighting, grad_cam, mean_activation
 from classify.guided_backpropagation import guided_backpropagation
 from classify.heat import heat_on_clip, to_unit
+from classify.layers import layer_names
 from engine.errors import UserError
 
 Method = Literal["grad-cam", "guided-backpropagation", "activation"]
@@ -41,7 +42,10 @@ def explain(
     if layer is None:
         layer = getattr(model, "cam_layer", None)
     if layer is None:
-        raise UserError(f"{type(model).__name__}: expected the name of a layer, found none")
+        last = ", ".join(layer_names(model)[-5:])
+        raise UserError(
+            f"{type(model).__name__}: expected the name of a layer, found none; its last are {last}"
+        )
     if method == "grad-cam":
         heat = grad_cam(model, inputs, layer, target, weighting=weighting)
     elif method == "activation":

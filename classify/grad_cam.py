@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -101,21 +102,17 @@ def gradients(score: Tensor, *tensors: Tensor, what: str) -> tuple[Tensor, ...]:
     return found
 
 
-class evaluation:
+@contextlib.contextmanager
+def evaluation(model: nn.Module) -> Iterator[None]:
     """Evaluation mode for a block; each module's own mode is restored.
 
     cuDNN cannot differentiate an LSTM in evaluation mode, so it is off meanwhile.
     """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.modes = [(module, module.training) for module in model.modules()]
-        self.model, self.cudnn = model, torch.backends.cudnn.flags(enabled=False)
-
-    def __enter__(self) -> None:
-        self.model.eval()
-        self.cudnn.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        self.cudnn.__exit__(*error)
-        for module, mode in self.modes:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        for module, mode in modes:
             module.training = mode

@@ -72,7 +72,7 @@ class InflatedBottleneck(nn.Module):
 class I3DResNet(ClipClassifier):
     """A ResNet inflated to I3D: 5x7x7 stem, 3x1x1 in every second bottleneck, time halved thrice.
 
-    Clips of 32 frames at 224 x 224 in the paper, 16 in the report; at least 8 frames of 64 pixels.
+    Clips of 32 frames at 224 x 224 in the paper, 16 in the report; at least 7 frames of 32 pixels.
     non_local: the paper's five blocks, two in layer2 and three in layer3, after every second
     bottleneck. pool_padding: of the stem's max-pool in space, 1 as in the image network; the public
     Kinetics files were made with 0. time_padding: as in `I3D`. width: factor on all channels.
@@ -123,7 +123,7 @@ class I3DResNet(ClipClassifier):
 
     def forward_features(self, frames: Tensor) -> Tensor:
         """(B, T, 3, H, W) to (B, 2048, T/8, H/32, W/32)."""
-        check_clips(frames, model="I3DResNet", shortest=7, smallest=64)
+        check_clips(frames, model="I3DResNet", shortest=7, smallest=32)
         x = self.normalise(frames).transpose(1, 2)  # (B, 3, T, H, W)
         x = relu(self.bn1(self.conv1(x)))
         side = self.pool_padding

@@ -40,10 +40,13 @@ def fill(model: ClipClassifier, weights: Mapping[str, Tensor], source: str) -> W
     2D weights are inflated where the model has them in 3D. Raises UserError for a shape that does
     not fit outside the classifier, and where not half of the trunk's tensors would be filled.
     """
-    own = model.state_dict()
+    # Files from before PyTorch 0.4.1 do not count batches; nothing depends on that count.
+    own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     used: dict[str, Tensor] = {}
-    unused = []
+    unused, inflated = [], 0
     for key, tensor in weights.items():
+        if key.endswith("num_batches_tracked"):
+            continue
         targets = (key,) if key in own else model.public_keys(key)
         taken = False
         for target in targets:
@@ -52,6 +55,7 @@ def fill(model: ClipClassifier, weights: Mapping[str, Tensor], source: str) -> W
             fitted = _fit(tensor, own[target].shape)
             if fitted is not None:
                 used[target], taken = fitted, True
+                inflated += fitted.ndim > tensor.ndim
             elif not target.startswith(model.head_keys):
                 raise UserError(
                     f"{source}: {key}: expected shape {tuple(own[target].shape)}, found "
@@ -67,6 +71,8 @@ def fill(model: ClipClassifier, weights: Mapping[str, Tensor], source: str) -> W
             "trunk; expected a file of the same network"
         )
     model.load_state_dict(used, strict=False)
+    if inflated:
+        source += f" ({inflated} inflated)"
     return WeightsReport(source, tuple(used), tuple(k for k in own if k not in used), tuple(unused))
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from anchors.anchors import Anchors
 from anchors.presets import YOLOV3_TINY_COCO as ANCHORS
 from classify.explain import METHODS, explain
 from classify.grad_cam import class_target, detection_target, grad_cam, mean_activation
@@ -11,6 +12,7 @@ from classify.registry import MODELS
 from detect.yolov3_tiny import YOLOv3Tiny
 from engine.errors import UserError
 from tests.classify.tiny_models import tiny_inputs, tiny_model
+from yowo.model import YOWO
 
 SIDE, LENGTH, CUE = 24, 6, 6
 
@@ -171,6 +173,18 @@ def test_a_detection_can_be_explained():
     assert heat_on_clip(heat, 1, 2, (64, 96)).shape == (1, 2, 64, 96)
 
 
+def test_a_detection_of_a_clip_can_be_explained():
+    torch.manual_seed(0)
+    anchors = Anchors((((40.0, 60.0),),), (32,), (64, 64))
+    model = YOWO(3, anchors, backbone="resnet18", width=0.1, clip_length=8).eval()
+    frames = torch.randint(0, 256, (2, 8, 3, 64, 96), dtype=torch.uint8)
+    with torch.no_grad():
+        box = model.decode(model(frames)[0]).boxes[1, 2]
+    target = detection_target(model, 1, box, 0)
+    heat = explain(model, [frames], "grad-cam", target, layer="backbone_3d.layer3")
+    assert heat.shape == (2, 8, 64, 96) and heat[0].max() == 0 and heat[1].max() == 1
+
+
 def test_bad_requests():
     model = TwoLayers()
     frames = torch.rand(1, 2, 3, 8, 8)
@@ -178,6 +192,8 @@ def test_bad_requests():
         grad_cam(model, [frames], "secnd", class_target(0))
     with pytest.raises(UserError, match="expected maps"):
         grad_cam(model, [frames], "head", class_target(0))
+    with pytest.raises(UserError, match="found none; its last are"):
+        explain(nn.Sequential(nn.Flatten()), [frames], "grad-cam", class_target(0))
     with pytest.raises(UserError, match="method"):
         explain(model, [frames], "lime", class_target(0))
     with pytest.raises(UserError, match="does not depend"):

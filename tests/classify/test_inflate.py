@@ -35,6 +35,7 @@ def test_resnet_50():
     deep = build_model("i3d_resnet", 4, time_padding="replicate", normalisation="unit").eval()
     report = fill(deep, flat.state_dict(), "resnet50")
     assert not report.missing and not report.unused
+    assert "53 inflated" in str(report)
     image = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
         expected = flat(image)
