@@ -19,7 +19,7 @@ from yowo.model import YOWO
 from yowo.peer_weights import load_yowo_checkpoint
 
 SIZE = (64, 96)  # (height, width)
-LIGHT = ("resnet18", "mobilenetv2_1x", "shufflenet_2x")
+LIGHT = ("resnet18", "shufflenet_2x")
 ALL = [name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow) for name in BACKBONES]
 
 
