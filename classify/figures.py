@@ -57,14 +57,10 @@ def confusion(answers: Answers) -> np.ndarray:
 
 def figures(answers: Answers, rejection: Rejection | None = None) -> dict[str, Any]:
     """Everything the report says, as plain data (None where a figure is not defined)."""
-    from sklearn.metrics import precision_recall_fscore_support
-
     shown = answers[answers.labels != UNKNOWN]
-    classes = np.arange(len(answers.names))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        shown.labels, shown.predicted, labels=classes, zero_division=0
-    )
-    right = int((shown.predicted == shown.labels).sum())
+    matrix = confusion(answers)
+    hits, truths, given = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    right = int(hits.sum())
     result = {name: _plain(value) for name, value in score(answers).items()}
     result |= {
         "videos": len(shown),
@@ -72,14 +68,14 @@ def figures(answers: Answers, rejection: Rejection | None = None) -> dict[str, A
         "top1_interval": accuracy_interval(right, len(shown)),
         "per_class": {
             name: {
-                "videos": int(support[c]),
-                "recall": _plain(recall[c]) if support[c] else None,
-                "precision": _plain(precision[c]) if (shown.predicted == c).any() else None,
-                "f1": _plain(f1[c]),
+                "videos": int(truths[c]),
+                "recall": _share(hits[c], truths[c]),
+                "precision": _share(hits[c], given[c]),
+                "f1": _share(2 * hits[c], truths[c] + given[c]),
             }
             for c, name in enumerate(answers.names)
         },
-        "confusion": confusion(answers).tolist(),
+        "confusion": matrix.tolist(),
         "rejection": rejection_figures(answers, rejection) if rejection else None,
     }
     return result
@@ -105,6 +101,10 @@ def accuracy_interval(right: int, videos: int) -> list[float] | None:
 
     found = binomtest(right, videos).proportion_ci(INTERVAL, method="wilson")
     return [float(found.low), float(found.high)]
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
 
 
 def _plain(value: float) -> float | None:

@@ -169,7 +169,7 @@ def _load_weights(model: nn.Module, config: ClassifierConfig, split) -> Any:
     from classify.weights import load_weights
     from datasets.split_overlap import refuse_overlap
     from datasets.splits import Split
-    from engine.checkpoint import load_checkpoint
+    from engine.checkpoint import is_checkpoint, load_checkpoint
 
     path = Path(config.model.weights)
     if path.is_file() and is_checkpoint(path) and not config.model.allow_overlap:
