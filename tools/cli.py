@@ -22,6 +22,7 @@ VERBS = {
     "make-clips": "cut long videos to short clips in folders by action label",
     "kmeans-anchors": "anchor priors from a data set's boxes",
     "train": "train a model from a configuration",
+    "import-weights": "make a checkpoint of public weights, to evaluate, predict or start from",
     "evaluate": "score a checkpoint or a detections file; write the report",
     "compare": "runs side by side with differences and intervals",
     "predict": "run a checkpoint over videos; write a detections file",

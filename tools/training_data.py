@@ -122,6 +122,11 @@ def choose_anchors(
         labels = np.concatenate([video.labels for video in train])
         sizes = box_sizes(train, size, data.resize)
         return pick_anchors(wanted, sizes, count, strides, size, labels=labels, seed=seed)
+    return fixed_anchors(wanted, size)
+
+
+def fixed_anchors(wanted: str, size: tuple[int, int]) -> Anchors:
+    """A preset or a file, scaled to the network's size (height, width); UserError otherwise."""
     if wanted in PRESETS:
         return PRESETS[wanted].scaled_to(size)
     if not Path(wanted).is_file():

@@ -101,7 +101,7 @@ def load_darknet19_weights(
         raise UserError(
             f"{path}: expected the {ends[-1]:,} numbers of YOLOv2 for COCO at this width, found "
             f"{len(numbers):,}; it is truncated or of another network"
-            + ("; strict: false takes what fits" if filled else "")
+            + ("; yowo.strict_weights=false takes what fits" if filled else "")
         )
     with torch.no_grad():
         for (_, tensors), start in zip(layers[:filled], ends, strict=False):
@@ -169,7 +169,7 @@ def _load(
         raise UserError(
             f"weights {path}: expected all of the network's {len(own)} tensors, found "
             f"{len(used)} that fit; {_difference(bad[0], own, weights)}; check backbone and width"
-            + (", or set strict: false to take what fits" if used else "")
+            + (", or set yowo.strict_weights=false to take what fits" if used else "")
         )
     module.load_state_dict(used, strict=False)
     return WeightsReport(os.path.basename(path), tuple(used), missing, unused, tuple(notes or ()))

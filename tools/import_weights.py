@@ -1,0 +1,96 @@
+"""stad import-weights: weights of other programs as a checkpoint of ours."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+SUMMARY = "make a checkpoint of public weights, to evaluate, predict or start from"
+EPILOG = """\
+examples:
+  stad import-weights configs/yowo_ucf24.yaml yowo.weights=yowo_ucf101-24_16f_best.pth \\
+      --names ucf24 --out yowo_ucf24.pt
+  stad import-weights configs/yowo_jhmdb21.yaml yowo.weights=yowo_jhmdb-21_best.pth \\
+      --names jhmdb21 --out yowo_jhmdb21.pt
+  stad import-weights configs/restaurant_yolov3.yaml yolo.weights=yolov3.weights \\
+      yolo.anchors=yolov3-coco --names coco.txt --out yolov3.pt
+
+The configuration says which network it is, at which size, with which anchors (a preset or a file);
+the names stand in the order that the weights know. Every tensor must be found.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stad import-weights", description=SUMMARY[0].upper() + SUMMARY[1:] + ".",
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("settings", nargs="+", metavar="CONFIG [KEY=VALUE ..]", help="configuration, overrides")
+    add("--names", required=True, metavar="SET|FILE",
+        help="ucf24, jhmdb21, or a text file with one class a line")  # fmt: skip
+    add("--out", type=Path, required=True, metavar="FILE", help="checkpoint to write (.pt)")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int | None:
+    from datasets.splits import Split
+    from engine.checkpoint import save_checkpoint
+    from engine.config import load_config
+    from engine.errors import UserError
+    from tools.detectors import build_base, checkpoint_description
+    from tools.starting_weights import load_starting_weights, load_yowo_weights
+    from tools.training_config import TrainConfig
+    from tools.training_data import fixed_anchors
+
+    config = load_config(TrainConfig, args.settings[0], args.settings[1:])
+    if config.model not in ("yowo", "yolo"):
+        raise UserError(f"model: expected yowo or yolo, which public weights are of; found "
+                        f"{config.model}")  # fmt: skip
+    section = config.yowo if config.model == "yowo" else config.yolo
+    if not section.weights:
+        raise UserError(f"{config.model}.weights: expected the file to import, found nothing")
+    names = read_names(args.names)
+    anchors = fixed_anchors(section.anchors, tuple(config.data.size))
+    model = build_base(config, len(names), anchors)
+    unknown = Split({})  # which frames it was trained on is not said
+    if config.model == "yowo":
+        reports = load_yowo_weights(model, config.yowo, unknown)
+    else:
+        reports = [load_starting_weights(model, section.weights, unknown)]
+    for report in reports:
+        print(report)
+    if missing := reports[0].missing:
+        raise UserError(
+            f"{section.weights}: expected weights of {len(names)} classes and {len(anchors)} "
+            f"anchors for the whole network, found none for {missing[0]}"
+        )
+    description = checkpoint_description(config, names, anchors, unknown.record())
+    save_checkpoint(args.out, {**description, "model": model.state_dict(), "progress": {}})
+    print(f"{args.out}: {config.model} of {len(names)} classes")
+    return None
+
+
+def read_names(source: str) -> tuple[str, ...]:
+    """Class names of a published set or of a text file; UserError for a missing or empty one."""
+    from datasets.formats.jhmdb21 import JHMDB21_NAMES
+    from datasets.formats.ucf24 import UCF24_NAMES
+    from engine.errors import UserError
+
+    published = {"ucf24": UCF24_NAMES, "jhmdb21": JHMDB21_NAMES}
+    if source in published:
+        return published[source]
+    path = Path(source)
+    if not path.is_file():
+        raise UserError(f"--names: expected ucf24, jhmdb21 or a text file, found {source!r}")
+    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line)
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"{path}: expected one class a line, each once; found {len(names)} lines")
+    return names
+
+
+if __name__ == "__main__":
+    from tools.cli import run_verb
+
+    raise SystemExit(run_verb(sys.modules[__name__]))
