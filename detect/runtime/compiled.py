@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from detect.runtime.folding import fold_batch_norm
@@ -37,8 +41,25 @@ def compile_frozen(model: nn.Module, *, cuda_graphs: bool = False) -> nn.Module:
             "runtime compiled: expected a C++ compiler (g++ or clang++), found none; install one "
             "(Debian, Ubuntu: apt-get install g++), or use --runtime eager"
         )
-    options = {"freezing": True, **({"triton.cudagraphs": True} if cuda_graphs else {})}
     parts = getattr(model, "compiled_parts", ())
     for target in [model.get_submodule(part) for part in parts] or [model]:
-        target.compile(dynamic=False, options=options)
+        target.forward = _frozen(target.forward, {"triton.cudagraphs": cuda_graphs})
     return model
+
+
+def _frozen(forward: Callable[..., Any], options: dict[str, bool]) -> Callable[..., Any]:
+    """`forward` compiled by inductor with parameters as constants.
+
+    The tracer looks for the switch in the global configuration, not among the options of a
+    compilation, whenever it compiles: so it is on during calls, and off for everybody else.
+    """
+    import torch._inductor.config as inductor
+
+    compiled = torch.compile(forward, dynamic=False, options=options)
+
+    @functools.wraps(forward)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with inductor.patch(freezing=True):
+            return compiled(*args, **kwargs)
+
+    return call
