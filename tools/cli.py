@@ -22,6 +22,7 @@ VERBS = {
     "make-clips": "cut long videos to short clips in folders by action label",
     "kmeans-anchors": "anchor priors from a data set's boxes",
     "train": "train a model from a configuration",
+    "train-ultralytics": "one of ultralytics' detectors on the same split, into the same report",
     "import-weights": "make a checkpoint of public weights, to evaluate, predict or start from",
     "evaluate": "score a checkpoint or a detections file; write the report",
     "compare": "runs side by side with differences and intervals",
@@ -62,11 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Parse, run, and turn a user's mistake into one line and exit code 2.
 
-    OpenCV without its system libraries is one line too. Ctrl-C gives 130; `STAD_TRACEBACK=1` shows
-    the traceback of a `UserError`.
+    So is what a user's machine lacks: memory, OpenCV's system libraries. Ctrl-C gives 130;
+    `STAD_TRACEBACK=1` shows every traceback.
     """
-    from engine.errors import UserError
-
     _forget_tools_folder()
     parser: argparse.ArgumentParser = module.build_parser()
     if prog:
@@ -74,26 +73,41 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     try:
         check_datasets_package()
         return module.run(parser.parse_args(argv)) or 0
-    except UserError as error:
-        if os.environ.get("STAD_TRACEBACK"):
-            raise
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    except ImportError as error:
-        if not {"libGL.so.1", "libgthread-2.0.so.0"} & set(str(error).split(":")):
-            raise
-        print(
-            f"{parser.prog}: OpenCV needs system libraries ({error}); on Debian or Ubuntu: "
-            "apt-get install libgl1 libglib2.0-0",
-            file=sys.stderr,
-        )
-        return 2
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `stad ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        line = _what_to_do(error)
+        if line is None or os.environ.get("STAD_TRACEBACK"):
+            raise
+        print(f"{parser.prog}: {line}", file=sys.stderr)
+        return 2
+
+
+def _what_to_do(error: Exception) -> str | None:
+    """One line for an error that the user can mend; None for a fault of ours."""
+    from engine.errors import UserError
+
+    text = str(error).strip()
+    if isinstance(error, UserError):  # of a loading process: its traceback, and then the line
+        return text.rpartition("\n")[2].removeprefix("engine.errors.UserError: ")
+    if isinstance(error, ImportError):
+        if {"libGL.so.1", "libgthread-2.0.so.0"} & set(text.split(":")):
+            return (
+                f"OpenCV needs system libraries ({text}); on Debian or Ubuntu: "
+                "apt-get install libgl1 libglib2.0-0"
+            )
+    elif isinstance(error, MemoryError) or "OutOfMemoryError" in type(error).__name__:
+        return "memory ran out; make the batch or the network's input smaller"
+    elif isinstance(error, RuntimeError) and "DataLoader worker (pid" in text:
+        return (
+            "a loading process was killed, most likely because memory ran out; lower the number "
+            "of workers or the batch, then resume"
+        )
+    return None
 
 
 def _forget_tools_folder() -> None:
