@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from datasets.split_overlap import refuse_overlap
 from datasets.splits import Split
 from detect.weights_report import WeightsReport
-from engine.checkpoint import SCHEMA, load_checkpoint
+from engine.checkpoint import is_checkpoint, load_checkpoint
 from engine.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def load_starting_weights(
         from detect.darknet_weights import load_darknet_weights
 
         return load_darknet_weights(model, path)
-    if not _is_ours(path):
+    if not is_checkpoint(path):
         from detect.ultralytics_body import load_ultralytics_body
 
         return load_ultralytics_body(model, path)
@@ -61,7 +60,7 @@ def load_yowo_weights(
     strict, reports = config.strict_weights, []
     if config.weights:
         path = Path(config.weights)
-        if path.is_file() and not _is_ours(path):
+        if path.is_file() and not is_checkpoint(path):
             reports.append(load_yowo_checkpoint(model, path, strict=strict))
         else:
             if path.is_file() and strict:
@@ -99,12 +98,3 @@ def load_matching(model: nn.Module, weights: Mapping[str, Tensor], source: str) 
     missing = tuple(n for n in own if n not in used)
     unused = tuple(n for n in weights if n not in used)
     return WeightsReport(source, tuple(used), missing, unused)
-
-
-def _is_ours(path: Path) -> bool:
-    """Does the pickle inside a checkpoint name our schema? (Nothing of it is run.)"""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        return any(SCHEMA.encode() in archive.read(name) for name in pickles)

@@ -9,6 +9,7 @@ import pytest
 
 from engine.checkpoint import load_checkpoint
 from tests.datasets.tiny_classes import write_classes, write_frames
+from tests.tools.small_checkpoints import save_small_checkpoint
 from tools import classify, cross_validate, explain, grid_search, make_reversals, train_classifier
 from tools.classifiers import open_classifier
 from tools.cli import run_verb
@@ -284,3 +285,63 @@ def test_reversals_by_the_verb(tmp_path, capsys):
     out = tmp_path / "reversals"
     assert stad(make_reversals, "--out", out, "--performances", 2, "--size", 32, 48) == 0
     assert len(list(out.glob("*/*/*"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer"), [("yolo", "backbone.6"), ("yowo", "backbone_3d.layer4")]
+)
+def test_detectors_are_explained_too(kind, layer, data, tmp_path, capsys):
+    checkpoint = save_small_checkpoint(tmp_path / "best.pt", kind)
+    arguments = [data / "val" / "dark" / "val0_dark0", "--checkpoint", checkpoint]
+    assert stad(explain, *arguments, "--layers") == 0
+    assert layer in capsys.readouterr().out.splitlines()
+    out = tmp_path / "seen"
+    arguments += ["--out", out, "--frame", 5]
+    assert stad(explain, *arguments) == 2
+    assert "expected --layer of a detector" in capsys.readouterr().err
+    code = stad(explain, *arguments, "--layer", layer, "--class", "put back")
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    assert "put back" in captured.out
+    assert len(list(out.iterdir())) == 2
+    assert stad(explain, *arguments, "--frame", 99) == 2
+
+
+def test_keypoint_sets_train_the_fused_model(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    root = tmp_path / "set"
+    for side, count in (("train", 8), ("val", 4)):
+        (root / side).mkdir(parents=True)
+        labels = np.arange(count) % 2
+        np.save(root / side / f"X_{side}_frames.npy", rng.random((count, 6, 8, 12, 3)))
+        points = rng.normal(size=(count, 6, 1662)) + 2 * labels[:, None, None]
+        np.save(root / side / f"X_{side}_keypoints.npy", points.astype(np.float32))
+        np.save(root / side / f"y_{side}.npy", labels)
+    (root / "label_encoder.json").write_text(json.dumps({"hello": 0, "thanks": 1}))
+    run = tmp_path / "run"
+    settings = [
+        *QUICK, f"data.root={root}", "data.format=keypoints", "model.name=fused_keypoints",
+        "model.options={kernels: 2, hidden: 8}", "input.size=[8, 12]", f"output={run}",
+    ]  # fmt: skip
+    assert stad(train_classifier, *settings) == 2
+    assert "set augment.flip=0" in capsys.readouterr().err
+    assert stad(train_classifier, *settings, "augment.flip=0") == 0
+    assert json.loads((run / "report" / "metrics.json").read_text())["videos"] == 4
+    video = write_frames(tmp_path / "video", [1] * 8)
+    assert stad(classify, video, "--checkpoint", run / "best.pt") == 2
+    assert "also takes keypoints" in capsys.readouterr().err
+
+
+def test_streams_of_flow_and_hog_reach_their_model(data, tmp_path):
+    from engine.config import from_dict
+    from tools.classifier_config import ClassifierConfig
+    from tools.classifier_data import open_footage
+
+    values = {"data": {"root": str(data)}, "input": {"size": [32, 48], "workers": 0}}
+    config = from_dict(ClassifierConfig, values, "a test")
+    footage = open_footage(config.data, config.input, config.sampling)
+    loader = footage.evaluation_loader("val", config, ("frames", "flow", "hog"))
+    batch = next(iter(loader))
+    assert {name: tuple(x.shape[1:]) for name, x in batch.inputs.items()} == dict.fromkeys(
+        ("frames", "flow", "hog"), (16, 3, 32, 48)
+    )
