@@ -19,7 +19,8 @@ Films a restaurant counter, finds anchors, trains a small YOLOv3, judges it on f
 seed and draws its boxes into a video. Each step is an ordinary command and is printed as such.
 """
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo_frame.yaml"
-FOOTAGE = ["--size", "128", "224", "--hand-scale", "2", "--variety", "0.2"]
+FOOTAGE = ["--hand-scale", "2", "--variety", "0.2"]
+SMALL, LARGE = ["--size", "128", "224"], ["--size", "256", "448"]  # to train on; to watch
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -48,11 +49,12 @@ def run(args: argparse.Namespace) -> None:
     footage, unseen, trained = out / "footage", out / "unseen", out / "run"
     seed, started = str(args.seed), time.monotonic()
     _step(
-        "make-footage", "--out", footage, "--minutes", f"{args.minutes:g}", "--seed", seed, *FOOTAGE
-    )
+        "make-footage", "--out", footage, "--minutes", f"{args.minutes:g}",
+        "--scenes", str(max(2, round(2 * args.minutes))), "--seed", seed, *FOOTAGE, *SMALL,
+    )  # fmt: skip
     _step(
         "make-footage", "--out", unseen, "--minutes", "2", "--scenes", "2",
-        "--seed", str(args.seed + 1000), *FOOTAGE,
+        "--seed", str(args.seed + 1000), *FOOTAGE, *LARGE,
     )  # fmt: skip
     _step(
         "kmeans-anchors", "--data", footage / "dataset.yaml", "--size", "128", "224",
