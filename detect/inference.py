@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from detect.batch import ClipBatch
 from detect.nms import suppress, to_detections
 from detect.structures import Detections
+from engine.limits import INFINITE, expect_limits
 
 
 @dataclass
@@ -22,6 +23,12 @@ class InferenceConfig:
     iou_threshold: float = 0.5
     max_detections: int = 100
     class_agnostic: bool = False
+
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "inference", score_floor=(0, 1), iou_threshold=(0, 1),
+            max_detections=(1, INFINITE),
+        )  # fmt: skip
 
 
 @torch.inference_mode()

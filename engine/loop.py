@@ -28,6 +28,7 @@ from engine.checkpoint import (
     save_checkpoint,
 )
 from engine.errors import UserError
+from engine.limits import INFINITE, expect_limits
 from engine.optimise import (
     OptimiserConfig,
     ScheduleConfig,
@@ -78,6 +79,14 @@ class LoopConfig:
     tensorboard: bool = False
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+
+    def __post_init__(self) -> None:
+        count = (1, INFINITE)
+        expect_limits(
+            self, "loop", epochs=count, max_steps=count, accumulate=count, validate_every=count,
+            patience=count, log_every=count, clip_norm=(0, INFINITE), save_minutes=(0, INFINITE),
+            ema_decay=(0, 1),
+        )  # fmt: skip
 
 
 @dataclass

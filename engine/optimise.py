@@ -12,6 +12,7 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
 
 from engine.errors import UserError
+from engine.limits import INFINITE, expect_limits
 
 
 @dataclass
@@ -26,6 +27,12 @@ class OptimiserConfig:
     momentum: float = 0.9
     lr_factors: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        at_least_0 = (0, INFINITE)
+        expect_limits(
+            self, "loop.optimiser", lr=at_least_0, weight_decay=at_least_0, momentum=(0, 0.9999)
+        )
+
 
 @dataclass
 class ScheduleConfig:
@@ -39,6 +46,14 @@ class ScheduleConfig:
     final: float = 0.01
     milestones: list[float] = field(default_factory=lambda: [0.6, 0.85])
     gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "loop.schedule", warmup=(0, 1), final=(0, INFINITE), milestones=(1e-6, 1),
+            gamma=(0, INFINITE),
+        )  # fmt: skip
+        if self.name == "step" and not self.milestones:
+            raise UserError("loop.schedule.milestones: expected the share of a step, found none")
 
 
 def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:

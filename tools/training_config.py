@@ -7,6 +7,8 @@ from typing import Literal
 
 from datasets.augment import AugmentConfig
 from detect.inference import InferenceConfig
+from engine.errors import UserError
+from engine.limits import INFINITE, POSITIVE, expect_limits
 from engine.loop import LoopConfig
 from recurrent_yolo.sampler import SamplerConfig
 from recurrent_yolo.sequences import SequenceConfig
@@ -33,6 +35,12 @@ class DataConfig:
     cache: str | None = None
     cache_kind: Literal["auto", "jpeg", "raw"] = "auto"
 
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "data", size=(1, INFINITE), batch=(1, INFINITE), negatives=(0, INFINITE),
+            balance=(0, 1), workers=(0, INFINITE),
+        )  # fmt: skip
+
 
 @dataclass
 class YoloConfig:
@@ -54,6 +62,14 @@ class YoloConfig:
     weights: str | None = None
     freeze: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "yolo", width=(POSITIVE, INFINITE), depth=(POSITIVE, INFINITE),
+            strides=(1, INFINITE), num_anchors=(1, INFINITE),
+        )  # fmt: skip
+        if not self.strides:
+            raise UserError("yolo.strides: expected at least one level, found none")
+
 
 @dataclass
 class RecurrentConfig:
@@ -71,6 +87,12 @@ class RecurrentConfig:
     warmup_frames: int = 0
     balance_threshold: float = 0.0
     stacked_frames: int = 2
+
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "recurrent", bptt_windows=(1, INFINITE), warmup_frames=(0, INFINITE),
+            balance_threshold=(0, 1), stacked_frames=(1, INFINITE),
+        )  # fmt: skip
 
 
 @dataclass
@@ -103,6 +125,16 @@ class YowoConfig:
     weights_3d: str | None = None
     strict_weights: bool = True
 
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "yowo", width=(POSITIVE, INFINITE), clip_length=(1, INFINITE),
+            steps=(1, INFINITE), num_anchors=(1, INFINITE), focal_gamma=(0, INFINITE),
+            balance_classes=(0, INFINITE), multi_label_classes=(0, INFINITE),
+            input_std=(POSITIVE, INFINITE),
+        )  # fmt: skip
+        if not self.steps:
+            raise UserError("yowo.steps: expected at least one distance, found none")
+
 
 @dataclass
 class YoloLossConfig:
@@ -118,6 +150,14 @@ class YoloLossConfig:
     match_iou: float = 0.3
     ignore_iou: float = 0.7
     balance_classes: float = 0.0
+
+    def __post_init__(self) -> None:
+        weights = ("box_weight", "objectness_weight", "class_weight", "no_object_weight")
+        powers = ("class_gamma", "objectness_gamma", "balance_classes")
+        expect_limits(
+            self, "loss", match_iou=(0, 1), ignore_iou=(0, 1),
+            **dict.fromkeys(weights + powers, (0, INFINITE)),
+        )  # fmt: skip
 
 
 @dataclass
@@ -137,3 +177,6 @@ class TrainConfig:
     loss: YoloLossConfig = field(default_factory=YoloLossConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
+
+    def __post_init__(self) -> None:
+        expect_limits(self, "", seed=(0, 2**63 - 1))
