@@ -196,8 +196,8 @@ def _fill_all(jobs: list[_Job], directory: Path, workers: int | None) -> None:
     free = shutil.disk_usage(directory).free
     if raw > free:
         raise UserError(
-            f"{directory}: expected {raw / 2**30:.1f} GiB for the frame cache, found "
-            f"{free / 2**30:.1f} GiB free; free some space or choose kind jpeg"
+            f"{directory}: expected {raw / 2**20:,.1f} MiB for the frame cache, found "
+            f"{free / 2**20:,.1f} MiB free; free some space or choose cache_kind jpeg"
         )
     stop = threading.Event()
     count = sum(len(job.frames) for job in jobs)

@@ -19,9 +19,18 @@ SCHEMA = "stad-checkpoint/1"
 
 
 def save_checkpoint(path: str | os.PathLike, content: dict[str, Any]) -> None:
-    """Write a dict of tensors, numbers, strings and containers of them (nothing else loads)."""
+    """Write a dict of tensors, numbers, strings and containers of them (nothing else loads).
+
+    UserError where it cannot be written; an older file of that name then stays as it is.
+    """
     with atomic_path(path) as temporary:
-        torch.save({"schema": SCHEMA, **content}, temporary)
+        try:
+            torch.save({"schema": SCHEMA, **content}, temporary)
+        except RuntimeError as error:  # how torch's writer tells of a full disk
+            raise UserError(
+                f"cannot write {path}: {_first_line(error)}; is the disk full? free some space and "
+                "continue"
+            ) from error
 
 
 def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from engine.files import atomic_write
+from engine.files import atomic_write, disk_error
 
 _PACKAGES = ("stad", "torch", "torchvision", "numpy", "opencv-python", "albumentations", "av")
 
@@ -28,7 +28,10 @@ class RunLog:
         self.enabled = enabled
         self._board = None
         if enabled:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise disk_error(error, self.folder) from error
             if tensorboard:
                 self._board = _tensorboard(self.folder)
 
@@ -36,8 +39,11 @@ class RunLog:
         """Append `{"event": kind, "step": step, ...}` and flush it."""
         if not self.enabled:
             return
-        with open(self.path, "a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"event": kind, "step": step, **values}) + "\n")
+        try:
+            with open(self.path, "a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"event": kind, "step": step, **values}) + "\n")
+        except OSError as error:
+            raise disk_error(error, self.path) from error
         if self._board:
             for name, value in values.items():
                 if isinstance(value, (int, float)):

@@ -228,7 +228,7 @@ def test_bad_input(tmp_path, videos):
 def test_too_little_space_is_said_before_the_work(tmp_path, videos, monkeypatch):
     free = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda _: free)
-    with pytest.raises(UserError, match="choose kind jpeg"):
+    with pytest.raises(UserError, match="choose cache_kind jpeg"):
         build_cache(videos, tmp_path, SMALL, kind="raw")
 
 

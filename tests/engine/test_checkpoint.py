@@ -65,3 +65,17 @@ def test_random_state_survives_a_checkpoint(tmp_path):
     first = draw()
     restore_random_state(load_checkpoint(tmp_path / "r.pt")["random"])
     assert draw() == first
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path):
+    resource = pytest.importorskip("resource")
+    save_checkpoint(tmp_path / "a.pt", {"step": 1})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # stands for a full disk
+    try:
+        with pytest.raises(UserError, match=r"^cannot write .*a\.pt: [^\n]*disk full[^\n]*$"):
+            save_checkpoint(tmp_path / "a.pt", {"step": 2, "weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert load_checkpoint(tmp_path / "a.pt")["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]

@@ -1,6 +1,10 @@
 import csv
 import json
+from pathlib import Path
 
+import pytest
+
+from engine.errors import UserError
 from engine.runlog import RunLog, read_events
 
 
@@ -46,3 +50,17 @@ def test_a_disabled_log_writes_nothing(tmp_path):
     log.write_environment()
     log.rewind(0)
     assert not (tmp_path / "run").exists() and log.events() == []
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+        RunLog(tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_a_full_disk_is_one_line(tmp_path):
+    log = RunLog(tmp_path)
+    log.path.symlink_to("/dev/full")
+    with pytest.raises(UserError, match="the disk is full"):
+        log.event("train", 1, loss=1.0)
