@@ -13,6 +13,8 @@ from detect.metrics.localization import localization
 from detect.structures import AnnotationSet
 from engine import distributed
 
+METRICS = ("frame_map_50", "localization_recall", "classification_accuracy")
+
 
 def score(
     model: nn.Module,

@@ -51,6 +51,11 @@ def run(args: argparse.Namespace) -> int:
     if args.resume:
         if file or settings:
             raise UserError("--resume takes the run's own configuration; give no other settings")
+        if not (Path(args.resume) / "last.pt").is_file():
+            raise UserError(
+                f"{args.resume}: expected last.pt to resume from, found none; start the run again "
+                "from its configuration"
+            )
         file = str(Path(args.resume) / "config.yaml")
     config = load_config(TrainConfig, file, settings)
     if args.print_config:
@@ -75,16 +80,22 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
     from engine.runlog import RunLog
     from tools.detectors import build_base, checkpoint_description, complete_detector
     from tools.recipes import training_sampler, training_step
-    from tools.scoring import score
-    from tools.training_data import open_footage
+    from tools.scoring import METRICS, score
+    from tools.training_data import expect_boxes, open_footage
 
     folder = Path(config.output)
     if (folder / "last.pt").exists() and not resume:
         raise UserError(f"{folder} holds a run; continue it with --resume {folder}, or set output=")
+    if config.loop.metric not in METRICS:
+        raise UserError(
+            f"loop.metric: expected one of {', '.join(METRICS)}, found {config.loop.metric!r}"
+        )
     seed_everything(config.seed + distributed.rank())
     footage = open_footage(config.data)
     train_side = footage.dataset.side("train")
     val_side = footage.dataset.side("val")
+    expect_boxes(train_side, "train")
+    expect_boxes(val_side, "val")
     anchors = _run_anchors(config, folder, train_side, resume)
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
     base = build_base(config, len(train_side.names), anchors)
@@ -94,6 +105,7 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
     _freeze(config, model)
     log = RunLog(folder, enabled=distributed.is_main(), tensorboard=config.loop.tensorboard)
     if not resume:
+        log.rewind(-1)  # what a run that was killed before its first checkpoint left
         _write_start(config, log, footage)
         if distributed.is_main():
             anchors.save(folder / "anchors.yaml")

@@ -99,6 +99,16 @@ def open_footage(config: DataConfig) -> Footage:
     return Footage(dataset, cache or fill(), config)
 
 
+def expect_boxes(annotations: AnnotationSet, side: str) -> None:
+    """UserError for a side of looked-at frames without a single box: nothing to learn or judge."""
+    if not any(len(video.frames) for video in annotations):
+        frames = sum(int(video.looked_at.sum()) for video in annotations)
+        raise UserError(
+            f"split: expected boxes on side {side!r}, found none on its {frames} frames; set "
+            "another seed or share under split in the data set file"
+        )
+
+
 def box_sizes(annotations: AnnotationSet, size: tuple[int, int], resize: str) -> np.ndarray:
     """(N, 2) (width, height) of all boxes in network pixels."""
     parts = []
