@@ -67,6 +67,8 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     `STAD_TRACEBACK=1` shows every traceback.
     """
     _forget_tools_folder()
+    from engine.errors import UserError
+
     parser: argparse.ArgumentParser = module.build_parser()
     if prog:
         parser.prog = prog
@@ -79,7 +81,7 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     except BrokenPipeError:  # `stad ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except Exception as error:
+    except (UserError, ImportError, MemoryError, RuntimeError) as error:
         line = _what_to_do(error)
         if line is None or os.environ.get("STAD_TRACEBACK"):
             raise
