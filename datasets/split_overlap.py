@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from datasets.splits import Split
 from engine.errors import UserError
 
+JUDGING_SIDES = ("val", "test")
 
-def overlap(trained_on: Split, split: Split) -> dict[str, dict[str, int]]:
-    """Frames of `split`'s val and test that stand on `trained_on`'s train: side -> video -> count.
+
+def overlap(
+    trained_on: Split, split: Split, sides: Sequence[str] = JUDGING_SIDES
+) -> dict[str, dict[str, int]]:
+    """Frames of `split`'s `sides` that stand on `trained_on`'s train: side -> video -> count.
 
     Videos are the same where their content keys are equal, or, where either has none, their names.
     """
     trained = trained_on.masks.get("train", {})
     result: dict[str, dict[str, int]] = {}
-    for side in ("val", "test"):
+    for side in sides:
         for name, mask in split.masks.get(side, {}).items():
             count = 0
             for other, theirs in trained.items():
@@ -27,16 +31,26 @@ def overlap(trained_on: Split, split: Split) -> dict[str, dict[str, int]]:
     return result
 
 
-def refuse_overlap(trained_on: Split, split: Split, *, what: str = "the checkpoint") -> None:
-    """UserError where `what` was trained on frames that this split validates or tests on."""
-    found = overlap(trained_on, split)
+def refuse_overlap(
+    trained_on: Split,
+    split: Split,
+    *,
+    what: str = "the checkpoint",
+    sides: Sequence[str] = JUDGING_SIDES,
+    allow: str = "set allow_overlap",
+) -> None:
+    """UserError where `what` was trained on frames that this split judges on.
+
+    allow: how the caller's user goes on all the same.
+    """
+    found = overlap(trained_on, split, sides)
     if found:
         side = next(iter(found))
         name, count = next(iter(found[side].items()))
         total = sum(sum(videos.values()) for videos in found.values())
         raise UserError(
             f"{what} was trained on {total} frames of this split's {' and '.join(found)} side "
-            f"({count} of video {name!r}); use the split it was trained with, or --allow-overlap"
+            f"({count} of video {name!r}); use the split it was trained with, or {allow}"
         )
 
 

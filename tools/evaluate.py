@@ -61,6 +61,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--top", type=int, nargs="+", default=[5, 24], help="means over the K most frequent classes"
     )
     add("--min-clips", type=int, default=10, help="of those with at least so many clips")
+    add(
+        "--allow-overlap", action="store_true",
+        help="score a checkpoint on frames it was trained on, too",
+    )  # fmt: skip
     add("--only-processed", action="store_true", help="leave out frames the model never reached")
     add(
         "--motionless",
@@ -100,7 +104,11 @@ def run(args: argparse.Namespace) -> None:
 
         out.mkdir(parents=True, exist_ok=True)
         detections_path = predict_dataset(
-            args.checkpoint, args.data, args.side, out / "detections.jsonl"
+            args.checkpoint,
+            args.data,
+            args.side,
+            out / "detections.jsonl",
+            allow_overlap=args.allow_overlap,
         )
         run_folder = Path(args.checkpoint).parent
     else:

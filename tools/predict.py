@@ -61,9 +61,11 @@ def run(args: argparse.Namespace) -> None:
     from detect.detections_file import read_detections
     from detect.detections_writer import DetectionsWriter
     from engine.errors import UserError
+    from engine.limits import INFINITE, expect_limits
     from tools.predictor import Predictor
     from tools.runtimes import choose_device, open_for_runtime, runtime_options
 
+    expect_limits(args, "", window=(1, INFINITE), max_frames=(1, INFINITE))
     out = Path(args.out)
     if out.exists() and not args.resume:
         raise UserError(f"{out} exists; give --resume to continue it, or another --out")
@@ -103,9 +105,13 @@ def expand_sources(sources: list[str]) -> dict[str, str | Path]:
     found: dict[str, str | Path] = {}
     for source in sources:
         if source.startswith(CAMERA):
+            if not source.removeprefix(CAMERA).isdecimal():
+                raise UserError(f"{source}: expected a camera's number, as in camera:0")
             named: dict[str, str | Path] = {source.replace(":", ""): source}
         else:
             path = Path(source)
+            if not path.exists():
+                raise UserError(f"{path}: expected a video or a folder, found nothing there")
             one = not path.is_dir() or any(
                 p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()
             )
@@ -154,16 +160,26 @@ def _predict_source(
 
 
 def predict_dataset(
-    checkpoint: str | Path, data: str | Path | None, side: str, out: str | Path
+    checkpoint: str | Path,
+    data: str | Path | None,
+    side: str,
+    out: str | Path,
+    *,
+    allow_overlap: bool = False,
 ) -> Path:
     """A checkpoint over one side ("train", "val", "test") of a data set, to a detections file.
 
     data: the data set file (None: the one it was trained with). Frames come through the cache of
     reduced frames, streams break where the side does, and every looked-at frame is answered for
     once. The file is whole or absent.
+
+    UserError for a checkpoint of other classes, and for one that was trained on frames of a side
+    that judges (unless `allow_overlap`, here or in the data set file).
     """
     import torch
 
+    from datasets.split_overlap import refuse_overlap
+    from datasets.splits import Split
     from detect.detections_writer import DetectionsWriter
     from detect.inference import detect
     from engine.files import atomic_path
@@ -178,6 +194,14 @@ def predict_dataset(
         settings = replace(settings, dataset=str(data))
     footage = open_footage(settings)
     expect_classes(footage.dataset.names, detector)
+    if side != "train" and not (allow_overlap or footage.dataset.config.split.allow_overlap):
+        refuse_overlap(
+            Split.from_record(detector.split),
+            footage.dataset.split,
+            what=f"checkpoint {checkpoint}",
+            sides=[side],
+            allow="give --allow-overlap",
+        )
     loader = footage.evaluation_loader(side, detector.model)
     batches = progress(loader, description=side, unit="batch", total=len(loader))
     config = detector.config.inference

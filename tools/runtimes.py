@@ -64,7 +64,10 @@ def runtime_options(args: argparse.Namespace) -> RuntimeOptions:
 
 
 def choose_device(name: str | None, options: RuntimeOptions) -> torch.device:
-    """The device asked for, or the GPU if there is one. UserError for sessions off the CPU."""
+    """The device asked for, or the GPU if there is one.
+
+    UserError for a device that is not there, and for sessions off the CPU.
+    """
     import torch
 
     from engine.errors import UserError
@@ -76,7 +79,12 @@ def choose_device(name: str | None, options: RuntimeOptions) -> torch.device:
                 "out, or use --runtime compiled"
             )
         return torch.device("cpu")
-    return torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    there = ["cpu", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+    if name in {None, "cuda"} and len(there) > 1:
+        return torch.device("cuda")
+    if name is not None and name not in there:
+        raise UserError(f"--device: expected one of {', '.join(there)}, found {name!r}")
+    return torch.device(name or "cpu")
 
 
 def open_for_runtime(path: str | Path, options: RuntimeOptions) -> DetectorFile:
