@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
             )
         file = str(Path(args.resume) / "config.yaml")
     config = load_config(TrainConfig, file, settings)
+    if args.resume:  # the folder may have been moved
+        config = replace(config, output=args.resume)
     if args.print_config:
         import yaml
 

@@ -1,0 +1,238 @@
+import json
+import shutil
+import signal
+import time
+
+import pytest
+import torch
+import yaml
+
+from datasets.splits import Split
+from engine.checkpoint import load_checkpoint, save_checkpoint
+from engine.config import load_config
+from engine.runlog import read_events
+from tools.cli import main
+from tools.detectors import open_detector
+from tools.training_config import TrainConfig
+
+LONG = ("loop.max_steps=24", "loop.ema_decay=0.9", "loop.save_minutes=0")
+
+
+def errors(capsys) -> str:
+    """What was said on stderr: one line."""
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1, text
+    return text
+
+
+def test_a_run_leaves_what_later_verbs_need(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert names >= {
+        "anchors.yaml", "best.pt", "config.yaml", "environment.json", "last.pt", "metrics.jsonl",
+        "report",
+    }  # fmt: skip
+    best = load_checkpoint(trained / "best.pt")
+    figures = json.loads((trained / "report" / "metrics.json").read_text())
+    assert best["threshold"] == figures["threshold"]
+    assert "training" not in best and "training" in load_checkpoint(trained / "last.pt")
+    detector = open_detector(trained / "best.pt")
+    assert detector.threshold == best["threshold"]
+    assert Split.from_record(detector.split).digest == detector.split["digest"]
+    assert not detector.model.training
+    steps = [event["step"] for event in read_events(trained / "metrics.jsonl", "train")]
+    assert steps == [1, 2, 3]
+
+
+def test_validation_is_the_figure_of_the_predicted_file(trained):
+    (logged,) = read_events(trained / "metrics.jsonl", "validation")
+    figures = json.loads((trained / "report" / "metrics.json").read_text())
+    assert logged["frame_map_50"] > 0
+    assert logged["frame_map_50"] == pytest.approx(figures["frame_map_50"], rel=1e-6)
+
+
+def test_printed_configurations_are_configurations(footage, tmp_path, capsys):
+    settings = footage.settings(tmp_path / "run", "yolo.anchors=yolov3-coco", "seed=3")
+    assert main(["train", *settings, "--print-config"]) == 0
+    printed = capsys.readouterr().out
+    (tmp_path / "printed.yaml").write_text(printed)
+    assert load_config(TrainConfig, tmp_path / "printed.yaml") == load_config(
+        TrainConfig, None, settings
+    )
+    assert main(["train", str(tmp_path / "printed.yaml"), "--print-config"]) == 0
+    assert capsys.readouterr().out == printed
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_existing_run_is_not_overwritten(footage, trained, capsys):
+    before = (trained / "last.pt").stat()
+    assert footage.train(trained) == 2
+    assert "holds a run; continue it with --resume" in errors(capsys)
+    assert (trained / "last.pt").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_finished_run_can_be_moved_and_resuming_it_changes_no_weight(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    before = (trained / "last.pt").stat().st_mtime_ns
+    assert main(["train", "--resume", str(folder)]) == 0
+    expect_equal(load_checkpoint(folder / "best.pt"), load_checkpoint(trained / "best.pt"))
+    assert read_events(folder / "metrics.jsonl") == read_events(trained / "metrics.jsonl")
+    assert (trained / "last.pt").stat().st_mtime_ns == before
+
+
+def expect_equal(found, wanted):
+    assert found["progress"] == wanted["progress"]
+    assert found["model"].keys() == wanted["model"].keys()
+    for name, tensor in wanted["model"].items():
+        assert torch.equal(found["model"][name], tensor), name
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)],
+)
+def test_a_stopped_run_goes_on_exactly(footage, tmp_path, start_stad, stop, capsys):
+    assert footage.train(tmp_path / "whole", *LONG) == 0
+    folder = tmp_path / "cut"
+    process = start_stad("train", *footage.settings(folder, *LONG))
+    while not ((folder / "last.pt").exists() and len(steps_of(folder)) > 2):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(stop)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGKILL: -9}[stop], err
+    assert len(steps_of(folder)) < 24
+    assert not err
+    if stop == signal.SIGINT:
+        assert f"continue with: stad train --resume {folder}" in out
+        assert load_checkpoint(folder / "last.pt")["progress"]["steps"] == len(steps_of(folder))
+    capsys.readouterr()
+    assert main(["train", "--resume", str(folder)]) == 0
+    for name in ("last.pt", "best.pt"):
+        expect_equal(load_checkpoint(folder / name), load_checkpoint(tmp_path / "whole" / name))
+    assert steps_of(folder) == list(range(1, 25))
+
+
+def steps_of(folder):
+    return [event["step"] for event in read_events(folder / "metrics.jsonl", "train")]
+
+
+def test_nothing_to_resume(footage, tmp_path, capsys):
+    assert main(["train", "--resume", str(tmp_path)]) == 2
+    assert "expected last.pt to resume from, found none" in errors(capsys)
+    assert main(["train", "--resume", str(tmp_path), "seed=1"]) == 2
+    assert "give no other settings" in errors(capsys)
+
+
+def test_what_a_killed_run_left_without_a_checkpoint_is_forgotten(footage, tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"event": "train", "step": 9}\n')
+    assert footage.train(tmp_path, "loop.max_steps=1") == 0
+    assert steps_of(tmp_path) == [1]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("loop.epoch=3", "unknown key 'loop.epoch' (did you mean loop.epochs"),
+        ("augment.flips=1", "unknown key 'augment.flips' (did you mean augment.flip"),
+        ("augment.flip=2", "augment.flip: expected a share from 0 to 1, found 2.0"),
+        ("augment.zoom=[2, 1]", "augment.zoom: expected 0 < least <= most"),
+        ("data.batch=0", "data.batch: expected at least 1, found 0"),
+        ("data.workers=-1", "data.workers: expected at least 0, found -1"),
+        ("data.size=[0, 96]", "data.size: expected at least 1"),
+        ("data.size=[50, 96]", "divisible by 32, found (50, 96); use (64, 96)"),
+        ("data.resize=crop", "data.resize"),
+        ("data.dataset=no.yaml", "no.yaml: cannot be read"),
+        ("yolo.width=0", "yolo.width: expected more than 0, found 0"),
+        ("yolo.strides=[]", "yolo.strides: expected at least one level"),
+        ("yolo.anchors=coco", "did you mean yolov3-coco"),
+        ("yolo.freeze=[backbones]", "no part 'backbones' (did you mean backbone?)"),
+        ("yolo.weights=no.pt", "weights no.pt: no such file"),
+        ("loss.match_iou=3", "loss.match_iou: expected at least 0 and at most 1, found 3.0"),
+        ("loop.epochs=0", "loop.epochs: expected at least 1, found 0"),
+        ("loop.metric=map", "loop.metric: expected one of frame_map_50"),
+        ("loop.optimiser.lr=-1", "loop.optimiser.lr: expected at least 0, found -1.0"),
+        ("loop.schedule.warmup=2", "loop.schedule.warmup: expected at least 0 and at most 1"),
+        ("inference.iou_threshold=-1", "inference.iou_threshold: expected at least 0"),
+        ("recurrent.sampler.lanes=0", "sampler: expected lanes, window and stride >= 1"),
+        ("recurrent.sequences.pad=-1", "sequences: expected pad"),
+        ("recurrent.memory.hidden=0", "memory.hidden: expected channels"),
+        ("yowo.steps=[]", "yowo.steps: expected at least one"),
+        ("seed=-1", "seed: expected at least 0"),
+        ("model=yollo", "model"),
+    ],
+)
+def test_a_wrong_value_is_one_line_and_starts_no_run(footage, tmp_path, capsys, setting, message):
+    assert footage.train(tmp_path / "run", setting) == 2
+    assert message in errors(capsys)
+    assert not list(tmp_path.glob("run/*.pt"))
+
+
+def changed(footage, tmp_path, **split):
+    """The data set with another split, as a file of its own."""
+    content = yaml.safe_load(footage.dataset.read_text())
+    content.update(path=str(footage.dataset.parent), split={"method": "blocks", **split})
+    path = tmp_path / "dataset.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return f"data.dataset={path}"
+
+
+def test_a_split_without_validation(footage, tmp_path, capsys):
+    assert footage.train(tmp_path / "run", changed(footage, tmp_path, val=0.0)) == 2
+    assert "expected looked-at frames on side 'val', found none" in errors(capsys)
+
+
+def test_footage_without_boxes(footage, tmp_path, capsys):
+    shutil.copytree(footage.dataset.parent, tmp_path / "empty")
+    for path in (tmp_path / "empty" / "annotations").iterdir():
+        head, _, rest = path.read_text().partition("<track")
+        path.write_text(head + "</annotations>" * bool(rest))
+    setting = f"data.dataset={tmp_path / 'empty' / 'dataset.yaml'}"
+    assert footage.train(tmp_path / "run", setting) == 2
+    assert "expected boxes on side 'train', found none on its" in errors(capsys)
+
+
+def test_weights_that_have_seen_the_validation_side(footage, trained, tmp_path, capsys):
+    data = changed(footage, tmp_path, block_seconds=4, val=0.2, seed=5)
+    weights = f"yolo.weights={trained / 'best.pt'}"
+    assert footage.train(tmp_path / "run", data, weights) == 2
+    assert "of this split's val side" in errors(capsys)
+    assert footage.train(tmp_path / "run", data, weights, "allow_overlap=true") == 0
+    assert "starting weights: best.pt" in capsys.readouterr().out
+
+
+def test_starting_weights_of_the_same_split_are_used(footage, trained, tmp_path):
+    more = ("loop.max_steps=1", "loop.optimiser.lr=0", f"yolo.weights={trained / 'best.pt'}")
+    assert footage.train(tmp_path / "run", *more) == 0
+    found, wanted = (load_checkpoint(run / "best.pt") for run in (tmp_path / "run", trained))
+    for name, tensor in wanted["model"].items():
+        if "running" not in name and "num_batches" not in name:
+            assert torch.equal(found["model"][name], tensor), name
+
+
+def test_a_malicious_checkpoint_is_refused(footage, tmp_path, capsys):
+    class Malicious:
+        def __reduce__(self):
+            return print, ("code ran",)
+
+    torch.save({"schema": "stad-checkpoint/1", "model": Malicious()}, tmp_path / "bad.pt")
+    assert footage.train(tmp_path / "run", f"yolo.weights={tmp_path / 'bad.pt'}") == 2
+    said = capsys.readouterr()
+    assert "code ran" not in said.out
+    assert "refused, it holds more than tensors and plain data" in said.err
+
+
+def test_a_last_checkpoint_cut_short_is_refused(trained, tmp_path, capsys):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    content = (folder / "last.pt").read_bytes()
+    (folder / "last.pt").write_bytes(content[: len(content) // 2])
+    assert main(["train", "--resume", str(folder)]) == 2
+    assert "not a whole checkpoint file" in errors(capsys)
+
+
+def test_a_last_checkpoint_of_another_model(trained, tmp_path, capsys):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    content = load_checkpoint(folder / "last.pt")
+    content["training"]["model"] = {"w": torch.zeros(1)}
+    save_checkpoint(folder / "last.pt", content)
+    assert main(["train", "--resume", str(folder)]) == 2
+    assert "written by another model" in errors(capsys)
