@@ -1,0 +1,139 @@
+import argparse
+import importlib
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UserError
+from tools import cli
+
+TOOLS = Path(cli.__file__).parent
+HEAVY = ("torch", "torchvision", "cv2", "albumentations", "av", "matplotlib", "ultralytics")
+
+
+def module_of(verb):
+    return importlib.import_module("tools." + verb.replace("-", "_"))
+
+
+def test_building_any_parser_imports_nothing_heavy():
+    names = [f"tools.{verb.replace('-', '_')}" for verb in cli.VERBS]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name).build_parser().format_help()\n"
+        f"    heavy = [m for m in {HEAVY!r} if m in sys.modules]\n"
+        "    assert not heavy, (name, heavy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_shows_examples(verb):
+    module = module_of(verb)
+    assert module.SUMMARY and "\n" not in module.SUMMARY
+    shown = module.build_parser().format_help()
+    assert "examples:" in shown and f"stad {verb}" in shown
+
+
+def test_no_file_takes_a_name_of_the_standard_library():
+    names = {path.stem for path in TOOLS.glob("*.py")} - {"__init__"}
+    assert not names & set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
+def test_the_overview_names_every_verb(arguments, capsys):
+    assert cli.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert all(f"  {verb} " in shown for verb in cli.VERBS)
+
+
+def test_a_wrong_verb_names_its_neighbour(capsys):
+    assert cli.main(["predcit"]) == 2
+    assert "no verb 'predcit' (did you mean predict" in capsys.readouterr().err
+
+
+def test_a_verb_by_its_path(tmp_path):
+    done = subprocess.run(
+        [sys.executable, TOOLS / "train.py", "--print-config"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("model: yolo")
+
+
+def test_another_package_called_datasets_is_one_line(tmp_path):
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "__init__.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, TOOLS / "describe.py", "--data", "x.yaml"],
+        capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "expected the toolkit's own package 'datasets', found" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def run_raising(error):
+    verb = types.SimpleNamespace(
+        build_parser=lambda: argparse.ArgumentParser(prog="stad verb"), run=None
+    )
+
+    def run(args):
+        raise error
+
+    verb.run = run
+    return cli.run_verb(verb, [])
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (UserError("what to do"), 2, "stad verb: what to do"),
+        (
+            UserError(
+                "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent "
+                "call last):\n  File ..\nengine.errors.UserError: a.raw: the cache was changed\n"
+            ),
+            2,
+            "stad verb: a.raw: the cache was changed",
+        ),
+        (
+            RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly"),
+            2,
+            "stad verb: a loading process was killed, most likely because memory ran out; lower "
+            "the number of workers or the batch, then resume",
+        ),
+        (
+            OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+            2,
+            "stad verb: memory ran out; make the batch or the network's input smaller",
+        ),
+        (KeyboardInterrupt(), 130, "stad verb: interrupted"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(error, code, line, capsys, monkeypatch):
+    monkeypatch.delenv("STAD_TRACEBACK", raising=False)
+    assert run_raising(error) == code
+    assert capsys.readouterr().err == line + "\n"
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), KeyError("a"), ImportError("b")])
+def test_faults_of_ours_keep_their_traceback(error):
+    with pytest.raises(type(error)):
+        run_raising(error)
+
+
+def test_tracebacks_on_request(monkeypatch):
+    monkeypatch.setenv("STAD_TRACEBACK", "1")
+    with pytest.raises(UserError):
+        run_raising(UserError("what to do"))
