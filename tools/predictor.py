@@ -22,7 +22,8 @@ from tools.runtimes import RuntimeOptions, prepare_model
 class Predictor:
     """A detector with the settings of its use: frames in, detections out.
 
-    forget: every frame begins a stream, so that a memory shows what it is worth.
+    forget: the recurrent cells start from nothing at every frame, while differences to earlier
+    frames stay, so that memory shows what it is worth. UserError for a model without memory.
     """
 
     def __init__(
@@ -37,9 +38,11 @@ class Predictor:
         forget: bool = False,
     ) -> None:
         runtime = runtime or RuntimeOptions()
+        if forget:
+            _forget(detector)
         self.detector, self.device, self.precision = detector, device, runtime.autocast
         self.model = prepare_model(detector, runtime, device)
-        self.tiles, self.forget = tiles, forget
+        self.tiles = tiles
         # a model that counts its frames in steps gets whole ones
         self.period = getattr(self.model, "period", 1)
         self.window = -(-window // self.period) * self.period
@@ -74,8 +77,6 @@ class Predictor:
             batches = window_batches(frames, video, view, self.window)
         else:
             batches = key_frame_batches(frames, video, view, model.clip_length, self.window)
-        if self.forget:
-            batches = (replace(b, starts_stream=torch.ones_like(b.valid)) for b in batches)
         batches = prefetch(batches)  # decoding goes on while the network works
         answers = detect(model, batches, self.config, self.device, precision=self.precision)
         for _, frame, detections in answers:
@@ -94,3 +95,13 @@ class Predictor:
         views = tile_views(size, tile, self.detector.config.data.size)
         for index, image in frames:
             yield index, detect_tiled(image, views, detect_one, **asdict(self.config))
+
+
+def _forget(detector: DetectorFile) -> None:
+    from recurrent_yolo.temporal import TemporalBlock
+
+    blocks = [m for m in detector.model.modules() if isinstance(m, TemporalBlock)]
+    if not blocks:
+        raise UserError("--forget: expected a recurrent detector, found one without memory")
+    for block in blocks:
+        block.carry = False

@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import UserError
+from recurrent_yolo.temporal import TemporalBlock
+from tests.tools.small_checkpoints import save_small_checkpoint
+from tools.detectors import open_detector
+from tools.predictor import Predictor
+
+CPU = torch.device("cpu")
+
+
+def frames(count, size):
+    rng = np.random.default_rng(0)
+    return [(i, rng.integers(0, 255, (*size, 3), dtype=np.uint8)) for i in range(count)]
+
+
+def test_forgetting_keeps_the_differences_and_drops_the_cells_memory(tmp_path):
+    path = save_small_checkpoint(tmp_path / "a.pt", "recurrent-yolo")
+    remembering, forgetting = open_detector(path), open_detector(path)
+    with torch.no_grad():
+        for block in remembering.model.modules():
+            if isinstance(block, TemporalBlock):
+                block.project.weight.normal_(generator=torch.Generator().manual_seed(1))
+    forgetting.model.load_state_dict(remembering.model.state_dict())
+    size = tuple(remembering.config.data.size)
+    footage = frames(6, size)
+    kept = list(Predictor(remembering, CPU)(iter(footage), "v", size))
+    dropped = list(Predictor(forgetting, CPU, forget=True)(iter(footage), "v", size))
+    assert np.allclose(kept[0][1].scores, dropped[0][1].scores, atol=1e-6)
+    assert any(
+        a.boxes.shape != b.boxes.shape or not np.allclose(a.scores, b.scores)
+        for (_, a), (_, b) in zip(kept[1:], dropped[1:], strict=True)
+    )
+    assert all(
+        not block.carry for block in forgetting.model.modules() if isinstance(block, TemporalBlock)
+    )
+
+
+def test_a_frame_detector_has_nothing_to_forget(tmp_path):
+    detector = open_detector(save_small_checkpoint(tmp_path / "a.pt", "yolo"))
+    with pytest.raises(UserError, match="without memory"):
+        Predictor(detector, CPU, forget=True)
