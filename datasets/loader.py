@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from datasets.collate import collate
 
+GRACE_SECONDS = 20
+
 
 def build_loader(
     dataset: Dataset,
@@ -44,16 +46,14 @@ def build_loader(
 
 def one_thread(worker: int) -> None:
     """Keep a worker to one core (OpenCV's pool may also hang in a forked process), and let Ctrl-C
-    and TERM, which reach a whole process group, be answered by the main process alone: it still
-    needs the worker to end on a whole step. A second TERM ends the worker."""
+    be answered by the main process alone, which still needs the worker to end on a whole step.
+
+    TERM must keep ending a worker: the main process ends its idle workers so when it exits.
+    """
     import signal
 
     import cv2
 
-    def heed_the_next(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, heed_the_next)
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
