@@ -26,7 +26,9 @@ def save_checkpoint(path: str | os.PathLike, content: dict[str, Any]) -> None:
     with atomic_path(path) as temporary:
         try:
             torch.save({"schema": SCHEMA, **content}, temporary)
-        except RuntimeError as error:  # how torch's writer tells of a full disk
+        except RuntimeError as error:
+            if "inline_container" not in str(error) and "StreamWriter" not in str(error):
+                raise  # not of torch's writer, which so tells of a full disk
             raise UserError(
                 f"cannot write {path}: {_first_line(error)}; is the disk full? free some space and "
                 "continue"

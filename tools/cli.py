@@ -11,6 +11,7 @@ import argparse
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -75,8 +76,9 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     try:
         check_datasets_package()
         return module.run(parser.parse_args(argv)) or 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
+        _let_go(interrupt)
         return 130
     except BrokenPipeError:  # `stad ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -86,7 +88,18 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
         if line is None or os.environ.get("STAD_TRACEBACK"):
             raise
         print(f"{parser.prog}: {line}", file=sys.stderr)
+        _let_go(error)
         return 2
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free what the frames of an error hold: loaders, whose processes end with them.
+
+    Left to the end of the program, or to the collector of cycles, those processes are not told.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _what_to_do(error: Exception) -> str | None:

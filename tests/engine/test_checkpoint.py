@@ -79,3 +79,13 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert load_checkpoint(tmp_path / "a.pt")["step"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_other_troubles_while_writing_are_no_full_disk(tmp_path, monkeypatch):
+    def interrupted(*_):  # as torch's loader raises it, from a signal, wherever the program is
+        raise RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed.")
+
+    monkeypatch.setattr(torch, "save", interrupted)
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        save_checkpoint(tmp_path / "a.pt", {})
+    assert not list(tmp_path.iterdir())

@@ -236,3 +236,34 @@ def test_a_last_checkpoint_of_another_model(trained, tmp_path, capsys):
     save_checkpoint(folder / "last.pt", content)
     assert main(["train", "--resume", str(folder)]) == 2
     assert "written by another model" in errors(capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("trouble", "message"),
+    [
+        ("killed", "a loading process was killed"),
+        ("cache", "the cache was changed under a running"),
+    ],
+)
+def test_trouble_in_a_loading_process_ends_the_run_at_once(
+    footage, tmp_path, start_stad, trouble, message
+):
+    psutil = pytest.importorskip("psutil")
+    settings = [*LONG, "loop.max_steps=1000", "loop.epochs=100", "loop.validate_every=100"]
+    settings += ["data.workers=1", f"data.cache={tmp_path / 'cache'}", "data.batch=2"]
+    process = start_stad("train", *footage.settings(tmp_path / "run", *settings))
+    while not len(steps_of(tmp_path / "run")) > 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    if trouble == "killed":
+        psutil.Process(process.pid).children()[0].kill()
+    else:
+        for path in (tmp_path / "cache").glob("*.raw"):
+            path.unlink()
+    started = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - started < 15  # less than `datasets.loader.GRACE_SECONDS`
+    assert process.returncode == 2
+    assert message in err and err.count("\n") == 1
+    assert load_checkpoint(tmp_path / "run" / "last.pt")["progress"]["steps"] > 0
