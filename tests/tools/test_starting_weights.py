@@ -1,12 +1,16 @@
+import numpy as np
 import pytest
 import torch
 
+from anchors.anchors import Anchors
 from datasets.splits import Split
+from detect.darknet_weights import save_darknet_weights
+from detect.yolov3_tiny import YOLOv3Tiny
 from engine.checkpoint import save_checkpoint
 from engine.errors import UserError
 from tests.yowo.tiny import anchors, network
 from tools.detectors import checkpoint_description
-from tools.starting_weights import load_yowo_weights
+from tools.starting_weights import load_starting_weights, load_yowo_weights
 from tools.training_config import TrainConfig, YowoConfig
 
 SPLIT = Split({})
@@ -57,3 +61,54 @@ def test_a_file_that_is_not_there():
 
 def test_nothing_asked_for():
     assert load_yowo_weights(network(), YowoConfig(), SPLIT) == []
+
+
+def frame_detector(num_classes=3, width=0.125, seed=0):
+    torch.manual_seed(seed)
+    levels = tuple(np.array([(8.0, 12.0), (20.0, 24.0)]) * n for n in (1, 2))
+    return YOLOv3Tiny(num_classes, Anchors(levels, (16, 32), (64, 96)), width=width)
+
+
+def saved(path, model, names=("a", "b", "c"), split=SPLIT):
+    description = checkpoint_description(TrainConfig(), names, anchors(), split.record())
+    save_checkpoint(path, {**description, "model": model.state_dict(), "progress": {}})
+    return path
+
+
+def test_another_number_of_classes_gives_all_but_the_outputs(tmp_path):
+    source, target = frame_detector(2, seed=1), frame_detector(3, seed=2)
+    before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
+    report = load_starting_weights(target, saved(tmp_path / "a.pt", source), SPLIT)
+    theirs, ours = source.state_dict(), target.state_dict()
+    for name in ours:
+        kept = theirs[name].shape != ours[name].shape
+        assert torch.equal(ours[name], before[name] if kept else theirs[name]), name
+        assert (name in report.missing) == kept
+    assert report.missing and len(report.missing) < 10
+
+
+def test_a_checkpoint_of_another_width(tmp_path):
+    path = saved(tmp_path / "a.pt", frame_detector(width=0.25))
+    with pytest.raises(UserError, match=r"a\.pt: fit \d+ of the model's \d+ tensors"):
+        load_starting_weights(frame_detector(), path, SPLIT)
+
+
+def test_darknet_weights_and_a_file_of_another_network(tmp_path):
+    source, target = frame_detector(seed=1), frame_detector(seed=2)
+    save_darknet_weights(source, tmp_path / "a.weights")
+    load_starting_weights(target, tmp_path / "a.weights", SPLIT)
+    for name, tensor in source.state_dict().items():
+        if "num_batches" not in name:
+            assert torch.equal(target.state_dict()[name], tensor), name
+    with pytest.raises(UserError, match=r"a\.weights"):
+        load_starting_weights(frame_detector(width=0.25), tmp_path / "a.weights", SPLIT)
+
+
+def test_weights_trained_on_what_judges(tmp_path):
+    seen = Split({"train": {"kitchen": np.ones(50, bool)}})
+    judged = Split({"val": {"kitchen": np.arange(60) >= 40}})
+    path = saved(tmp_path / "a.pt", frame_detector(), split=seen)
+    with pytest.raises(UserError, match=r"10 frames of this split's val side.*set allow_overlap"):
+        load_starting_weights(frame_detector(), path, judged)
+    load_starting_weights(frame_detector(), path, judged, allow_overlap=True)
+    load_starting_weights(frame_detector(), path, seen)
