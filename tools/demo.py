@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add = parser.add_argument
     add("--out", type=Path, default=Path("demo"), help="a new folder (default: demo)")
-    add("--minutes", type=float, default=6.0, help="of footage to train on (default 6)")
+    add("--minutes", type=float, default=5.0, help="of footage to train on (default 5)")
     add("--epochs", type=int, help="of training (default: the configuration's)")
     add("--seed", type=int, default=0)
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,8 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
         raise UserError(
             f"loop.metric: expected one of {', '.join(METRICS)}, found {config.loop.metric!r}"
         )
+    if device.type == "cpu":  # a thread that waits for a core a loading process holds stops all
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) - config.data.workers))
     seed_everything(config.seed + distributed.rank())
     footage = open_footage(config.data)
     train_side = footage.dataset.side("train")
