@@ -10,8 +10,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from datasets.collate import collate
 
-GRACE_SECONDS = 20
-
 
 def build_loader(
     dataset: Dataset,
