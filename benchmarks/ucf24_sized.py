@@ -116,7 +116,6 @@ def _detections(
 def write_files(folder: Path, annotations: AnnotationSet, detections: DetectionSet) -> None:
     """`gt.json` (COCO-video) and `detections.jsonl` in `folder`."""
     from datasets.formats.coco_video import write_coco_video
-
     from detect.detections_file import DetectionsWriter
 
     folder.mkdir(parents=True, exist_ok=True)
