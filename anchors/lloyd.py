@@ -161,8 +161,12 @@ class _Medians:
 
     def __init__(self, sizes: np.ndarray, weights: np.ndarray, k: int) -> None:
         self._sizes = sizes
-        # whole numbers: their running sums are exact in any order
-        self._weights = np.maximum(np.rint(weights * (2.0**30 / weights.max())), 1)
+        # whole numbers: their running sums are exact in any order; counts stay as they are, so that
+        # exact halves stay halves
+        counts = np.asarray(weights, dtype=np.float64)
+        if (counts != np.rint(counts)).any() or counts.min() < 1:
+            counts = np.maximum(np.rint(counts * (2.0**30 / counts.max())), 1)
+        self._weights = counts
         self._orders = [np.argsort(column, kind="stable") for column in sizes.T]
         self._bins = []
         for order in self._orders:
