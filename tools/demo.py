@@ -12,7 +12,7 @@ SUMMARY = "the whole route on generated footage, on the CPU, in minutes"
 EXAMPLES = """\
 examples:
   stad demo
-  stad demo --out /tmp/demo --seed 3
+  stad demo --out demo3 --seed 3
   stad demo --minutes 2 --epochs 1        (a quick look: the detector will be poor)
 
 Films a restaurant counter, finds anchors, trains a small YOLOv3, judges it on footage of another
