@@ -23,6 +23,7 @@ examples:
   stad predict footage/ --checkpoint runs/yolov3/best.pt --out footage.jsonl --resume
   stad predict camera:0 --checkpoint runs/yolov3/best.pt --out live.jsonl
   stad predict kitchen.mp4 --checkpoint runs/yolov3/best.pt --out kitchen.jsonl --tiles 2 2
+  stad predict edited.mp4 --checkpoint runs/recurrent/best.pt --out edited.jsonl --scene-cuts
   stad predict footage/ --checkpoint runs/yowo/best.pt --out footage.jsonl --runtime openvino
 
 The file grows as frames are done; what was reached before a kill stays, and --resume goes on.
@@ -51,6 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="look at overlapping tiles of each frame, for small objects",
     )  # fmt: skip
     add("--forget", action="store_true", help="a diagnostic: zero the memory at every frame")
+    add(
+        "--scene-cuts", type=float, nargs="?", const=0.5, metavar="SHARE",
+        help="a model with memory forgets where this share of the colours changes at once "
+        "(without a value: 0.5)",
+    )  # fmt: skip
     add_runtime_arguments(parser)
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
     add("--max-frames", type=int, help="stop after so many frames of each source")
@@ -80,6 +86,7 @@ def run(args: argparse.Namespace) -> None:
         score_floor=args.score_floor,
         tiles=tuple(args.tiles) if args.tiles else None,
         forget=args.forget,
+        scene_cuts=args.scene_cuts,
     )
     names, floor = predictor.detector.names, predictor.config.score_floor
     with DetectionsWriter(out, names, floor, resume=args.resume) as writer:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from datasets.prefetch import prefetch
 from datasets.stream import image_batch, key_frame_batches, window_batches
@@ -15,6 +16,7 @@ from detect.structures import Detections
 from detect.tiling import detect_tiled, tile_views
 from detect.view import View
 from engine.errors import UserError
+from recurrent_yolo.streaming import SceneCuts, reset_at_cuts
 from tools.detectors import DetectorFile
 from tools.runtimes import RuntimeOptions, prepare_model
 
@@ -23,7 +25,9 @@ class Predictor:
     """A detector with the settings of its use: frames in, detections out.
 
     forget: the recurrent cells start from nothing at every frame, while differences to earlier
-    frames stay, so that memory shows what it is worth. UserError for a model without memory.
+    frames stay, so that memory shows what it is worth. scene_cuts: everything earlier is forgotten
+    at a frame where this share of the colours changes (`recurrent_yolo.streaming.SceneCuts`).
+    UserError for either on a model that does not use earlier frames.
     """
 
     def __init__(
@@ -36,12 +40,14 @@ class Predictor:
         score_floor: float | None = None,
         tiles: tuple[int, int] | None = None,
         forget: bool = False,
+        scene_cuts: float | None = None,
     ) -> None:
         runtime = runtime or RuntimeOptions()
         if forget:
             _forget(detector)
         self.detector, self.device, self.precision = detector, device, runtime.autocast
         self.model = prepare_model(detector, runtime, device)
+        self.cuts = None if scene_cuts is None else _scene_cuts(self.model, scene_cuts)
         self.tiles = tiles
         # a model that counts its frames in steps gets whole ones
         self.period = getattr(self.model, "period", 1)
@@ -75,6 +81,8 @@ class Predictor:
         view = View.fit(size, data.size, data.resize)
         if model.predicts == "every_frame":
             batches = window_batches(frames, video, view, self.window)
+            if self.cuts is not None:
+                batches = reset_at_cuts(batches, self.cuts)
         else:
             batches = key_frame_batches(frames, video, view, model.clip_length, self.window)
         batches = prefetch(batches)  # decoding goes on while the network works
@@ -105,3 +113,9 @@ def _forget(detector: DetectorFile) -> None:
         raise UserError("--forget: expected a recurrent detector, found one without memory")
     for block in blocks:
         block.carry = False
+
+
+def _scene_cuts(model: nn.Module, share: float) -> SceneCuts:
+    if model.predicts != "every_frame" or model.context_frames == 0:
+        raise UserError("--scene-cuts: expected a detector with memory, found one without")
+    return SceneCuts(share)
