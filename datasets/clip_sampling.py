@@ -96,21 +96,23 @@ def slowed(num_frames: int, length: int, rng: Rng | None = None) -> np.ndarray:
 @dataclass
 class SamplingConfig:
     """policy: how the frames of a clip are found (`datasets.clip_sampling`); frames: T; step: of
-    `strided`; clips: of `uniform-clips`, K training clips a video; test_clips: clips a video whose
-    answers are averaged in evaluation; jitter: training draws frames, otherwise it sees the same
-    ones as evaluation; pad_short: a video shorter than a clip repeats frames instead of being an
-    error (`uniform-frames`, `dense`, `random-frames` and `slowed` always can)."""
+    `strided`; clips: of `uniform-clips`, K training clips a video; train_clips: of the other
+    policies, clips drawn from a video in an epoch; test_clips: clips a video whose answers are
+    averaged in evaluation; jitter: training draws frames, otherwise it sees the same ones as
+    evaluation; pad_short: a video shorter than a clip repeats frames instead of being an error
+    (`uniform-frames`, `dense`, `random-frames` and `slowed` always can)."""
 
     policy: Policy = "uniform-frames"
     frames: int = 16
     step: int = 4
     clips: int = 5
+    train_clips: int = 1
     test_clips: int = 1
     jitter: bool = True
     pad_short: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("frames", "step", "clips", "test_clips"):
+        for name in ("frames", "step", "clips", "train_clips", "test_clips"):
             if getattr(self, name) < 1:
                 raise UserError(f"sampling.{name}: expected 1 or more, found {getattr(self, name)}")
 
@@ -124,7 +126,7 @@ class SamplingConfig:
     @property
     def clips_a_video(self) -> int:
         """Training clips of one video in an epoch."""
-        return self.clips if self.policy == "uniform-clips" else 1
+        return self.clips if self.policy == "uniform-clips" else self.train_clips
 
 
 def training_clip(num_frames: int, config: SamplingConfig, number: int, rng: Rng) -> np.ndarray:

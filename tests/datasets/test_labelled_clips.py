@@ -96,6 +96,14 @@ def test_an_epoch_shows_every_video_in_an_order_of_its_own():
     assert len({r.augment_seed for r in first}) == 20
 
 
+def test_an_epoch_draws_several_clips_of_a_video():
+    sampling = SamplingConfig("strided", 4, step=1, train_clips=6)
+    plan = TrainingPlan(made([0, 1]), pixels(2).lengths, sampling)
+    drawn = plan.requests(0)
+    assert Counter(r.video for r in drawn) == {"v0": 6, "v1": 6}
+    assert len({(r.video, r.frames) for r in drawn}) > 4
+
+
 def test_rare_classes_are_repeated_and_time_turned_back():
     plan = TrainingPlan(
         made([0, 0, 0, 0, 1]), pixels(5).lengths, SamplingConfig(frames=4), balance=1.0,
