@@ -9,6 +9,7 @@ from typing import Any
 
 from classify.c3d import C3D
 from classify.cnn_lstm import cnn_lstm, cnn_lstm_custom
+from classify.compact import CompactClassifier
 from classify.convlstm import ConvLSTMClassifier
 from classify.fused_keypoints import FusedKeypoints
 from classify.i3d import I3D
@@ -44,6 +45,8 @@ MODELS: dict[str, Callable[..., ClipClassifier]] = {
     "g_i3d": functools.partial(I3D, non_local=False, gates=True),
     "dilate_i3d": functools.partial(I3D, dilate_training="full", non_local=False, gates=False),
     "modified_i3d": functools.partial(I3D, gates=True, non_local=False),
+    # for little footage
+    "compact": CompactClassifier,
     # YOWO's 3D branches
     "resnet3d": ResNet3dClassifier,
 }

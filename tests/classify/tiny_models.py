@@ -29,6 +29,7 @@ TINY = {
     "g_i3d": dict(width=0.1),
     "dilate_i3d": dict(width=0.1),
     "modified_i3d": dict(width=0.1),
+    "compact": dict(channels=4),
     "resnet3d": dict(width=0.1),
 }
 
