@@ -1,18 +1,20 @@
 """Does memory help? Recurrent YOLO and its rivals on footage where only time tells (issue: report
 001, section 4.1).
 
-Films training footage (split by scene into train and val) and test footage of another seed, trains
-every (model, seed) under the same budget of frames, several at once, and judges each once on the
-test footage: frame-mAP, AP of frame-told and of reversed classes, balanced direction accuracy, the
-same on motionless frames by the age of the stop, and the recurrent model with its state zeroed.
+Films training footage (split by scene into train and val) and test footage of another seed. For
+each seed trains a frame detector, then from its weights every model for the same number of frames,
+and judges each once on the test footage: AP of frame-told and of reversed classes, balanced
+direction accuracy, the same on motionless frames by the age of the stop, and the recurrent model
+with its state zeroed.
 
-    python benchmarks/direction_experiment.py --out runs/direction --jobs 6 --seeds 0 1 2
+    OMP_NUM_THREADS=1 python benchmarks/direction_experiment.py --out runs/direction --seeds 0 1 2
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -22,13 +24,15 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+START = "start"  # the frame detector that the others begin from
+TRAIN_ALL = ["yolo.freeze=[]"]  # rivals whose first layers have to change, or may
 # differences from the configuration file
 MODELS = {
     "recurrent": [],
-    "frame": ["model=yolo"],
-    "stacked2": ["model=stacked-yolo", "recurrent.stacked_frames=2"],
-    "stacked3": ["model=stacked-yolo", "recurrent.stacked_frames=3"],
+    "frame": ["model=yolo", *TRAIN_ALL],
+    "stacked3": ["model=stacked-yolo", "recurrent.stacked_frames=3", *TRAIN_ALL],
     "difference, no memory": ["recurrent.memory.carry=false"],
+    "stacked2": ["model=stacked-yolo", "recurrent.stacked_frames=2", *TRAIN_ALL],
     "no difference": ["recurrent.memory.differences=[]"],
     "full ConvLSTM": ["recurrent.memory.depthwise=false"],
     "ConvGRU": ["recurrent.memory.cell=gru"],
@@ -37,7 +41,7 @@ MODELS = {
         "recurrent.memory={cell: lstm, depthwise: false, hidden: 1, peepholes: conv, "
         "differences: [], residual: false}",
         "recurrent.sampler.lanes=1",
-        "recurrent.sampler.window=128",
+        "recurrent.sampler.window=64",
         "recurrent.sampler.reverse=0",
     ],
 }
@@ -66,37 +70,51 @@ def split_by_scene(folder: Path, val: float) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def train_and_test(
-    config: Path, model: str, seed: int, out: Path, train: Path, test: Path, overrides: list[str]
-) -> dict:
-    run = out / "runs" / f"{model.replace(' ', '_').replace(chr(39), '')}_{seed}"
+def train(config: Path, run: Path, seed: int, footage: Path, overrides: list[str]) -> int:
+    """Seconds that it took, 0 where it was done before."""
     run.parent.mkdir(parents=True, exist_ok=True)
-    log = run.with_suffix(".log")
     started = time.monotonic()
-    if not (run / "report" / "metrics.json").exists():
-        common = [f"output={run}", f"seed={seed}", f"data.dataset={train / 'dataset.yaml'}"]
-        stad("train", config, *MODELS[model], *overrides, *common, log=log)
-    seconds = time.monotonic() - started
-    results = {"model": model, "seed": seed, "train_seconds": round(seconds)}
-    variants = {"": []}
+    if (run / "report" / "metrics.json").exists():
+        return 0
+    common = [f"output={run}", f"seed={seed}", f"data.dataset={footage / 'dataset.yaml'}"]
+    stad("train", config, *overrides, *common, log=run.with_suffix(".log"))
+    return round(time.monotonic() - started)
+
+
+def judge(run: Path, test: Path, name: str, *extra: str) -> dict:
+    """The test footage's figures of a run's best checkpoint."""
+    detections, report, log = run / f"{name}.jsonl", run / name, run.with_suffix(".log")
+    if not (report / "metrics.json").exists():
+        detections.unlink(missing_ok=True)
+        stad(
+            "predict", test / "videos", "--checkpoint", run / "best.pt", "--out", detections,
+            "--window", "16", *extra, log=log,
+        )  # fmt: skip
+        stad(
+            "evaluate", "--data", test / "dataset.yaml", "--detections", detections,
+            "--motionless", test / "restaurant.json", "--out", report, "--bootstrap", "0",
+            "--gallery", "0", "--threshold-from", run / "report" / "metrics.json", log=log,
+        )  # fmt: skip
+    return summary(report / "metrics.json", test / "restaurant.json")
+
+
+def train_and_test(
+    model: str, seed: int, out: Path, train_footage: Path, test: Path, args: argparse.Namespace
+) -> list[dict]:
+    """One row for the model, and one for a recurrent model with its state zeroed."""
+    start = out / "runs" / f"{START}_{seed}"
+    if model == START:
+        seconds = train(args.start_config.resolve(), start, seed, train_footage, args.set)
+        return [{"model": model, "seed": seed, "seconds": seconds, **judge(start, test, "test")}]
+    run = out / "runs" / f"{model.replace(' ', '_').replace(chr(39), '').replace(',', '')}_{seed}"
+    weights = [f"yolo.weights={start / 'best.pt'}", f"yolo.anchors={start / 'anchors.yaml'}"]
+    overrides = [*MODELS[model], *weights, *args.set]
+    seconds = train(args.config.resolve(), run, seed, train_footage, overrides)
+    rows = [{"model": model, "seed": seed, "seconds": seconds, **judge(run, test, "test")}]
     if model == "recurrent":
-        variants[", state zeroed"] = ["--forget"]
-    for variant, extra in variants.items():
-        detections = run / f"test{'_zeroed' if variant else ''}.jsonl"
-        report = run / f"test{'_zeroed' if variant else ''}"
-        if not (report / "metrics.json").exists():
-            detections.unlink(missing_ok=True)
-            stad(
-                "predict", test / "videos", "--checkpoint", run / "best.pt", "--out", detections,
-                "--window", "16", *extra, log=log,
-            )  # fmt: skip
-            stad(
-                "evaluate", "--data", test / "dataset.yaml", "--detections", detections,
-                "--motionless", test / "restaurant.json", "--out", report, "--bootstrap", "0",
-                "--gallery", "0", "--threshold-from", run / "report" / "metrics.json", log=log,
-            )  # fmt: skip
-        results[f"test{variant}"] = summary(report / "metrics.json", test / "restaurant.json")
-    return results
+        zeroed = judge(run, test, "zeroed", "--forget")
+        rows.append({"model": "recurrent, state zeroed", "seed": seed, "seconds": 0, **zeroed})
+    return rows
 
 
 def summary(metrics: Path, facts: Path) -> dict:
@@ -105,58 +123,84 @@ def summary(metrics: Path, facts: Path) -> dict:
     ap = {name: row["ap_50"] for name, row in numbers["per_class"].items()}
     pairs = [value for name, value in ap.items() if name not in told]
     return {
-        "frame_map_50": numbers["frame_map_50"],
-        "ap_frame_told": min(ap[name] for name in told if name in ap),
         "ap_pairs": sum(pairs) / len(pairs),
+        "ap_frame_told": min(ap[name] for name in told if name in ap),
+        **direction_figures(numbers["direction"]),
+        "frame_map_50": numbers["frame_map_50"],
         "ap": ap,
-        "direction": numbers.get("direction"),
+        "direction": numbers["direction"],
     }
+
+
+def direction_figures(direction: dict) -> dict[str, float]:
+    """Means over the pairs, and over the ages from 4 frames after the stop on."""
+    old = [v for age, v in direction["by_frames_since_stop"].items() if not age.startswith("0")]
+    still_ap = direction["motionless_ap_50"].values()
+    return {
+        "accuracy": statistics.mean(row["accuracy"] for row in direction["everywhere"]),
+        "still_ap_pairs": statistics.mean(still_ap),
+        "still_accuracy": statistics.mean(row["accuracy"] for row in direction["motionless"]),
+        "still_accuracy_from_4": statistics.mean(old),
+    }
+
+
+def print_table(rows: list[dict]) -> None:
+    """Mean and, from two seeds on, the least and the most."""
+    columns = [key for key, value in rows[0].items() if isinstance(value, float)]
+    print("| model | seeds | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 2) + "|")
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == model]
+        cells = []
+        for column in columns:
+            values = [row[column] for row in mine]
+            spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}")
+        print(f"| {model} | {len(mine)} | " + " | ".join(cells) + " |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--config", type=Path, default=ROOT / "configs/direction_recurrent.yaml")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--jobs", type=int, default=1, help="runs at once")
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--test-minutes", type=float, default=16)
-    parser.add_argument("--scenes", type=int, default=20)
-    parser.add_argument("--footage", nargs="*", default=[
-        "--size", "64", "112", "--hand-scale", "2.4", "--variety", "0.3",
-        "--action-share", "0.6", "--together", "0.1",
+    add = parser.add_argument
+    add("--out", type=Path, required=True)
+    add("--start-config", type=Path, default=ROOT / "configs/direction_frame.yaml")
+    add("--config", type=Path, default=ROOT / "configs/direction_recurrent.yaml")
+    add("--models", nargs="+", choices=MODELS, default=list(MODELS)[:4])
+    add("--seeds", type=int, nargs="+", default=[0])
+    add("--jobs", type=int, default=1, help="runs at once")
+    add("--minutes", type=float, default=40)
+    add("--test-minutes", type=float, default=16)
+    add("--footage", nargs="*", default=[
+        "--size", "64", "112", "--hand-scale", "2.4", "--variety", "0.2",
+        "--action-share", "0.65", "--together", "0.1", "--unseen-share", "0.02",
     ], help="further arguments of stad make-footage")  # fmt: skip
-    parser.add_argument("--set", nargs="*", default=[], help="key=value for every run")
-    parser.add_argument("--copy", type=Path, help="also write results.json and logs there")
+    add("--set", nargs="*", default=[], help="key=value for every run")
     args = parser.parse_args()
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     log = out / "footage.log"
-    train = film(out, "train", [
-        *args.footage, "--minutes", str(args.minutes), "--scenes", str(args.scenes), "--seed", "0",
+    train_footage = film(out, "train", [
+        *args.footage, "--minutes", str(args.minutes), "--scenes", "40", "--seed", "0",
     ], log)  # fmt: skip
-    split_by_scene(train, 0.1)
+    split_by_scene(train_footage, 0.1)
     test = film(out, "test", [
-        *args.footage, "--minutes", str(args.test_minutes), "--scenes", "8", "--seed", "1000",
+        *args.footage, "--minutes", str(args.test_minutes), "--scenes", "16", "--seed", "1000",
+        "--still-share", "1",  # more stops to judge by
     ], log)  # fmt: skip
-    jobs = [(model, seed) for seed in args.seeds for model in args.models]
-    results = []
+    rows: list[dict] = []
 
-    def one(job: tuple[str, int]) -> dict:
-        model, seed = job
-        try:
-            return train_and_test(args.config.resolve(), model, seed, out, train, test, args.set)
-        except subprocess.CalledProcessError as error:
-            return {"model": model, "seed": seed, "failed": str(error.cmd[3])}
+    def one(job: tuple[str, int]) -> list[dict]:
+        return train_and_test(*job, out, train_footage, test, args)
 
     with ThreadPoolExecutor(args.jobs) as pool:
-        for result in pool.map(one, jobs):
-            results.append(result)
-            print(json.dumps(result), flush=True)
-            for folder in {out, args.copy or out}:
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / "results.json").write_text(json.dumps(results, indent=1))
+        for models in ([START], args.models):  # every start before what begins from it
+            jobs = [(model, seed) for seed in args.seeds for model in models]
+            for found in pool.map(one, jobs):
+                rows += found
+                (out / "results.json").write_text(json.dumps(rows, indent=1))
+                print_table(found)
+    print()
+    print_table(rows)
 
 
 if __name__ == "__main__":

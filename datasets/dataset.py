@@ -12,7 +12,7 @@ import numpy as np
 from datasets.formats import FORMATS, find_format
 from datasets.formats.findings import Findings
 from datasets.ranges import ranges_to_mask
-from datasets.splits import Split, SplitConfig, make_split, narrow, view_groups
+from datasets.splits import Split, SplitConfig, make_split, view_groups
 from datasets.video import Video
 from datasets.video_catalog import VideoCatalog, find_video_paths
 from detect.structures import AnnotationSet, VideoAnnotations
@@ -117,7 +117,7 @@ def load_dataset(
     annotations = _read_annotations(path, config, root, catalog, findings)
     annotations = AnnotationSet(
         annotations.names,
-        {v.name: narrow(v, _looked_at(v, config.looked_at, path)) for v in annotations},
+        {v.name: v.narrowed(_looked_at(v, config.looked_at, path)) for v in annotations},
     )
     _expect_known(config.looked_at if isinstance(config.looked_at, dict) else (), catalog, path)
     for group, members in config.views.items():

@@ -93,7 +93,7 @@ class Split:
         """
         videos = {}
         for video in annotations:
-            narrowed = narrow(video, self.mask(side, video.name, video.num_frames))
+            narrowed = video.narrowed(self.mask(side, video.name, video.num_frames))
             if narrowed.looked_at.any():
                 videos[video.name] = narrowed
         if not videos:
@@ -125,22 +125,6 @@ class Split:
             side: {name: mask_to_ranges(mask) for name, mask in sorted(videos.items())}
             for side, videos in sorted(self.masks.items())
         }
-
-
-def narrow(video: VideoAnnotations, mask: np.ndarray) -> VideoAnnotations:
-    """The same video with only the frames of `mask` (F,) looked at."""
-    looked_at = video.looked_at & mask
-    rows = looked_at[video.frames]
-    return VideoAnnotations(
-        video.name,
-        video.size,
-        video.fps,
-        looked_at,
-        video.frames[rows],
-        video.boxes[rows],
-        video.labels[rows],
-        video.track_ids[rows],
-    )
 
 
 def make_split(

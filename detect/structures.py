@@ -7,7 +7,7 @@ multi-hot and scores (N, C). Sizes are (height, width). Frame indices are 0-base
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -125,6 +125,19 @@ class VideoAnnotations:
     @property
     def num_classes(self) -> int:
         return self.labels.shape[1]
+
+    def narrowed(self, looked_at: np.ndarray) -> VideoAnnotations:
+        """The same video as if nobody had looked but at the frames of `looked_at` (F,) bool."""
+        looked_at = self.looked_at & looked_at
+        keep = looked_at[self.frames]
+        return replace(
+            self,
+            looked_at=looked_at,
+            frames=self.frames[keep],
+            boxes=self.boxes[keep],
+            labels=self.labels[keep],
+            track_ids=self.track_ids[keep],
+        )
 
     def __getitem__(self, frame: int) -> FrameAnnotations | None:
         """Truth of one frame, `None` where nobody looked. IndexError outside the video."""

@@ -10,6 +10,7 @@ import numpy as np
 from detect.metrics.columns import EvaluationColumns
 from detect.metrics.frame_map import nan_mean
 from detect.metrics.matching import pair_up
+from detect.structures import AnnotationSet
 
 AGES = ((0, 3), (4, 7), (8, 11), (12, 15))  # frames since the stop, both ends included
 
@@ -90,6 +91,19 @@ def direction_by_age(
         )
         for age in ages
     }
+
+
+def inside_spans(
+    annotations: AnnotationSet, spans: Mapping[str, Sequence[tuple[int, int]]]
+) -> AnnotationSet:
+    """The annotations narrowed to the frames of some span."""
+    videos = {}
+    for video in annotations:
+        inside = np.zeros(video.num_frames, dtype=bool)
+        for first, last in spans.get(video.name, ()):
+            inside[first : last + 1] = True
+        videos[video.name] = video.narrowed(inside)
+    return AnnotationSet(annotations.names, videos)
 
 
 def _inside(

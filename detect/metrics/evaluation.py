@@ -15,8 +15,13 @@ from detect.metrics.coco import coco_summary
 from detect.metrics.columns import EvaluationColumns, gather
 from detect.metrics.confusion import confusion_matrix
 from detect.metrics.diagnosis import Diagnosis, diagnose
-from detect.metrics.direction import DirectionAccuracy, direction_accuracies, direction_by_age
-from detect.metrics.frame_map import FrameMAPResult, frame_map_of_columns, nan_mean
+from detect.metrics.direction import (
+    DirectionAccuracy,
+    direction_accuracies,
+    direction_by_age,
+    inside_spans,
+)
+from detect.metrics.frame_map import FrameMAPResult, frame_map, frame_map_of_columns, nan_mean
 from detect.metrics.localization import Localization, localization
 from detect.metrics.operating_point import (
     Counts,
@@ -61,11 +66,13 @@ class TopClasses:
 @dataclass(frozen=True)
 class Direction:
     """Balanced direction accuracy of reversed pairs: everywhere, on the motionless spans, and there
-    by frames since the stop (empty without spans)."""
+    by frames since the stop (empty without spans). motionless_ap: AP@0.5 of each class of a pair
+    over the motionless frames alone."""
 
     everywhere: dict[tuple[str, str], DirectionAccuracy]
     motionless: dict[tuple[str, str], DirectionAccuracy]
     by_age: dict[tuple[int, int], float]
+    motionless_ap: dict[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,14 +139,14 @@ def evaluate(
     matcher = Matcher(everything, protocol)
     columns = matcher.columns
     ranking = matcher.ranking(0.5)
-    frame_map = frame_map_of_columns(matcher, protocol, IOU_THRESHOLDS)
+    ap_by_iou = frame_map_of_columns(matcher, protocol, IOU_THRESHOLDS)
     thresholds = thresholds or learn_thresholds(ranking)
     own = np.where(np.isnan(thresholds.per_class), thresholds.overall, thresholds.per_class)
     counts = counts_at(ranking, thresholds.overall)
     runs = truth_runs(columns, fps)
     clips = runs.clips_per_class(columns.num_classes)
     units = unit_ranking(columns, ranking, fps)
-    ap = frame_map.at(0.5)
+    ap = ap_by_iou.at(0.5)
     video_map = None
     if with_video_map:
         from detect.metrics.video_map import video_map as compute_video_map
@@ -150,7 +157,7 @@ def evaluate(
         columns=columns,
         matcher=matcher,
         ranking=ranking,
-        frame_map=frame_map,
+        frame_map=ap_by_iou,
         thresholds=thresholds,
         counts=counts,
         own_counts=counts_at(ranking, own),
@@ -168,7 +175,11 @@ def evaluate(
         units=units,
         intervals=frame_map_intervals(units, ap, replicates, seed),
         unprocessed=unprocessed_frames(annotations, detections),
-        direction=_direction(everything, reverses, spans) if reverses else None,
+        direction=(
+            _direction(annotations, detections, everything, protocol, reverses, spans)
+            if reverses
+            else None
+        ),
         coco=coco_summary(everything) if protocol.name == "coco" else None,
         video_map=video_map,
         notes=detections.notes,
@@ -201,15 +212,20 @@ def _top_classes(
 
 
 def _direction(
+    annotations: AnnotationSet,
+    detections: DetectionSet,
     columns: EvaluationColumns,
+    protocol: Protocol,
     reverses: Mapping[str, str],
     spans: Mapping[str, Sequence[tuple[int, int]]] | None,
 ) -> Direction:
     everywhere = direction_accuracies(columns, reverses)
     if spans is None:
-        return Direction(everywhere, {}, {})
+        return Direction(everywhere, {}, {}, {})
+    still = frame_map(inside_spans(annotations, spans), detections, protocol, [0.5]).at(0.5)
     return Direction(
         everywhere,
         direction_accuracies(columns, reverses, spans),
         direction_by_age(columns, reverses, spans),
+        {name: float(still[columns.names.index(name)]) for pair in everywhere for name in pair},
     )

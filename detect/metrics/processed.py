@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,17 +58,9 @@ def only_processed(annotations: AnnotationSet, detections: DetectionSet) -> Anno
     videos = {}
     for truth in annotations:
         found = detections.videos.get(truth.name)
-        looked_at = np.zeros_like(truth.looked_at)
+        reached = np.zeros_like(truth.looked_at)
         if found is not None:
-            looked_at = truth.looked_at & found.is_processed(np.arange(truth.num_frames))
-            looked_at[found.frames] |= truth.looked_at[found.frames]
-        keep = looked_at[truth.frames]
-        videos[truth.name] = replace(
-            truth,
-            looked_at=looked_at,
-            frames=truth.frames[keep],
-            boxes=truth.boxes[keep],
-            labels=truth.labels[keep],
-            track_ids=truth.track_ids[keep],
-        )
+            reached = found.is_processed(np.arange(truth.num_frames))
+            reached[found.frames] = True
+        videos[truth.name] = truth.narrowed(reached)
     return AnnotationSet(annotations.names, videos)

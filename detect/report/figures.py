@@ -157,4 +157,5 @@ def _direction(e: Evaluation) -> dict[str, Any] | None:
         "by_frames_since_stop": {
             f"{first}-{last}": accuracy for (first, last), accuracy in e.direction.by_age.items()
         },
+        "motionless_ap_50": e.direction.motionless_ap,
     }

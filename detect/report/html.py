@@ -242,6 +242,10 @@ def _direction(direction: dict[str, Any] | None) -> str:
         ["all pairs", f"{age} frames after the stop", decimal(accuracy), ""]
         for age, accuracy in direction["by_frames_since_stop"].items()
     ]
+    rows += [
+        [name, "motionless, AP@0.5 (%)", percent(ap), ""]
+        for name, ap in direction["motionless_ap_50"].items()
+    ]
     table = rows_table(["pair", "where", "accuracy", "matched truths"], rows)
     remark = "Balanced over the two classes of a pair; 0.5 is a coin."
     return panel("", table, remark, wide=True)

@@ -77,4 +77,7 @@ def _direction(direction: dict[str, Any]) -> list[str]:
             )
     for age, accuracy in direction["by_frames_since_stop"].items():
         lines.append(f"| all pairs | {age} frames after the stop | {decimal(accuracy)} | |")
+    if direction["motionless_ap_50"]:
+        found = _listed(direction["motionless_ap_50"])
+        lines += ["", f"AP@0.5 (%) on the motionless frames alone: {found}"]
     return lines

@@ -40,6 +40,17 @@ def test_unseen_empty_and_annotated_frames_differ():
             video[outside]
 
 
+def test_narrowed_forgets_what_nobody_looked_at():
+    video = make_video()
+    wanted = np.zeros(8, dtype=bool)
+    wanted[[2, 4]] = True
+    narrowed = video.narrowed(wanted)
+    assert np.flatnonzero(narrowed.looked_at).tolist() == [2]
+    assert narrowed.frames.tolist() == [2, 2]
+    assert narrowed.boxes.tolist() == video.boxes[:2].tolist()
+    assert narrowed[5] is None and video[5] is not None
+
+
 def test_a_video_without_boxes():
     video = make_video(frames=(), labels=np.zeros((0, 2)))
     assert len(video[2]) == 0 and video[0] is None

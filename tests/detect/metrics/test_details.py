@@ -11,7 +11,9 @@ from detect.metrics.calibration import calibration
 from detect.metrics.columns import gather
 from detect.metrics.confusion import best_class_only, confusion_matrix
 from detect.metrics.diagnosis import KINDS, diagnose
-from detect.metrics.direction import direction_accuracies, direction_by_age
+from detect.metrics.direction import direction_accuracies, direction_by_age, inside_spans
+from detect.metrics.evaluation import evaluate
+from detect.metrics.frame_map import frame_map
 from detect.metrics.localization import localization
 from detect.metrics.operating_point import best_f1_threshold, best_f1_thresholds, counts_at
 from detect.metrics.processed import only_processed, unprocessed_frames
@@ -233,6 +235,23 @@ def test_direction_by_hand():
     ages = direction_by_age(columns, reverses, spans, [(0, 0), (1, 2)])
     assert ages[0, 0] == pytest.approx((0.0 + 1.0) / 2)
     assert np.isnan(ages[1, 2])  # no take box is matched there
+
+
+def test_motionless_ap_is_the_ap_of_a_film_of_the_motionless_frames_alone():
+    annotations, detections = random_problem(0, frames=9)
+    names = annotations.names
+    name = next(iter(annotations.videos))
+    spans = {name: [(2, 4), (7, 7)], "unknown": [(0, 9)]}
+    narrowed = inside_spans(annotations, spans)
+    assert [np.flatnonzero(v.looked_at).tolist() for v in narrowed] == [
+        [2, 3, 4, 7] if v.name == name else [] for v in narrowed
+    ]
+    found = evaluate(
+        annotations, detections, reverses={names[0]: names[1]}, spans=spans, replicates=0
+    ).direction.motionless_ap
+    expected = frame_map(narrowed, detections).at(0.5)[:2]
+    assert np.array_equal(list(found.values()), expected, equal_nan=True)
+    assert list(found) == [names[0], names[1]] and not np.isnan(expected).all()
 
 
 def test_unprocessed_frames_are_said_and_can_be_left_out():
