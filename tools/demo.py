@@ -13,14 +13,21 @@ EXAMPLES = """\
 examples:
   stad demo
   stad demo --out demo3 --seed 3
-  stad demo --minutes 2 --epochs 1        (a quick look: the detector will be poor)
+  stad demo --minutes 2 --steps 200       (a quick look: the detectors will be poor)
 
-Films a restaurant counter, finds anchors, trains a small YOLOv3, judges it on footage of another
-seed and draws its boxes into a video. Each step is an ordinary command and is printed as such.
+Films a restaurant counter, finds anchors, trains a small YOLOv3 and then, from its weights, one
+with memory; judges both on footage of another seed and draws the boxes of both into one video.
+Some actions are each other's time reversal: one frame cannot tell them, memory can. Each step is
+an ordinary command and is printed as such.
 """
-CONFIG = Path(__file__).resolve().parent.parent / "configs" / "demo_frame.yaml"
-FOOTAGE = ["--hand-scale", "2", "--variety", "0.2"]
-SMALL, LARGE = ["--size", "128", "224"], ["--size", "256", "448"]  # to train on; to watch
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+MODELS = {"frame": "one frame", "recurrent": "with memory"}
+SIZE = ("64", "112")
+FOOTAGE = (
+    "--hand-scale", "2.4", "--variety", "0.2", "--action-share", "0.65", "--together", "0.1",
+    "--unseen-share", "0.02",
+)  # fmt: skip
+JUDGED_FROM = 1000  # seeds of unseen footage begin here
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,8 +37,8 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add = parser.add_argument
     add("--out", type=Path, default=Path("demo"), help="a new folder (default: demo)")
-    add("--minutes", type=float, default=5.0, help="of footage to train on (default 5)")
-    add("--epochs", type=int, help="of training (default: the configuration's)")
+    add("--minutes", type=float, default=12.0, help="of footage to train on (default 12)")
+    add("--steps", type=int, help="of each training (default: the configurations')")
     add("--seed", type=int, default=0)
     return parser
 
@@ -39,47 +46,70 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     from engine.errors import UserError
 
-    if not CONFIG.is_file():
+    if not CONFIGS.is_dir():
         raise UserError(
-            f"expected {CONFIG}; install the toolkit from its checkout (pip install -e)"
+            f"expected {CONFIGS}; install the toolkit from its checkout (pip install -e)"
         )
     out: Path = args.out
     if out.exists() and any(out.iterdir()):
         raise UserError(f"--out: expected a new folder, found files in {out}; name another")
-    footage, unseen, trained = out / "footage", out / "unseen", out / "run"
-    seed, started = str(args.seed), time.monotonic()
+    started = time.monotonic()
+    dataset = _film(out / "footage", args.minutes, args.seed, "--size", *SIZE)
+    unseen = _film(
+        out / "unseen", 3, args.seed + JUDGED_FROM, "--size", "256", "448", "--still-share", "1"
+    )
+    anchors = out / "anchors.yaml"
     _step(
-        "make-footage", "--out", footage, "--minutes", f"{args.minutes:g}",
-        "--scenes", str(max(2, round(2 * args.minutes))), "--seed", seed, *FOOTAGE, *SMALL,
+        "kmeans-anchors", "--data", dataset, "--size", *SIZE, "--resize", "stretch",
+        "--strides", "8", "16", "--out", anchors, "--plot", out / "anchors.png",
     )  # fmt: skip
+    steps = [f"loop.max_steps={args.steps}"] if args.steps else []
+    for name in MODELS:
+        start = [f"yolo.weights={out / 'frame' / 'best.pt'}"] if name == "recurrent" else []
+        _step(
+            "train", CONFIGS / f"demo_{name}.yaml", f"output={out / name}",
+            f"data.dataset={dataset}", f"yolo.anchors={anchors}", f"seed={args.seed}",
+            *start, *steps,
+        )  # fmt: skip
+        _judge(out, name, unseen)
+    report, video = out / "comparison", out / "boxed.mp4"
+    _step("compare", *(out / "reports" / name for name in MODELS), "--out", report)
+    threshold = min(_threshold(out / "reports" / name) for name in MODELS)
     _step(
-        "make-footage", "--out", unseen, "--minutes", "2", "--scenes", "2",
-        "--seed", str(args.seed + 1000), *FOOTAGE, *LARGE,
-    )  # fmt: skip
-    _step(
-        "kmeans-anchors", "--data", footage / "dataset.yaml", "--size", "128", "224",
-        "--resize", "stretch", "--out", out / "anchors.yaml", "--plot", out / "anchors.png",
-    )  # fmt: skip
-    overrides = [f"loop.epochs={args.epochs}", "loop.validate_every=1"] if args.epochs else []
-    _step(
-        "train", CONFIG, f"output={trained}", f"data.dataset={footage / 'dataset.yaml'}",
-        f"yolo.anchors={out / 'anchors.yaml'}", f"seed={seed}", *overrides,
-    )  # fmt: skip
-    detections, report, video = out / "unseen.jsonl", out / "report", out / "boxed.mp4"
-    _step("predict", unseen / "videos", "--checkpoint", trained / "best.pt", "--out", detections)
-    _step(
-        "evaluate", "--data", unseen / "dataset.yaml", "--detections", detections,
-        "--threshold-from", trained / "report" / "metrics.json",
-        "--motionless", unseen / "restaurant.json", "--title", "Unseen footage", "--out", report,
-    )  # fmt: skip
-    _step(
-        "render", "--data", unseen / "dataset.yaml", "--video",
-        unseen / "videos" / "counter00_front.mp4", "--detections", detections,
-        "--threshold", f"{_threshold(report):.2f}", "--out", video,
+        "render", "--data", unseen, "--video", unseen.parent / "videos" / "counter00_front.mp4",
+        "--detections", *(out / f"{name}.jsonl" for name in MODELS),
+        "--titles", *MODELS.values(), "--threshold", f"{threshold:.2f}", "--out", video,
     )  # fmt: skip
     print(f"\nDone in {time.monotonic() - started:.0f} s.")
-    print(f"report: {report / 'report.html'}")
-    print(f"video:  {video}")
+    for name, title in MODELS.items():
+        print(f"report, {title}: {out / 'reports' / name / 'report.html'}")
+    print(f"side by side: {report / 'compare.html'}")
+    print(f"video of both: {video}")
+
+
+def _film(folder: Path, minutes: float, seed: int, *arguments: str) -> Path:
+    """The data set file of new footage."""
+    scenes = str(max(2, round(2 * minutes)))
+    _step(
+        "make-footage", "--out", folder, "--minutes", f"{minutes:g}", "--scenes", scenes,
+        "--seed", str(seed), *FOOTAGE, *arguments,
+    )  # fmt: skip
+    return folder / "dataset.yaml"
+
+
+def _judge(out: Path, name: str, unseen: Path) -> None:
+    """A trained model on the unseen footage, to `reports/NAME`."""
+    detections = out / f"{name}.jsonl"
+    _step(
+        "predict", unseen.parent / "videos", "--checkpoint", out / name / "best.pt",
+        "--window", "16", "--out", detections,
+    )  # fmt: skip
+    _step(
+        "evaluate", "--data", unseen, "--detections", detections,
+        "--threshold-from", out / name / "report" / "metrics.json",
+        "--motionless", unseen.parent / "restaurant.json",
+        "--title", f"Unseen footage, {MODELS[name]}", "--out", out / "reports" / name,
+    )  # fmt: skip
 
 
 def _step(verb: str, *arguments: str | Path) -> None:

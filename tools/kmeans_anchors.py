@@ -8,15 +8,15 @@ from pathlib import Path
 
 SUMMARY = "anchor priors from a data set's boxes"
 
-STRIDES = {1: (32,), 2: (16, 32), 3: (8, 16, 32), 4: (4, 8, 16, 32)}
+STRIDES = (4, 8, 16, 32)
 
 EPILOG = """\
 examples:
   stad kmeans-anchors --data dataset.yaml --size 416 416 --out anchors.yaml --plot anchors.png
   stad kmeans-anchors --data dataset.yaml --size 384 672 --strategy spread --out anchors.yaml
   stad kmeans-anchors --data dataset.yaml --size 416 416 --compare --out anchors.yaml
-  stad kmeans-anchors --data dataset.yaml --size 224 224 --resize stretch --levels 1 --anchors 5 \\
-      --out anchors.yaml                                                            (for YOWO)
+  stad kmeans-anchors --data dataset.yaml --size 224 224 --resize stretch --strides 32 \\
+      --anchors 5 --out anchors.yaml                                                (for YOWO)
 
 strategies:
   kmeans     k-means under 1 - IoU: the best mean IoU
@@ -47,8 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="keep the frame's shape on grey (default), or stretch it",
     )  # fmt: skip
     parser.add_argument(
-        "--levels", type=int, choices=sorted(STRIDES), default=3,
-        help="detection levels: strides 32 (1), 16 32 (2), 8 16 32 (3, default), 4 8 16 32 (4)",
+        "--strides", type=int, nargs="+", choices=STRIDES, default=[8, 16, 32], metavar="STRIDE",
+        help="of the detection levels, finest first (default 8 16 32; with 4 for small objects; "
+        "32 for YOWO)",
     )  # fmt: skip
     parser.add_argument(
         "--anchors", type=int, metavar="N", help="over all levels (default: 3 a level, 5 for one)"
@@ -73,15 +74,17 @@ def run(args: argparse.Namespace) -> int | None:
     from tools.training_data import box_sizes
 
     size = (args.size[0], args.size[1])
-    strides = STRIDES[args.levels]
+    strides = tuple(args.strides)
+    if list(strides) != sorted(set(strides)):
+        raise UserError(f"--strides: expected them finest first, found {args.strides}")
     if min(size) < 1 or size[0] % strides[-1] or size[1] % strides[-1]:
         raise UserError(
             f"--size: expected positive multiples of {strides[-1]}, the coarsest level's stride; "
             f"found {size[0]} {size[1]}"
         )
-    count = (
-        args.anchors if args.anchors is not None else (5 if args.levels == 1 else 3 * len(strides))
-    )
+    count = args.anchors
+    if count is None:
+        count = 5 if len(strides) == 1 else 3 * len(strides)
     dataset = load_dataset(args.data)
     dataset.findings.report()
     train = dataset.side("train")

@@ -73,7 +73,7 @@ class YOWO(nn.Module):
         if tuple(anchors.strides) != (Darknet19.stride,):
             raise UserError(
                 f"YOWO: expected anchors of one level of stride {Darknet19.stride}, found strides "
-                f"{tuple(anchors.strides)}; make them with stad kmeans-anchors --levels 1"
+                f"{tuple(anchors.strides)}; make them with stad kmeans-anchors --strides 32"
             )
         if not 0 <= multi_label_classes <= num_classes:
             raise UserError(

@@ -30,6 +30,10 @@ ROWS = {
     "localization_recall": "localization recall",
     "classification_accuracy": "classification accuracy",
 }
+DIRECTION_ROWS = {
+    "everywhere": "direction accuracy of reversed pairs (50 = a coin)",
+    "motionless": "the same where the hand stands still",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +150,25 @@ def _overview_rows(comparison: Comparison) -> list[list[str]]:
         ]
         for overlap in sorted(overlaps, key=lambda name: (":" in name, name))
     ]
+    return rows + _direction_rows(comparison)
+
+
+def _direction_rows(comparison: Comparison) -> list[list[str]]:
+    """Means over the reversed pairs, where some run was scored on them."""
+    rows = []
+    for where, label in DIRECTION_ROWS.items():
+        accuracies = [
+            [pair["accuracy"] for pair in (run.figures["direction"] or {}).get(where, [])]
+            for run in comparison.runs
+        ]
+        if any(accuracies):
+            rows.append([label, *(percent(_mean(found)) for found in accuracies)])
     return rows
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _difference_rows(comparison: Comparison) -> list[list[str]]:

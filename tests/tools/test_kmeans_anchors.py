@@ -53,7 +53,7 @@ def run(data, *options):
 )
 def test_anchors_are_the_boxes_in_network_pixels(data, capsys, resize, scale):
     code = run(
-        data, "--size", "128", "128", "--levels", "1", "--anchors", "2", "--resize", resize,
+        data, "--size", "128", "128", "--strides", "32", "--anchors", "2", "--resize", resize,
         "--plot", str(data / "anchors.png"),
     )  # fmt: skip
     assert code == 0
@@ -69,7 +69,9 @@ def test_anchors_are_the_boxes_in_network_pixels(data, capsys, resize, scale):
 
 
 def test_every_strategy_side_by_side(data, capsys):
-    assert run(data, "--size", "64", "96", "--levels", "2", "--anchors", "2", "--compare") == 0
+    assert (
+        run(data, "--size", "64", "96", "--strides", "16", "32", "--anchors", "2", "--compare") == 0
+    )
     text = capsys.readouterr().out
     assert all(f"\n{name} " in text for name in ("kmeans", "spread", "coverage", "per-level"))
 
@@ -89,3 +91,8 @@ def test_mistakes_are_one_line_and_write_nothing(data, capsys, options, message)
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
     assert not (data / "anchors.yaml").exists()
+
+
+def test_strides_stand_finest_first(data, capsys):
+    assert run(data, "--size", "64", "96", "--strides", "16", "8") == 1
+    assert "finest first" in capsys.readouterr().err

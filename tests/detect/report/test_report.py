@@ -134,6 +134,22 @@ def test_compare(tmp_path):
         read_run(tmp_path)
 
 
+def test_compare_shows_direction_where_it_was_scored(tmp_path):
+    spans = {f"video {v}": [(0, 5)] for v in range(12)}
+    report(tmp_path / "a", reverses={"c0": "c1", "c2": "c3"}, spans=spans)
+    report(tmp_path / "b")
+    write_comparison(
+        tmp_path / "out", compare([read_run(tmp_path / "a"), read_run(tmp_path / "b")], 0)
+    )
+    direction = read_figures(tmp_path / "a" / "metrics.json")["direction"]
+    everywhere = [pair["accuracy"] for pair in direction["everywhere"]]
+    text = (tmp_path / "out" / "compare.md").read_text()
+    expected = f"{100 * np.mean(everywhere):.1f}"
+    assert f"| direction accuracy of reversed pairs (50 = a coin) | {expected} | – |" in text
+    assert "where the hand stands still" in text
+    assert "motionless frames alone" in (tmp_path / "a" / "report.md").read_text()
+
+
 def test_bad_metrics_files(tmp_path):
     for text, message in (("{", "expected JSON"), ("[]", "found other JSON")):
         (tmp_path / "m.json").write_text(text)
