@@ -94,5 +94,5 @@ def test_mistakes_are_one_line_and_write_nothing(data, capsys, options, message)
 
 
 def test_strides_stand_finest_first(data, capsys):
-    assert run(data, "--size", "64", "96", "--strides", "16", "8") == 1
+    assert run(data, "--size", "64", "96", "--strides", "16", "8") == 2
     assert "finest first" in capsys.readouterr().err
