@@ -25,7 +25,8 @@ class DetectionsWriter:
     below it are left out of a row; resume: continue an existing file of the same classes (what
     stands after its last range row is cut off first), otherwise an existing file is replaced.
 
-    Every call ends on a whole line that has reached the operating system.
+    Every call ends on a whole line that has reached the operating system. An error before the first
+    finished range leaves no file behind.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class DetectionsWriter:
             self._stream = open(self.path, "ab" if continues else "wb")  # noqa: SIM115
         except OSError as error:
             raise disk_error(error, self.path) from error
+        self._says_something = bool(continues)
         if not continues:
             self._put(json.dumps(header) + "\n")
 
@@ -89,6 +91,7 @@ class DetectionsWriter:
     def processed(self, video: str, first: int, last: int) -> None:
         """Say that the model has seen frames first..last (both inclusive) of a video."""
         row = {"video": video, "processed": [int(first), int(last)]}
+        self._says_something = True
         self._put(json.dumps(row) + "\n")
 
     def close(self) -> None:
@@ -104,6 +107,8 @@ class DetectionsWriter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+        if error is not None and not self._says_something:
+            self.path.unlink(missing_ok=True)  # no frame was finished: nothing to continue
 
     def _put(self, text: str) -> None:
         try:

@@ -115,6 +115,19 @@ def test_cut_off_in_the_middle_of_a_line(tmp_path):
     assert not read_detections(path, truth()).notes
 
 
+def test_a_failure_before_the_first_finished_frame_leaves_no_file(tmp_path):
+    path = tmp_path / "d.jsonl"
+    with pytest.raises(RuntimeError), DetectionsWriter(path, NAMES):
+        raise RuntimeError
+    assert not path.exists()
+    with pytest.raises(RuntimeError), DetectionsWriter(path, NAMES) as writer:
+        writer.processed("v", 0, 3)
+        raise RuntimeError
+    with pytest.raises(RuntimeError), DetectionsWriter(path, NAMES, resume=True):
+        raise RuntimeError
+    assert read_detections(path).videos["v"].processed.tolist() == [[0, 3]]
+
+
 def test_resume_cuts_what_was_not_finished_and_goes_on(tmp_path):
     path = tmp_path / "d.jsonl"
     with DetectionsWriter(path, NAMES) as writer:
