@@ -34,10 +34,11 @@ def direction_accuracies(
 ) -> dict[tuple[str, str], DirectionAccuracy]:
     """Balanced direction accuracy of each reversed pair, keyed by its two names in class order.
 
-    For each truth box of one of the two classes the detection of best IoU (at least `iou`) decides
-    by the higher of its two scores; equal scores are half right. Boxes with both labels are left
-    out. spans: only frames inside these inclusive ranges of each video (motionless stretches);
-    ages: only frames first..last frames after the start of their span.
+    For each truth box of one of the two classes, the class with the higher score decides, over the
+    detections that overlap it by `iou` or more: non-maximum suppression by class may leave the two
+    classes' best scores on different boxes. Equal scores are half right. Boxes with both labels
+    are left out. spans: only frames inside these inclusive ranges of each video (motionless
+    stretches); ages: only frames first..last frames after the start of their span.
     """
     pairs_of_names = sorted(
         {tuple(sorted((a, b), key=columns.names.index)) for a, b in reverses.items() if a != b},
@@ -50,21 +51,23 @@ def direction_accuracies(
         columns.truth_image,
         columns.truth_boxes,
     )
-    best, best_iou = pairs.best_of_truths
-    matched = best_iou >= iou
+    near = pairs.select(pairs.iou >= iou)
+    matched = np.isin(np.arange(len(columns.truth_boxes)), near.truth)
     result = {}
     for names in pairs_of_names:
         labels = [columns.names.index(name) for name in names]
-        scores = np.zeros((2, len(columns.detection_boxes)))
+        best = np.zeros((2, len(columns.truth_boxes)))
         for row, label in enumerate(labels):
             entries = columns.entry_class == label
-            scores[row, columns.entry_detection[entries]] = columns.entry_score[entries]
+            scores = np.zeros(len(columns.detection_boxes))
+            scores[columns.entry_detection[entries]] = columns.entry_score[entries]
+            np.maximum.at(best[row], near.truth, scores[near.detection])
         is_class = columns.truth_labels[:, labels].T  # (2, T)
         wanted = (is_class.sum(axis=0) == 1) & inside
         per_class = []
         for row in range(2):
             boxes = np.flatnonzero(is_class[row] & wanted & matched)
-            margin = scores[row, best[boxes]] - scores[1 - row, best[boxes]]
+            margin = best[row, boxes] - best[1 - row, boxes]
             credit = (margin > 0) + 0.5 * (margin == 0)
             per_class.append(credit.mean() if len(boxes) else np.nan)
         result[names] = DirectionAccuracy(

@@ -237,6 +237,20 @@ def test_direction_by_hand():
     assert np.isnan(ages[1, 2])  # no take box is matched there
 
 
+def test_direction_does_not_depend_on_which_of_two_close_boxes_holds_which_class():
+    """What class-wise suppression leaves: each class's best score on a box of its own."""
+    closer = [0, 0, 10, 9.9]
+    truths = [(0, A, "put", 1), (0, B, "take", 2)]
+    found = [
+        (0, [0, 0, 10, 9], {"put": 0.9}, 1),
+        (0, closer, {"take": 0.1}, 1),
+        (0, B, {"take": 0.9}, 1),
+    ]
+    columns = gather(*problem(truths, found, frames=1))
+    result = direction_accuracies(columns, {"put": "take"})[("put", "take")]
+    assert result.accuracy == 1.0 and result.matched == 2
+
+
 def test_motionless_ap_is_the_ap_of_a_film_of_the_motionless_frames_alone():
     annotations, detections = random_problem(0, frames=9)
     names = annotations.names
