@@ -25,14 +25,14 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 START = "start"  # the frame detector that the others begin from
-TRAIN_ALL = ["yolo.freeze=[]"]  # rivals whose first layers have to change, or may
 # differences from the configuration file
 MODELS = {
     "recurrent": [],
-    "frame": ["model=yolo", *TRAIN_ALL],
-    "stacked3": ["model=stacked-yolo", "recurrent.stacked_frames=3", *TRAIN_ALL],
+    "frame": ["model=yolo"],
+    "stacked3": ["model=stacked-yolo", "recurrent.stacked_frames=3"],
     "difference, no memory": ["recurrent.memory.carry=false"],
-    "stacked2": ["model=stacked-yolo", "recurrent.stacked_frames=2", *TRAIN_ALL],
+    "backbone frozen": ["yolo.freeze=[backbone]"],
+    "stacked2": ["model=stacked-yolo", "recurrent.stacked_frames=2"],
     "no difference": ["recurrent.memory.differences=[]"],
     "full ConvLSTM": ["recurrent.memory.depthwise=false"],
     "ConvGRU": ["recurrent.memory.cell=gru"],

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tools.training_command import (
+    add_training_arguments,
+    expect_new,
+    leave_cores_to_loaders,
+    run_training,
+    say,
+    write_start,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -35,41 +42,14 @@ def build_parser() -> argparse.ArgumentParser:
         prog="stad train", description=SUMMARY, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    add = parser.add_argument
-    add("settings", nargs="*", help="a configuration file, then key.path=value overrides")
-    add("--resume", metavar="RUN", help="continue a run folder exactly where it stopped")
-    add("--print-config", action="store_true", help="print the resolved configuration and stop")
+    add_training_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    from engine.config import load_config, to_dict
-    from engine.distributed import process_group
-    from engine.errors import UserError
     from tools.training_config import TrainConfig
 
-    settings = list(args.settings)
-    file = settings.pop(0) if settings and "=" not in settings[0] else None
-    if args.resume:
-        if file or settings:
-            raise UserError("--resume takes the run's own configuration; give no other settings")
-        if not (Path(args.resume) / "last.pt").is_file():
-            raise UserError(
-                f"{args.resume}: expected last.pt to resume from, found none; start the run again "
-                "from its configuration"
-            )
-        file = str(Path(args.resume) / "config.yaml")
-    config = load_config(TrainConfig, file, settings)
-    if args.resume:  # the folder may have been moved
-        config = replace(config, output=args.resume)
-    if args.print_config:
-        import yaml
-
-        print(yaml.safe_dump(to_dict(config), sort_keys=False), end="")
-        return 0
-    with process_group() as device:
-        interrupted = train(config, device, resume=bool(args.resume))
-    return 130 if interrupted else 0
+    return run_training(args, TrainConfig, train)
 
 
 def train(config: TrainConfig, device: torch.device, *, resume: bool = False) -> bool:
@@ -88,14 +68,12 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
     from tools.training_data import expect_boxes, open_footage
 
     folder = Path(config.output)
-    if (folder / "last.pt").exists() and not resume:
-        raise UserError(f"{folder} holds a run; continue it with --resume {folder}, or set output=")
+    expect_new(folder, resume)
     if config.loop.metric not in METRICS:
         raise UserError(
             f"loop.metric: expected one of {', '.join(METRICS)}, found {config.loop.metric!r}"
         )
-    if device.type == "cpu":  # a thread that waits for a core a loading process holds stops all
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - config.data.workers))
+    leave_cores_to_loaders(device, config.data.workers)
     seed_everything(config.seed + distributed.rank())
     footage = open_footage(config.data)
     train_side = footage.dataset.side("train")
@@ -112,10 +90,10 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
     log = RunLog(folder, enabled=distributed.is_main(), tensorboard=config.loop.tensorboard)
     if not resume:
         log.rewind(-1)  # what a run that was killed before its first checkpoint left
-        _write_start(config, log, footage)
+        write_start(config, log, footage.dataset.split)
         if distributed.is_main():
             anchors.save(folder / "anchors.yaml")
-    _say(
+    say(
         f"{config.model}: {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"{len(train_side.names)} classes, {device}; run folder {folder}"
     )
@@ -131,7 +109,7 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
 
     def validate(evaluated: nn.Module) -> dict[str, float]:
         found = score(evaluated, evaluation, val_side, config.inference, device, half)
-        _say("validation: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
+        say("validation: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
         return found
 
     names, split = train_side.names, footage.dataset.split.record()
@@ -148,7 +126,7 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
         resume=resume,
     )
     if result.interrupted:
-        _say(f"stopped at step {result.steps}; continue with: stad train --resume {folder}")
+        say(f"stopped at step {result.steps}; continue with: stad train --resume {folder}")
     elif distributed.is_main():
         finish(folder)
     return result.interrupted
@@ -193,7 +171,7 @@ def _load_weights(config: TrainConfig, base: nn.Module, footage: Footage) -> Non
         weights = config.yolo.weights
         reports = [load_starting_weights(base, weights, split, allow_overlap=allow)]
     for report in reports:
-        _say(f"starting weights: {report}")
+        say(f"starting weights: {report}")
 
 
 def _freeze(config: TrainConfig, model: nn.Module) -> None:
@@ -215,25 +193,6 @@ def _freeze(config: TrainConfig, model: nn.Module) -> None:
             raise UserError(f"yolo.freeze: no part {part!r}{neighbours(part, children)}")
         children[part].requires_grad_(False)
         set_batch_norm(children[part], "frozen")
-
-
-def _write_start(config: TrainConfig, log, footage: Footage) -> None:
-    import yaml
-
-    from engine.config import to_dict
-    from engine.files import atomic_write
-
-    log.write_environment(seed=config.seed, split=footage.dataset.split.digest)
-    if log.enabled:
-        with atomic_write(log.folder / "config.yaml") as stream:
-            yaml.safe_dump(to_dict(config), stream, sort_keys=False)
-
-
-def _say(text: str) -> None:
-    from engine.distributed import is_main
-
-    if is_main():
-        print(text, flush=True)
 
 
 if __name__ == "__main__":

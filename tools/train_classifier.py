@@ -8,6 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tools.training_command import (
+    add_training_arguments,
+    expect_new,
+    leave_cores_to_loaders,
+    run_training,
+    say,
+    write_start,
+)
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -36,37 +45,18 @@ def build_parser() -> argparse.ArgumentParser:
         prog="stad train-classifier", description=SUMMARY, epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    add = parser.add_argument
-    add("settings", nargs="*", help="a configuration file, then key.path=value overrides")
-    add("--resume", metavar="RUN", help="continue a run folder exactly where it stopped")
-    add("--skip-bad", action="store_true", help="go on without videos that cannot be used")
-    add("--print-config", action="store_true", help="print the resolved configuration and stop")
+    add_training_arguments(parser)
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="go on without videos that cannot be used"
+    )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    from engine.config import load_config, to_dict
-    from engine.distributed import process_group
-    from engine.errors import UserError
     from tools.classifier_config import ClassifierConfig
 
-    settings = list(args.settings)
-    file = settings.pop(0) if settings and "=" not in settings[0] else None
-    if args.resume:
-        if file or settings:
-            raise UserError("--resume takes the run's own configuration; give no other settings")
-        file = str(Path(args.resume) / "config.yaml")
-    if args.skip_bad:
-        settings.append("input.skip_bad=true")
-    config = load_config(ClassifierConfig, file, settings)
-    if args.print_config:
-        import yaml
-
-        print(yaml.safe_dump(to_dict(config), sort_keys=False), end="")
-        return 0
-    with process_group() as device:
-        interrupted = train(config, device, resume=bool(args.resume))
-    return 130 if interrupted else 0
+    further = ["input.skip_bad=true"] if args.skip_bad else []
+    return run_training(args, ClassifierConfig, train, further)
 
 
 def train(config: ClassifierConfig, device: torch.device, *, resume: bool = False) -> bool:
@@ -76,7 +66,6 @@ def train(config: ClassifierConfig, device: torch.device, *, resume: bool = Fals
     from classify.training import ClassificationStep
     from engine import distributed
     from engine.checkpoint import seed_everything
-    from engine.errors import UserError
     from engine.loop import fit
     from engine.runlog import RunLog
     from tools.classifier_data import (
@@ -89,8 +78,8 @@ def train(config: ClassifierConfig, device: torch.device, *, resume: bool = Fals
     from tools.classifiers import build_classifier, checkpoint_description
 
     folder = Path(config.output)
-    if (folder / "last.pt").exists() and not resume:
-        raise UserError(f"{folder} holds a run; continue it with --resume {folder}, or set output=")
+    expect_new(folder, resume)
+    leave_cores_to_loaders(device, config.input.workers)
     seed_everything(config.seed + distributed.rank())
     sources = [config.data] + ([config.second] if config.second else [])
     footage = [
@@ -102,11 +91,11 @@ def train(config: ClassifierConfig, device: torch.device, *, resume: bool = Fals
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
     model = build_classifier(config, heads)
     if config.model.weights and not resume:
-        _say(f"starting weights: {_load_weights(model, config, split)}")
+        say(f"starting weights: {_load_weights(model, config, split)}")
     _freeze(model, config.model.frozen)
     log = RunLog(folder, enabled=distributed.is_main(), tensorboard=config.loop.tensorboard)
     if not resume:
-        _write_start(config, log, split)
+        write_start(config, log, split)
     _say_start(config, model, footage, device)
     loader, sampler = training_loader(footage, config, model.inputs, pin=device.type == "cuda")
     step = ClassificationStep(
@@ -128,7 +117,7 @@ def train(config: ClassifierConfig, device: torch.device, *, resume: bool = Fals
         resume=resume,
     )
     if result.interrupted:
-        _say(f"stopped at step {result.steps}; continue: stad train-classifier --resume {folder}")
+        say(f"stopped at step {result.steps}; continue: stad train-classifier --resume {folder}")
     elif distributed.is_main():
         finish(folder, footage, device)
     return result.interrupted
@@ -157,7 +146,7 @@ def _validation(config, footage: Sequence[ClassFootage], model: nn.Module, devic
         merged = {name: sum(f[name] for f in found) / len(found) for name in found[0]}
         for name, other in zip(("first", "second"), found if len(found) > 1 else (), strict=False):
             merged |= {f"{name}_{key}": value for key, value in other.items()}
-        _say("validation: " + ", ".join(f"{k} {v:.4f}" for k, v in merged.items()))
+        say("validation: " + ", ".join(f"{k} {v:.4f}" for k, v in merged.items()))
         return merged
 
     return validate
@@ -210,37 +199,18 @@ def _class_weights(config: ClassifierConfig, footage: Sequence[ClassFootage]) ->
     return ((counts.mean() / np.maximum(counts, 1)) ** config.loss.balance).tolist()
 
 
-def _write_start(config: ClassifierConfig, log, split) -> None:
-    import yaml
-
-    from engine.config import to_dict
-    from engine.files import atomic_write
-
-    log.write_environment(seed=config.seed, split=split.digest)
-    if log.enabled:
-        with atomic_write(log.folder / "config.yaml") as stream:
-            yaml.safe_dump(to_dict(config), stream, sort_keys=False)
-
-
 def _say_start(config, model: nn.Module, footage: Sequence[ClassFootage], device) -> None:
     count = sum(parameter.numel() for parameter in model.parameters())
-    _say(f"{config.model.name}: {count:,} parameters, {device}; run folder {config.output}")
+    say(f"{config.model.name}: {count:,} parameters, {device}; run folder {config.output}")
     for part in footage:
         sides = ", ".join(f"{len(part.data.side(s)):,} {s}" for s in part.data.sides)
         flips = sorted({"/".join(sorted(pair)) for pair in part.data.flip_labels.items()})
-        _say(
+        say(
             f"{part.config.root}: {len(part.data.names)} classes, videos: {sides}"
             + (f"; swapped when mirrored: {', '.join(flips)}" if flips else "")
         )
         for bad in part.bad:
-            _say(f"left out: {bad.name}: {bad.reason}")
-
-
-def _say(text: str) -> None:
-    from engine.distributed import is_main
-
-    if is_main():
-        print(text, flush=True)
+            say(f"left out: {bad.name}: {bad.reason}")
 
 
 if __name__ == "__main__":
