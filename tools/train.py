@@ -75,7 +75,7 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
         )
     leave_cores_to_loaders(device, config.data.workers)
     seed_everything(config.seed + distributed.rank())
-    footage = open_footage(config.data)
+    footage = open_footage(config.data, config.reach)
     train_side = footage.dataset.side("train")
     val_side = footage.dataset.side("val")
     expect_boxes(train_side, "train")

@@ -180,3 +180,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         expect_limits(self, "", seed=(0, 2**63 - 1))
+
+    @property
+    def reach(self) -> int | None:
+        """How many frames before a looked-at frame the model's clips go back; None without end."""
+        if self.model != "yowo":
+            return None
+        return (self.yowo.clip_length - 1) * max(self.yowo.steps)

@@ -81,8 +81,12 @@ def process_share() -> Share:
     return Share(distributed.rank(), distributed.world_size())
 
 
-def open_footage(config: DataConfig) -> Footage:
-    """Read the data set file and fill the cache of reduced frames (once, by the main process)."""
+def open_footage(config: DataConfig, reach: int | None = None) -> Footage:
+    """Read the data set file and fill the cache of reduced frames (once, by the main process).
+
+    reach: how many frames before a looked-at frame a clip may show; frames that no clip can show
+    are then not cached. None: all frames are.
+    """
     dataset = load_dataset(config.dataset)
     if distributed.is_main():
         dataset.findings.report()
@@ -93,10 +97,24 @@ def open_footage(config: DataConfig) -> Footage:
         tuple(config.size),
         kind=config.cache_kind,
         fit="contain" if config.resize == "letterbox" else "cover",
+        frames=None if reach is None else frames_within_reach(dataset.annotations, reach),
     )
     cache = fill() if distributed.is_main() else None
     distributed.gather_objects(None)  # the others wait until the cache is full, then find it
     return Footage(dataset, cache or fill(), config)
+
+
+def frames_within_reach(annotations: AnnotationSet, reach: int) -> dict[str, np.ndarray]:
+    """For each video the sorted indices of its looked-at frames and of `reach` frames before each:
+    a small part of a video with a key frame a second (AVA)."""
+    needed = {}
+    for video in annotations:
+        key_frames = np.flatnonzero(video.looked_at)
+        change = np.zeros(video.num_frames + 1, dtype=np.int64)
+        np.add.at(change, np.maximum(key_frames - reach, 0), 1)
+        np.add.at(change, key_frames + 1, -1)
+        needed[video.name] = np.flatnonzero(change.cumsum()[:-1] > 0)
+    return needed
 
 
 def expect_boxes(annotations: AnnotationSet, side: str) -> None:

@@ -21,7 +21,13 @@ from tools.cli import main
 from tools.detectors import open_detector
 from tools.scoring import score
 from tools.training_config import DataConfig
-from tools.training_data import box_sizes, choose_anchors, expect_boxes, open_footage
+from tools.training_data import (
+    box_sizes,
+    choose_anchors,
+    expect_boxes,
+    frames_within_reach,
+    open_footage,
+)
 
 VIDEOS = {"short": (3, (64, 112)), "tall": (26, (160, 96)), "wide": (20, (64, 160))}
 NAMES = ("put", "take")
@@ -162,3 +168,15 @@ def test_two_processes_find_the_figure_of_one(footage, tmp_path, model):
     assert alone["frame_map_50"] > 0
     for rank in range(2):
         assert json.loads((tmp_path / f"rank{rank}").read_text()) == pytest.approx(alone, rel=1e-6)
+
+
+def test_only_frames_that_a_clip_can_show_are_cached(mixed):
+    footage = open_footage(config_of(mixed), reach=3)
+    looked_at = np.zeros(20, dtype=bool)
+    looked_at[[1, 9, 11, 19]] = True
+    sparse = footage.dataset.annotations.videos["wide"].narrowed(looked_at)
+    needed = frames_within_reach(AnnotationSet(NAMES, {"wide": sparse}), 3)["wide"]
+    slow = {max(0, key - back) for key in (1, 9, 11, 19) for back in range(4)}
+    assert needed.tolist() == sorted(slow)
+    empty = sparse.narrowed(np.zeros(20, dtype=bool))
+    assert len(frames_within_reach(AnnotationSet(NAMES, {"wide": empty}), 3)["wide"]) == 0

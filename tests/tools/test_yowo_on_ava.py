@@ -50,7 +50,9 @@ def config(tmp_path):
 
 
 def test_clips_show_the_frames_between_key_frames_and_train(config):
-    footage = open_footage(config.data)
+    footage = open_footage(config.data, config.reach)
+    for cached in footage.cache.videos.values():  # key frames every 10 frames, clips of 8
+        assert set(np.diff(cached.frames)) == {1, 3}
     train = footage.dataset.side("train")
     assert train.names == ("sit", "stand", "carry", "watch")
     sampler = training_sampler(config, footage, train)
