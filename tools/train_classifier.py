@@ -37,6 +37,8 @@ examples:
 data.root holds a folder of videos a class (below train/, val/ and test/, or dealt by data.split),
 or a public data set in its own form (data.format). Any key can be overridden as key.path=value. The
 run's folder holds config.yaml, metrics.jsonl, last.pt (to resume), best.pt (to use) and report/.
+Few videos and no pretrained weights: begin with configs/handwash.yaml, which learns from the
+differences of frames in a minute, and set data.format=folders for other classes.
 """
 
 
