@@ -25,14 +25,15 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 START = "start"  # the frame detector that the others begin from
+TRAIN_ALL = "yolo.freeze=[]"  # rivals whose first layers have to change, or may
 # differences from the configuration file
 MODELS = {
     "recurrent": [],
-    "frame": ["model=yolo"],
-    "stacked3": ["model=stacked-yolo", "recurrent.stacked_frames=3"],
+    "frame": ["model=yolo", TRAIN_ALL],
     "difference, no memory": ["recurrent.memory.carry=false"],
-    "backbone frozen": ["yolo.freeze=[backbone]"],
-    "stacked2": ["model=stacked-yolo", "recurrent.stacked_frames=2"],
+    "stacked3": ["model=stacked-yolo", "recurrent.stacked_frames=3", TRAIN_ALL],
+    "all trained": [TRAIN_ALL],
+    "stacked2": ["model=stacked-yolo", "recurrent.stacked_frames=2", TRAIN_ALL],
     "no difference": ["recurrent.memory.differences=[]"],
     "full ConvLSTM": ["recurrent.memory.depthwise=false"],
     "ConvGRU": ["recurrent.memory.cell=gru"],
@@ -165,7 +166,7 @@ def main() -> None:
     add("--out", type=Path, required=True)
     add("--start-config", type=Path, default=ROOT / "configs/direction_frame.yaml")
     add("--config", type=Path, default=ROOT / "configs/direction_recurrent.yaml")
-    add("--models", nargs="+", choices=MODELS, default=list(MODELS)[:4])
+    add("--models", nargs="+", choices=MODELS, default=list(MODELS)[:3])
     add("--seeds", type=int, nargs="+", default=[0])
     add("--jobs", type=int, default=1, help="runs at once")
     add("--minutes", type=float, default=40)
