@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         _judge(out, name, unseen)
     report, video = out / "comparison", out / "boxed.mp4"
     _step("compare", *(out / "reports" / name for name in MODELS), "--out", report)
-    threshold = min(_threshold(out / "reports" / name) for name in MODELS)
+    threshold = max(_threshold(out / "reports" / name) for name in MODELS)
     _step(
         "render", "--data", unseen, "--video", unseen.parent / "videos" / "counter00_front.mp4",
         "--detections", *(out / f"{name}.jsonl" for name in MODELS),

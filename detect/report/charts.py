@@ -159,6 +159,9 @@ def learning_chart(
     return chart.render(f"{label} against training steps")
 
 
+LONGEST_NAME = 26  # letters of a class that stand beside a row
+
+
 def difference_chart(names: Sequence[str], differences: Sequence[Interval], label: str) -> str:
     """Differences with their intervals, one row a name, beside the line of no difference."""
     ends = [e for d in differences for e in (d.value, d.low, d.high) if np.isfinite(e)]
@@ -171,7 +174,7 @@ def difference_chart(names: Sequence[str], differences: Sequence[Interval], labe
         x_ticks=[(v / 100, words) for v, words in round_ticks((-100 * reach, 100 * reach))],
         y_ticks=[],
         height=60 + 24 * count,
-        left=150,
+        left=8 * LONGEST_NAME,
     )
     chart.line([0, 0], [0, count], "mark")
     for place, (name, found) in enumerate(zip(names, differences, strict=True)):
@@ -179,7 +182,8 @@ def difference_chart(names: Sequence[str], differences: Sequence[Interval], labe
         style = "c2" if found.low > 0 else "c1" if found.high < 0 else "c0"
         chart.line([found.low, found.high], [y, y], f"line {style}", name)
         chart.dots([found.value], [y], f"dot {style}")
-        chart.text(-reach, y, name if len(name) <= 22 else name[:21] + "…", "end", (-6, 4))
+        short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+        chart.text(-reach, y, short, "end", (-6, 4))
     return chart.render(label)
 
 
