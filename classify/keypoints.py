@@ -59,7 +59,7 @@ def flatten_landmarks(result: Any) -> tuple[np.ndarray, np.ndarray]:
 def extract_keypoints(frames: Iterable[np.ndarray], holistic: Any | None = None) -> Keypoints:
     """Keypoints of a clip's frames (H, W, 3) uint8 RGB in their order (Holistic tracks).
 
-    holistic: an open `mediapipe.solutions.holistic.Holistic` or anything with its `process`; None
+    holistic: an open `mediapipe.python.solutions.holistic.Holistic` or anything with its `process`; None
     opens one. UserError where MediaPipe is not installed.
     """
     if holistic is None:
@@ -75,7 +75,7 @@ def extract_keypoints(frames: Iterable[np.ndarray], holistic: Any | None = None)
 def open_holistic() -> Any:
     """MediaPipe's Holistic for video, a context manager. UserError where it is not installed."""
     try:
-        from mediapipe.solutions.holistic import Holistic
+        from mediapipe.python.solutions.holistic import Holistic
     except ImportError as error:
         raise UserError(
             f"keypoints: MediaPipe is not installed ({error}); {INSTALL}; "

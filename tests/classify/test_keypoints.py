@@ -73,7 +73,7 @@ def test_extraction_over_a_clip():
 def test_without_mediapipe_one_line_says_what_to_do(monkeypatch):
     import sys
 
-    monkeypatch.setitem(sys.modules, "mediapipe.solutions.holistic", None)
+    monkeypatch.setitem(sys.modules, "mediapipe.python.solutions.holistic", None)
     with pytest.raises(
         UserError, match=r"not installed .*pip install .*X_\*_keypoints.npy"
     ) as caught:
