@@ -59,8 +59,8 @@ def flatten_landmarks(result: Any) -> tuple[np.ndarray, np.ndarray]:
 def extract_keypoints(frames: Iterable[np.ndarray], holistic: Any | None = None) -> Keypoints:
     """Keypoints of a clip's frames (H, W, 3) uint8 RGB in their order (Holistic tracks).
 
-    holistic: an open `mediapipe.python.solutions.holistic.Holistic` or anything with its `process`; None
-    opens one. UserError where MediaPipe is not installed.
+    holistic: an open `mediapipe.python.solutions.holistic.Holistic` or anything with its `process`;
+    None opens one. UserError where MediaPipe is not installed.
     """
     if holistic is None:
         with open_holistic() as opened:

@@ -2,19 +2,22 @@
 
 A folder `train`, `val` or `test` (any capitals) holds `X_<side>_frames.npy` (N, T, H, W, 3),
 `X_<side>_keypoints.npy` (N, T, K) and `y_<side>.npy` (N,); beside the folders, or in one of them,
-`label_encoder.json` maps each class name to its number.
+`label_encoder.json` maps each class name to its number. Sets that `stad make-keypoints` wrote also
+have `X_<side>_found.npy` (N, T, 4): which parts of the body each frame shows.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from engine.errors import UserError
+from engine.files import atomic_write
 
 NUM_KEYPOINTS = 1662  # a frame: the report's, in the order of `classify.keypoints`
 
@@ -89,6 +92,28 @@ def read_label_encoder(path: str | os.PathLike) -> tuple[str, ...]:
             f"{list(content.values())!r:.80}"
         )
     return tuple(sorted(content, key=lambda name: int(content[name])))
+
+
+def write_keypoint_side(
+    folder: Path,
+    side: str,
+    frames: np.ndarray,
+    keypoints: np.ndarray,
+    labels: np.ndarray,
+    found: np.ndarray,
+) -> None:
+    """Write one side: frames (N, T, H, W, 3) uint8, keypoints (N, T, K), labels (N,), found
+    (N, T, parts) bool."""
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = {"X_{}_frames": frames, "X_{}_keypoints": keypoints, "X_{}_found": found}
+    for name, array in {**columns, "y_{}": labels}.items():
+        with atomic_write(folder / f"{name.format(side)}.npy", "wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+
+
+def write_label_encoder(path: Path, names: Sequence[str]) -> None:
+    with atomic_write(path) as stream:
+        json.dump({name: number for number, name in enumerate(names)}, stream, indent=1)
 
 
 def _side_folder(root: Path, side: str) -> Path:

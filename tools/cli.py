@@ -37,6 +37,7 @@ VERBS = {
     "cross-validate": "k-fold cross-validation of a classifier by groups, over seeds",
     "classify": "class and probability of videos; timelines of long ones; checklists of steps",
     "explain": "what a model saw: Grad-CAM, guided backpropagation, activation maps",
+    "make-keypoints": "body, face and hand keypoints of labelled videos, as a keypoint set",
     "make-reversals": "generate a classification set of exact time reversals",
 }
 
