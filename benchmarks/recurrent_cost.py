@@ -63,14 +63,14 @@ def main() -> None:
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--dtype", choices=["fp32", "bf16"], default="fp32")
     add("--compile", action="store_true")
-    add("--only", nargs="+", metavar="TEXT", help="rows whose name holds one of these")
+    add("--only", nargs="+", metavar="ROW", choices=ROWS, help="and the baseline")
     add("--lanes", type=int, nargs="+", default=[], help="frames a second for these numbers")
     add("--lanes-row", default="depthwise ConvLSTM, hidden 1, differences", choices=list(ROWS))
     args = parser.parse_args()
     print(
         f"{machine(args.device)}, torch {torch.__version__}, {args.dtype}, seed 0, {args.size} px"
     )
-    names = [n for n in ROWS if not args.only or n == BASELINE or any(t in n for t in args.only)]
+    names = [n for n in ROWS if not args.only or n in (BASELINE, *args.only)]
     compare(names, args)
     if args.lanes:
         by_lanes(args)
