@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from detect.detection_set import DetectionSet, VideoDetections
+from detect.metrics.matching import Pairs, pair_up
 from detect.structures import AnnotationSet, Detections, FrameAnnotations, VideoAnnotations
 
 
@@ -54,6 +56,13 @@ class EvaluationColumns:
     def truths_per_class(self) -> np.ndarray:
         """(C,) number of truth boxes with each label."""
         return self.truth_labels.sum(axis=0)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Detections and truths that overlap, whatever their classes."""
+        return pair_up(
+            self.detection_image, self.detection_boxes, self.truth_image, self.truth_boxes
+        )
 
     def annotated_only(self) -> EvaluationColumns:
         """The images that hold truth."""

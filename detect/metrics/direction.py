@@ -9,8 +9,6 @@ import numpy as np
 
 from detect.metrics.columns import EvaluationColumns
 from detect.metrics.frame_map import nan_mean
-from detect.metrics.matching import pair_up
-from detect.structures import AnnotationSet
 
 AGES = ((0, 3), (4, 7), (8, 11), (12, 15))  # frames since the stop, both ends included
 
@@ -44,14 +42,8 @@ def direction_accuracies(
         {tuple(sorted((a, b), key=columns.names.index)) for a, b in reverses.items() if a != b},
         key=lambda pair: columns.names.index(pair[0]),
     )
-    inside = _inside(columns, spans, ages)
-    pairs = pair_up(
-        columns.detection_image,
-        columns.detection_boxes,
-        columns.truth_image,
-        columns.truth_boxes,
-    )
-    near = pairs.select(pairs.iou >= iou)
+    inside = images_inside(columns, spans, ages)[columns.truth_image]
+    near = columns.pairs.select(columns.pairs.iou >= iou)
     matched = np.isin(np.arange(len(columns.truth_boxes)), near.truth)
     result = {}
     for names in pairs_of_names:
@@ -96,33 +88,19 @@ def direction_by_age(
     }
 
 
-def inside_spans(
-    annotations: AnnotationSet, spans: Mapping[str, Sequence[tuple[int, int]]]
-) -> AnnotationSet:
-    """The annotations narrowed to the frames of some span."""
-    videos = {}
-    for video in annotations:
-        inside = np.zeros(video.num_frames, dtype=bool)
-        for first, last in spans.get(video.name, ()):
-            inside[first : last + 1] = True
-        videos[video.name] = video.narrowed(inside)
-    return AnnotationSet(annotations.names, videos)
-
-
-def _inside(
+def images_inside(
     columns: EvaluationColumns,
     spans: Mapping[str, Sequence[tuple[int, int]]] | None,
-    ages: tuple[int, int] | None,
+    ages: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """(T,) bool: the truth box lies in a span, at an age within `ages`."""
+    """(I,) bool: the image lies in a span, at an age within `ages`; all do where spans is None."""
     if spans is None:
-        return np.ones(len(columns.truth_boxes), dtype=bool)
-    video = columns.image_video[columns.truth_image]
-    frame = columns.image_frame[columns.truth_image]
-    inside = np.zeros(len(frame), dtype=bool)
+        return np.ones(columns.num_images, dtype=bool)
+    inside = np.zeros(columns.num_images, dtype=bool)
     for index, name in enumerate(columns.video_names):
         for first, last in spans.get(name, ()):
             start = first if ages is None else first + ages[0]
             stop = last if ages is None else min(last, first + ages[1])
-            inside |= (video == index) & (frame >= start) & (frame <= stop)
+            frame = columns.image_frame
+            inside |= (columns.image_video == index) & (frame >= start) & (frame <= stop)
     return inside

@@ -19,9 +19,9 @@ from detect.metrics.direction import (
     DirectionAccuracy,
     direction_accuracies,
     direction_by_age,
-    inside_spans,
+    images_inside,
 )
-from detect.metrics.frame_map import FrameMAPResult, frame_map, frame_map_of_columns, nan_mean
+from detect.metrics.frame_map import FrameMAPResult, frame_map_of_columns, nan_mean
 from detect.metrics.localization import Localization, localization
 from detect.metrics.operating_point import (
     Counts,
@@ -175,11 +175,7 @@ def evaluate(
         units=units,
         intervals=frame_map_intervals(units, ap, replicates, seed),
         unprocessed=unprocessed_frames(annotations, detections),
-        direction=(
-            _direction(annotations, detections, everything, protocol, reverses, spans)
-            if reverses
-            else None
-        ),
+        direction=_direction(everything, protocol, reverses, spans) if reverses else None,
         coco=coco_summary(everything) if protocol.name == "coco" else None,
         video_map=video_map,
         notes=detections.notes,
@@ -212,8 +208,6 @@ def _top_classes(
 
 
 def _direction(
-    annotations: AnnotationSet,
-    detections: DetectionSet,
     columns: EvaluationColumns,
     protocol: Protocol,
     reverses: Mapping[str, str],
@@ -222,10 +216,11 @@ def _direction(
     everywhere = direction_accuracies(columns, reverses)
     if spans is None:
         return Direction(everywhere, {}, {}, {})
-    still = frame_map(inside_spans(annotations, spans), detections, protocol, [0.5]).at(0.5)
+    still = columns.select_images(images_inside(columns, spans))
+    ap = frame_map_of_columns(still, protocol, [0.5]).at(0.5)
     return Direction(
         everywhere,
         direction_accuracies(columns, reverses, spans),
         direction_by_age(columns, reverses, spans),
-        {name: float(still[columns.names.index(name)]) for pair in everywhere for name in pair},
+        {name: float(ap[columns.names.index(name)]) for pair in everywhere for name in pair},
     )
