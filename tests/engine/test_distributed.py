@@ -1,14 +1,11 @@
-import os
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from engine import distributed
 from engine.loop import LoopConfig, fit
 from engine.runlog import RunLog
 from tests.engine.toy import ToyLoader, ToyModel, ToySampler
+from tests.processes import spawn
 
 CPU = torch.device("cpu")
 
@@ -29,26 +26,17 @@ def train(folder, rank, world, batch_size):
     return model
 
 
-def worker(rank, world, port, folder):
-    os.environ.update(
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world),
-        LOCAL_RANK=str(rank), OMP_NUM_THREADS="1",
-    )  # fmt: skip
-    torch.set_num_threads(1)
-    with distributed.process_group():
-        assert (distributed.rank(), distributed.world_size()) == (rank, world)
-        assert distributed.gather_objects(rank * 10) == [r * 10 for r in range(world)]
-        assert distributed.any_process(rank == 1) and not distributed.any_process(False)
-        model = train(folder, rank, world, 6)
-        torch.save(model.state_dict(), folder / f"rank{rank}.pt")
+def worker(rank, world, folder):
+    assert (distributed.rank(), distributed.world_size()) == (rank, world)
+    assert distributed.gather_objects(rank * 10) == [r * 10 for r in range(world)]
+    assert distributed.any_process(rank == 1) and not distributed.any_process(False)
+    model = train(folder, rank, world, 6)
+    torch.save(model.state_dict(), folder / f"rank{rank}.pt")
 
 
 @pytest.mark.parametrize("world", [2])
 def test_processes_equal_one_on_the_joint_batch(tmp_path, world):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mp.spawn(worker, (world, port, tmp_path), nprocs=world)
+    spawn(worker, world, tmp_path)
     joint = train(tmp_path / "joint", 0, 1, 6 * world).state_dict()
     for rank in range(world):
         ours = torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)

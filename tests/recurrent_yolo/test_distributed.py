@@ -1,11 +1,7 @@
 """Several processes equal one: every rank runs its own lanes, gradients are those of all lanes."""
 
-import os
-import socket
-
 import pytest
 import torch
-import torch.multiprocessing as mp
 
 from detect.losses import YoloLoss
 from engine import distributed
@@ -14,6 +10,7 @@ from recurrent_yolo.sampler import HybridClipSampler, SamplerConfig
 from recurrent_yolo.sequences import ActionSequence
 from recurrent_yolo.temporal import MemoryConfig
 from recurrent_yolo.training import RecurrentTrainingStep
+from tests.processes import spawn
 from tests.recurrent_yolo.tiny import anchors, detector, randomise, requested_batch
 
 LENGTHS = (9, 4, 7, 2, 5, 6, 3)
@@ -40,14 +37,8 @@ def train(rank, world, lanes, windows):
     return gradients
 
 
-def worker(rank, world, port, windows, folder):
-    os.environ.update(
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world),
-        LOCAL_RANK=str(rank), OMP_NUM_THREADS="1",
-    )  # fmt: skip
-    torch.set_num_threads(1)
-    with distributed.process_group():
-        torch.save(train(rank, world, 1, windows), folder / f"rank{rank}.pt")
+def worker(rank, world, windows, folder):
+    torch.save(train(rank, world, 1, windows), folder / f"rank{rank}.pt")
 
 
 @pytest.mark.parametrize(
@@ -60,10 +51,7 @@ def worker(rank, world, port, windows, folder):
     ],
 )
 def test_processes_equal_one_with_all_their_lanes(world, windows, tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mp.spawn(worker, (world, port, windows, tmp_path), nprocs=world)
+    spawn(worker, world, windows, tmp_path)
     joint = train(0, 1, world, windows)
     assert all(gradient.any() for gradient in joint.values())
     for rank in range(world):

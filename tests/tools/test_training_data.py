@@ -1,22 +1,19 @@
 """Training on footage of mixed sizes and lengths, and what a data set's sides are made into."""
 
 import json
-import os
-import socket
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 import yaml
 
 from anchors.presets import PRESETS
 from datasets.formats.coco_video import write_coco_video
 from detect.structures import AnnotationSet, VideoAnnotations
-from engine import distributed
 from engine.errors import UserError
 from engine.runlog import read_events
 from tests.datasets.numbered_videos import write_numbered
+from tests.processes import spawn
 from tools.cli import main
 from tools.detectors import open_detector
 from tools.scoring import score
@@ -144,14 +141,8 @@ def judge(checkpoint) -> dict[str, float]:
     return score(detector.model, loader, side, settings, cpu)
 
 
-def judge_in_a_group(rank, world, port, checkpoint, folder):
-    os.environ.update(
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world),
-        LOCAL_RANK=str(rank), OMP_NUM_THREADS="1",
-    )  # fmt: skip
-    torch.set_num_threads(1)
-    with distributed.process_group():
-        (folder / f"rank{rank}").write_text(json.dumps(judge(checkpoint)))
+def judge_in_a_group(rank, world, checkpoint, folder):
+    (folder / f"rank{rank}").write_text(json.dumps(judge(checkpoint)))
 
 
 @pytest.mark.slow
@@ -160,10 +151,7 @@ def test_two_processes_find_the_figure_of_one(footage, tmp_path, model):
     more = ("loop.max_steps=2", "inference.max_detections=100")
     assert footage.train(tmp_path / "run", f"model={model}", *more) == 0
     checkpoint = tmp_path / "run" / "best.pt"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mp.spawn(judge_in_a_group, (2, port, checkpoint, tmp_path), nprocs=2)
+    spawn(judge_in_a_group, 2, checkpoint, tmp_path)
     alone = judge(checkpoint)
     assert alone["frame_map_50"] > 0
     for rank in range(2):
