@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from datasets.classification import LabelledVideo
+    from datasets.video import Video
 
 SUMMARY = "body, face and hand keypoints of labelled videos, as a keypoint set"
 EXAMPLES = """\
@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="of the stored frames (default 64 64); keypoints come from whole frames")  # fmt: skip
     add("--val", type=float, default=0.2, help="share for validation (default 0.2)")
     add("--seed", type=int, default=0, help="of the split")
+    add("--skip-bad", action="store_true", help="go on without videos that cannot be used")
     return parser
 
 
@@ -49,17 +50,19 @@ def run(args: argparse.Namespace) -> None:
     from classify.keypoints import PARTS, open_holistic
     from datasets.class_folders import read_class_folders
     from datasets.class_splits import deal_sides
-    from datasets.classification import check_sides
+    from datasets.classification import check_sides, open_all, without_bad
     from datasets.keypoints import write_keypoint_side, write_label_encoder
     from engine.files import atomic_directory
     from engine.limits import INFINITE, expect_limits
     from engine.progress import progress_bar
 
     expect_limits(args, "", frames=(1, INFINITE), size=(1, INFINITE), val=(0, 0.9))
+    open_holistic().close()  # says at once where MediaPipe is missing
     data = read_class_folders(args.data)
+    videos, bad = open_all(data)  # before the long part, not in the middle of it
+    data = without_bad(data, bad, skip=args.skip_bad, remedy="repair or remove them")
     data = deal_sides(data, "given" if data.sides else "stratified", val=args.val, seed=args.seed)
     check_sides(data, str(args.data))
-    open_holistic().close()  # says at once where MediaPipe is missing
     seen = np.zeros(len(PARTS))
     with (
         atomic_directory(args.out) as folder,
@@ -69,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
         for side in data.sides:
             chosen, clips = data.side(side), []
             for item in chosen.items:
-                clips.append(_clip(item, args.frames, tuple(args.size)))
+                clips.append(_clip(videos[item.name], args.frames, tuple(args.size)))
                 bar.update()
             pixels, values, found = (np.stack(column) for column in zip(*clips, strict=True))
             write_keypoint_side(folder / side, side, pixels, values, chosen.labels, found)
@@ -80,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _clip(
-    item: LabelledVideo, length: int, size: tuple[int, int]
+    video: Video, length: int, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Frames (T, h, w, 3) uint8, keypoints (T, 1662) and found parts (T, 4) of one video."""
     import cv2
@@ -88,9 +91,7 @@ def _clip(
 
     from classify.keypoints import extract_keypoints
     from datasets.clip_sampling import uniform_frames
-    from datasets.video import open_video
 
-    video = open_video(item.path, name=item.name)
     wanted = uniform_frames(len(video), length)
     indices, place = np.unique(wanted, return_inverse=True)  # a short video repeats frames
     frames = [frame for _, frame in video.read(indices)]

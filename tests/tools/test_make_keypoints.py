@@ -76,3 +76,17 @@ def test_without_mediapipe_nothing_is_written(videos, tmp_path, monkeypatch, cap
     out = tmp_path / "set"
     assert main(["make-keypoints", "--data", str(videos), "--out", str(out)]) == 2
     assert "MediaPipe is not installed" in capsys.readouterr().err and not out.exists()
+
+
+def test_a_broken_video_is_named_before_anything_is_extracted(
+    videos, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(keypoints, "open_holistic", BrightnessHolistic)
+    (videos / "hello" / "2.mp4").write_bytes(b"no video")
+    out = tmp_path / "set"
+    arguments = ["make-keypoints", "--data", str(videos), "--out", str(out), "--val", "0.5"]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "1 of 5 videos" in said and "2.mp4" in said and not out.exists()
+    assert main([*arguments, "--skip-bad"]) == 0
+    assert sum(len(read_keypoint_set(out, side)) for side in ("train", "val")) == 4
