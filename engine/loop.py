@@ -28,6 +28,7 @@ from engine.checkpoint import (
     save_checkpoint,
 )
 from engine.errors import UserError
+from engine.exact_convolutions import ExactSmallConvolutions
 from engine.limits import INFINITE, expect_limits
 from engine.optimise import (
     OptimiserConfig,
@@ -159,6 +160,8 @@ def _train_epoch(
     """One epoch, or what is left of it; True if the user asked to stop."""
     config, optimiser, scaler = run.config, run.optimiser, run.scaler
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
+    on_cpu = half is not None and device.type == "cpu"
+    exact = ExactSmallConvolutions() if on_cpu else nullcontext()
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     model.train()
     started, saved, frames = time.monotonic(), time.monotonic(), 0
@@ -172,7 +175,7 @@ def _train_epoch(
             if not last_of_step and hasattr(model, "no_sync"):
                 quiet = model.no_sync()
             with quiet:
-                with torch.autocast(device.type, half, enabled=half is not None):
+                with exact, torch.autocast(device.type, half, enabled=half is not None):
                     losses, run.state = step(model, batch, run.state)
                 if losses:
                     total = torch.stack([value.float() for value in losses.values()]).sum()
@@ -245,10 +248,12 @@ class _Run:
         bad = [n for n, v in self._losses.items() if not torch.isfinite(torch.as_tensor(v)).all()]
         if distributed.any_process(bool(bad)):
             videos = ", ".join(sorted(set(getattr(batch, "videos", [])))[:3]) or "this batch"
+            last = self.log.folder / "last.pt"
+            kept = f"{last} holds the last good state" if last.exists() else "nothing was saved yet"
             raise UserError(
                 f"training stopped at step {self.steps}: the loss {bad or 'of another process'} "
-                f"is not finite (last batch from {videos}); {self.log.folder / 'last.pt'} holds "
-                "the last good state: lower loop.optimiser.lr or set loop.precision to fp32"
+                f"is not finite (last batch from {videos}); {kept}: lower loop.optimiser.lr or set "
+                "loop.precision to fp32"
             )
 
     def log_training(self, rate: float) -> dict[str, str]:
