@@ -19,13 +19,15 @@ def evaluation_requests(
     annotations: AnnotationSet,
     clip_length: int = 1,
     *,
+    clip_step: int = 1,
     predicts: Literal["every_frame", "last_frame"] = "every_frame",
     usable: Mapping[str, np.ndarray] | None = None,
     share: Share = ALONE,
 ) -> list[ClipRequest]:
     """This rank's requests, video by video and in time.
 
-    A model that predicts the last frame gets a clip for each looked-at frame; one that predicts
+    A model that predicts the last frame gets a clip for each looked-at frame, its frames
+    `clip_step` apart; one that predicts
     every frame gets windows of `clip_length` one after the other, padded at the end, through the
     usable frames up to the last looked-at one (`clip_length` 1: looked-at frames only).
     usable: for each video the (F,) bool frames that may be shown, all by default; a stream starts
@@ -38,7 +40,7 @@ def evaluation_requests(
         shown = np.ones(video.num_frames, dtype=bool) if usable is None else usable[name]
         if predicts == "last_frame":
             requests += [
-                ClipRequest(name, key_frame_clip(frame, clip_length, usable=shown))
+                ClipRequest(name, key_frame_clip(frame, clip_length, clip_step, shown))
                 for frame in np.flatnonzero(video.looked_at).tolist()
             ]
         elif clip_length == 1:

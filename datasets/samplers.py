@@ -101,43 +101,54 @@ class FramePlan:
         chosen = self.choice.draw(rng)
         seeds = rng.integers(2**31, size=len(chosen)).tolist()
         return [
-            ClipRequest(
-                video, self._frames(video, frame, rng), augment_seed=seed if self.augment else None
-            )
+            self._request(video, frame, rng, seed if self.augment else None)
             for (video, frame), seed in zip(chosen, seeds, strict=True)
         ]
 
-    def _frames(self, video: str, frame: int, rng: np.random.Generator) -> tuple[int, ...]:
-        return (frame,)
+    def _request(
+        self, video: str, frame: int, rng: np.random.Generator, augment_seed: int | None
+    ) -> ClipRequest:
+        return ClipRequest(video, (frame,), augment_seed=augment_seed)
 
 
 class KeyFramePlan(FramePlan):
     """Clips of `clip_length` frames that end at a looked-at key frame, for YOWO.
 
-    steps: distances between frames, one drawn at random for each clip (YOWO trains with 1 and 2);
     usable: for each video the (F,) bool frames that a clip may show (a side of a split); before
-    the key frame's run of usable frames, its first frame is repeated. All frames by default.
+    the key frame's run of usable frames, its first frame is repeated; steps: distances between
+    frames, one drawn at random for each clip (YOWO trains with 1 and 2); reverse_share: chance of a
+    clip that begins at the key frame and is played from its end, so that it ends there too.
     """
 
     def __init__(
         self,
         choice: FrameChoice,
         clip_length: int,
+        usable: Mapping[str, np.ndarray],
         *,
         steps: Sequence[int] = (1, 2),
-        usable: Mapping[str, np.ndarray] | None = None,
+        reverse_share: float = 0.0,
         seed: int = 0,
         augment: bool = True,
     ) -> None:
         super().__init__(choice, seed=seed, augment=augment)
         self.clip_length = clip_length
-        self.steps = tuple(steps)
         self.usable = usable
+        self.steps = tuple(steps)
+        self.reverse_share = reverse_share
 
-    def _frames(self, video: str, frame: int, rng: np.random.Generator) -> tuple[int, ...]:
+    def _request(
+        self, video: str, frame: int, rng: np.random.Generator, augment_seed: int | None
+    ) -> ClipRequest:
         step = self.steps[int(rng.integers(len(self.steps)))]
-        usable = None if self.usable is None else self.usable[video]
-        return key_frame_clip(frame, self.clip_length, step, usable)
+        usable = self.usable[video]
+        if rng.random() >= self.reverse_share:
+            frames = key_frame_clip(frame, self.clip_length, step, usable)
+            return ClipRequest(video, frames, augment_seed=augment_seed)
+        last = len(usable) - 1  # the clip of the film that is played from its end
+        mirrored = key_frame_clip(last - frame, self.clip_length, step, usable[::-1])
+        frames = tuple(last - index for index in mirrored)
+        return ClipRequest(video, frames, augment_seed=augment_seed, reverse_time=True)
 
 
 def key_frame_clip(
@@ -188,6 +199,7 @@ def key_frame_sampler(
     batch_size: int,
     *,
     steps: Sequence[int] = (1, 2),
+    reverse_share: float = 0.0,
     usable: Mapping[str, np.ndarray] | None = None,
     negatives: float | None = 1.0,
     balance: float = 0.0,
@@ -195,7 +207,12 @@ def key_frame_sampler(
     augment: bool = True,
     share: Share = ALONE,
 ) -> BatchSampler:
-    """Batches of key-frame clips; see `KeyFramePlan` and `FrameChoice`."""
+    """Batches of key-frame clips; see `KeyFramePlan` and `FrameChoice`. usable: all by default."""
     choice = FrameChoice(annotations, negatives=negatives, balance=balance)
-    plan = KeyFramePlan(choice, clip_length, steps=steps, usable=usable, seed=seed, augment=augment)
+    if usable is None:
+        usable = {video.name: np.ones(video.num_frames, dtype=bool) for video in annotations}
+    plan = KeyFramePlan(
+        choice, clip_length, usable, steps=steps, reverse_share=reverse_share, seed=seed,
+        augment=augment,
+    )  # fmt: skip
     return BatchSampler(plan, batch_size, share)

@@ -37,23 +37,25 @@ def window_batches(frames: Frames, video: str, view: View, window: int) -> Itera
 
 
 def key_frame_batches(
-    frames: Frames, video: str, view: View, clip_length: int, batch: int
+    frames: Frames, video: str, view: View, clip_length: int, batch: int, clip_step: int = 1
 ) -> Iterator[ClipBatch]:
-    """For each frame the clip of `clip_length` frames that ends there, B = batch (the last fewer).
+    """For each frame the clip of `clip_length` frames, `clip_step` apart, that ends there, B =
+    batch (the last fewer).
 
     Before the first frame, the first frame is repeated (edge replication).
     """
-    ring: deque[np.ndarray] = deque(maxlen=clip_length)
-    ring_indices: deque[int] = deque(maxlen=clip_length)
+    span = (clip_length - 1) * clip_step + 1
+    ring: deque[np.ndarray] = deque(maxlen=span)
+    ring_indices: deque[int] = deque(maxlen=span)
     clips: list[list[np.ndarray]] = []
     indices: list[list[int]] = []
     for index, image in frames:
         seen = view.apply(image)
-        repeats = clip_length if not ring else 1
+        repeats = span if not ring else 1
         ring.extend([seen] * repeats)
         ring_indices.extend([index] * repeats)
-        clips.append(list(ring))
-        indices.append(list(ring_indices))
+        clips.append(list(ring)[::clip_step])
+        indices.append(list(ring_indices)[::clip_step])
         if len(clips) == batch:
             yield _batch(clips, indices, video, view, True)
             clips, indices = [], []

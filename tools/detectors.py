@@ -45,6 +45,7 @@ def build_base(config: TrainConfig, num_classes: int, anchors: Anchors) -> nn.Mo
             backbone=yowo.backbone,
             width=yowo.width,
             clip_length=yowo.clip_length,
+            clip_step=yowo.clip_step,
             multi_label_classes=yowo.multi_label_classes,
             input_mean=yowo.input_mean,
             input_std=yowo.input_std,

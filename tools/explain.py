@@ -176,7 +176,8 @@ def _detector_question(args: argparse.Namespace, video: Video, device: torch.dev
         raise UserError(f"--frame: expected 0 to {len(video) - 1}, found {frame}")
     if args.layer is None and not args.layers and set(args.method) - {"guided-backpropagation"}:
         raise UserError("expected --layer of a detector; --layers prints their names")
-    indices = np.array(key_frame_clip(frame, file.model.clip_length))
+    step = getattr(file.model, "clip_step", 1)
+    indices = np.array(key_frame_clip(frame, file.model.clip_length, step))
     data = file.config.data
     view = View.fit(video.size, tuple(data.size), data.resize)
     ((_, frames),) = stream_clips(video, [indices], view)

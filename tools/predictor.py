@@ -84,7 +84,9 @@ class Predictor:
             if self.cuts is not None:
                 batches = reset_at_cuts(batches, self.cuts)
         else:
-            batches = key_frame_batches(frames, video, view, model.clip_length, self.window)
+            batches = key_frame_batches(
+                frames, video, view, model.clip_length, self.window, model.clip_step
+            )
         batches = prefetch(batches)  # decoding goes on while the network works
         answers = detect(model, batches, self.config, self.device, precision=self.precision)
         for _, frame, detections in answers:

@@ -84,6 +84,7 @@ def training_sampler(config: TrainConfig, footage: Footage, train: AnnotationSet
             config.yowo.clip_length,
             data.batch,
             steps=config.yowo.steps,
+            reverse_share=config.yowo.reverse,
             usable=footage.visible("train", train),
             **common,
         )

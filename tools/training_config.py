@@ -97,8 +97,10 @@ class RecurrentConfig:
 
 @dataclass
 class YowoConfig:
-    """backbone: the 3D branch; width: factor on channels; clip_length: T; steps: distances between
-    frames, one drawn a clip in training; freeze: branches (2d, 3d) of which only the last block
+    """backbone: the 3D branch; width: factor on channels; clip_length: T; clip_step: distance
+    between a clip's frames where the detector is judged and used; steps: distances in training, one
+    drawn a clip; reverse: chance that a clip in training runs backwards, with the labels that the
+    data set file's `reverses` exchanges; freeze: branches (2d, 3d) of which only the last block
     trains; loss: the region loss; normalise: sum it (as published) or divide by the boxes;
     input_mean, input_std: of frames in [0, 1] (AVA as published: 0.45, 0.225);
     multi_label_classes: the last classes that have a sigmoid each, beside one softmax of the
@@ -109,7 +111,9 @@ class YowoConfig:
     backbone: str = "resnext101"
     width: float = 1.0
     clip_length: int = 16
+    clip_step: int = 1
     steps: list[int] = field(default_factory=lambda: [1, 2])
+    reverse: float = 0.0
     anchors: str = "kmeans"
     num_anchors: int = 5
     freeze: list[str] = field(default_factory=list)
@@ -128,7 +132,8 @@ class YowoConfig:
     def __post_init__(self) -> None:
         expect_limits(
             self, "yowo", width=(POSITIVE, INFINITE), clip_length=(1, INFINITE),
-            steps=(1, INFINITE), num_anchors=(1, INFINITE), focal_gamma=(0, INFINITE),
+            clip_step=(1, INFINITE), steps=(1, INFINITE), reverse=(0, 1),
+            num_anchors=(1, INFINITE), focal_gamma=(0, INFINITE),
             balance_classes=(0, INFINITE), multi_label_classes=(0, INFINITE),
             input_std=(POSITIVE, INFINITE),
         )  # fmt: skip
@@ -182,8 +187,11 @@ class TrainConfig:
         expect_limits(self, "", seed=(0, 2**63 - 1))
 
     @property
-    def reach(self) -> int | None:
-        """How many frames before a looked-at frame the model's clips go back; None without end."""
+    def reach(self) -> tuple[int, int] | None:
+        """How many frames the model's clips go back before a looked-at frame, and on after it;
+        None without end."""
         if self.model != "yowo":
             return None
-        return (self.yowo.clip_length - 1) * max(self.yowo.steps)
+        yowo = self.yowo
+        span = (yowo.clip_length - 1) * max(yowo.clip_step, *yowo.steps)
+        return span, span if yowo.reverse else 0

@@ -65,6 +65,7 @@ class Footage:
         requests = evaluation_requests(
             annotations,
             EVALUATION_WINDOW if streams else model.clip_length,
+            clip_step=getattr(model, "clip_step", 1),
             predicts=model.predicts,
             usable=(self.usable if every_frame else self.visible)(side, annotations),
             share=process_share(),
@@ -81,11 +82,11 @@ def process_share() -> Share:
     return Share(distributed.rank(), distributed.world_size())
 
 
-def open_footage(config: DataConfig, reach: int | None = None) -> Footage:
+def open_footage(config: DataConfig, reach: tuple[int, int] | None = None) -> Footage:
     """Read the data set file and fill the cache of reduced frames (once, by the main process).
 
-    reach: how many frames before a looked-at frame a clip may show; frames that no clip can show
-    are then not cached. None: all frames are.
+    reach: how many frames before and after a looked-at frame a clip may show; frames that no clip
+    can show are then not cached. None: all frames are.
     """
     dataset = load_dataset(config.dataset)
     if distributed.is_main():
@@ -97,22 +98,24 @@ def open_footage(config: DataConfig, reach: int | None = None) -> Footage:
         tuple(config.size),
         kind=config.cache_kind,
         fit="contain" if config.resize == "letterbox" else "cover",
-        frames=None if reach is None else frames_within_reach(dataset.annotations, reach),
+        frames=None if reach is None else frames_within_reach(dataset.annotations, *reach),
     )
     cache = fill() if distributed.is_main() else None
     distributed.gather_objects(None)  # the others wait until the cache is full, then find it
     return Footage(dataset, cache or fill(), config)
 
 
-def frames_within_reach(annotations: AnnotationSet, reach: int) -> dict[str, np.ndarray]:
-    """For each video the sorted indices of its looked-at frames and of `reach` frames before each:
-    a small part of a video with a key frame a second (AVA)."""
+def frames_within_reach(
+    annotations: AnnotationSet, before: int, after: int = 0
+) -> dict[str, np.ndarray]:
+    """For each video the sorted indices of its looked-at frames and of so many frames before and
+    after each: a small part of a video with a key frame a second (AVA)."""
     needed = {}
     for video in annotations:
         key_frames = np.flatnonzero(video.looked_at)
         change = np.zeros(video.num_frames + 1, dtype=np.int64)
-        np.add.at(change, np.maximum(key_frames - reach, 0), 1)
-        np.add.at(change, key_frames + 1, -1)
+        np.add.at(change, np.maximum(key_frames - before, 0), 1)
+        np.add.at(change, np.minimum(key_frames + after + 1, video.num_frames), -1)
         needed[video.name] = np.flatnonzero(change.cumsum()[:-1] > 0)
     return needed
 

@@ -36,6 +36,11 @@ class FeatureBank(nn.Module):
         super().__init__()
         if clips < 1:
             raise UserError(f"feature bank: expected at least 1 clip, found {clips}")
+        if model.clip_step != 1:
+            raise UserError(
+                "feature bank: expected a model of clips of consecutive frames (yowo.clip_step=1), "
+                f"found yowo.clip_step={model.clip_step}"
+            )
         model.backbone_3d.check_length(clip_length)
         self.model, self.clips = model, clips
         self.clip_length = self.period = clip_length

@@ -49,7 +49,8 @@ class YOWO(nn.Module):
     """A key-frame detector.
 
     anchors: one level of stride 32, network pixels. width: factor on the channels of both branches
-    and of CFAM, for CPUs. clip_length: T it is trained with (any that its 3D branch takes).
+    and of CFAM, for CPUs. clip_length: T it is trained with (any that its 3D branch takes);
+    clip_step: distance in the video between a clip's frames, for those who make the clips.
     multi_label_classes: the last classes that are scored by a sigmoid each, the others share one
     softmax (AVA: 80 classes of which 66); 0 = one softmax. input_mean, input_std: what is taken off
     frames in [0, 1] and what they are divided by (0.45 and 0.225 for the authors' AVA weights).
@@ -65,6 +66,7 @@ class YOWO(nn.Module):
         backbone: str = "resnext101",
         width: float = 1.0,
         clip_length: int = 16,
+        clip_step: int = 1,
         multi_label_classes: int = 0,
         input_mean: float = 0.0,
         input_std: float = 1.0,
@@ -80,7 +82,8 @@ class YOWO(nn.Module):
                 f"YOWO: expected 0 to {num_classes} multi_label_classes, found "
                 f"{multi_label_classes}"
             )
-        self.num_classes, self.clip_length, self.backbone = num_classes, clip_length, backbone
+        self.num_classes, self.backbone = num_classes, backbone
+        self.clip_length, self.clip_step = clip_length, clip_step
         self.multi_label_classes = multi_label_classes
         if not input_std > 0:
             raise UserError(f"YOWO: expected an input_std above 0, found {input_std}")
@@ -98,7 +101,7 @@ class YOWO(nn.Module):
     @property
     def context_frames(self) -> int:
         """Frames before one that its answer depends on."""
-        return self.clip_length - 1
+        return (self.clip_length - 1) * self.clip_step
 
     def forward(
         self,

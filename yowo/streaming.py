@@ -32,7 +32,7 @@ class TemporalEvery(nn.Module):
         if every < 1:
             raise UserError(f"3D branch every k frames: expected k of at least 1, found {every}")
         self.model, self.period = model, every
-        self.clip_length = model.clip_length
+        self.clip_length, self.clip_step = model.clip_length, model.clip_step
         self.context_frames = model.context_frames + every - 1
 
     def forward(

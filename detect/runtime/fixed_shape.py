@@ -23,6 +23,7 @@ class FixedShape(nn.Module):
         super().__init__()
         self.model = model
         self.predicts, self.clip_length = model.predicts, model.clip_length
+        self.clip_step = getattr(model, "clip_step", 1)
         self.context_frames, self.period = model.context_frames, getattr(model, "period", 1)
         self._largest = 0
 

@@ -84,6 +84,7 @@ def export_onnx(
         "schema": SCHEMA,
         "predicts": model.predicts,
         "clip_length": model.clip_length,
+        "clip_step": getattr(model, "clip_step", 1),
         "context_frames": model.context_frames,
         **(description or {}),
     }

@@ -27,6 +27,7 @@ class SessionDetector(nn.Module):
         self.session = session
         self.predicts = description["predicts"]
         self.clip_length = description["clip_length"]
+        self.clip_step = description.get("clip_step", 1)  # older files have none
         self.context_frames = description["context_frames"]
         self._batch, *_, height, width = session.inputs["frames"][1]
         self._size = (height, width)

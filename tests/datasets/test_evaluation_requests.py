@@ -60,6 +60,8 @@ def test_key_frames_as_a_table():
     requests = evaluation_requests(data, 3, predicts="last_frame")
     assert [r.frames for r in requests] == [(0, 0, 1), (1, 2, 3)]
     assert all(r.augment_seed is None for r in requests)
+    apart = evaluation_requests(data, 2, clip_step=2, predicts="last_frame")
+    assert [r.frames for r in apart] == [(0, 1), (1, 3)]
 
 
 @given(st.dictionaries(st.text(max_size=3), st.integers(0, 50)), st.integers(1, 4))

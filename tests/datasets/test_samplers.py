@@ -121,6 +121,36 @@ def test_key_frame_clips_as_a_table():
     assert key_frame_clip(1, 3, usable=usable) == (0, 0, 1)
 
 
+@given(SEEDS, st.integers(1, 6), st.sampled_from([1, 2]))
+def test_a_reversed_clip_is_the_clip_of_the_film_played_from_its_end(seed, clip_length, step):
+    data = random_set(seed)
+    rng = np.random.default_rng(seed)
+    usable = {v.name: (rng.random(v.num_frames) < 0.8) | v.looked_at for v in data}
+    sampler = key_frame_sampler(
+        data, clip_length, 3, steps=(step,), usable=usable, reverse_share=1, seed=seed
+    )
+    for batch in epoch([sampler])[0]:
+        for request in batch:
+            assert request.reverse_time
+            film = np.arange(data.videos[request.video].num_frames)[::-1]  # as it would be shown
+            key = int(np.flatnonzero(film == request.frames[-1])[0])
+            shown = key_frame_clip(key, clip_length, step, usable[request.video][::-1])
+            assert request.frames == tuple(film[list(shown)])
+            assert data.videos[request.video].looked_at[request.frames[-1]]
+
+
+def test_the_share_of_reversed_clips():
+    data = annotation_set(video("a", [1] * 400, dict.fromkeys(range(400), 0)))
+    some, none = (
+        [request.reverse_time for batch in epoch([sampler])[0] for request in batch]
+        for sampler in (
+            key_frame_sampler(data, 4, 8, reverse_share=0.25),
+            key_frame_sampler(data, 4, 8),
+        )
+    )
+    assert 0.18 < np.mean(some) < 0.32 and not any(none)
+
+
 def test_both_steps_are_drawn():
     data = annotation_set(video("a", [1] * 60, {f: 0 for f in range(30, 60)}))
     (batches,) = epoch([key_frame_sampler(data, 4, 8, negatives=0)])

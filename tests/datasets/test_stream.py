@@ -1,6 +1,7 @@
 import numpy as np
 import torch
 
+from datasets.samplers import key_frame_clip
 from datasets.stream import key_frame_batches, window_batches
 from detect.view import View
 
@@ -26,6 +27,16 @@ def test_key_frame_clips_end_at_their_frame_and_repeat_the_edge():
     batches = list(key_frame_batches(frames(5), "v", VIEW, clip_length=4, batch=2))
     indices = torch.cat([b.frame_indices for b in batches]).tolist()
     assert indices == [[max(0, f - 3 + i) for i in range(4)] for f in range(5)]
+    pixels = torch.cat([b.frames[:, :, 0, 0, 0] for b in batches])
+    assert pixels.tolist() == indices
+
+
+def test_frames_of_a_clip_may_lie_apart():
+    """As the clips that a side is judged by."""
+    batches = list(key_frame_batches(frames(9), "v", VIEW, clip_length=3, batch=4, clip_step=2))
+    indices = torch.cat([b.frame_indices for b in batches]).tolist()
+    assert indices == [list(key_frame_clip(f, 3, 2)) for f in range(9)]
+    assert indices[5] == [1, 3, 5]
     pixels = torch.cat([b.frames[:, :, 0, 0, 0] for b in batches])
     assert pixels.tolist() == indices
 

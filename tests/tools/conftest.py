@@ -18,8 +18,9 @@ TINY = [
     "data.size=[64, 96]", "data.resize=stretch", "data.batch=8", "data.workers=0",
     "yolo.width=0.0625", "yolo.depth=0.1", "recurrent.memory.hidden=4",
     "recurrent.sampler.lanes=2", "recurrent.sampler.window=4", "yowo.backbone=resnet18",
-    "yowo.width=0.125", "yowo.clip_length=8", "loop.max_steps=3", "loop.log_every=1",
-    "inference.score_floor=1e-5", "inference.max_detections=20",
+    "yowo.width=0.125", "yowo.clip_length=8", "yowo.clip_step=2", "yowo.reverse=0.5",
+    "loop.max_steps=3", "loop.log_every=1", "inference.score_floor=1e-5",
+    "inference.max_detections=20",
 ]  # fmt: skip
 
 

@@ -159,12 +159,15 @@ def test_two_processes_find_the_figure_of_one(footage, tmp_path, model):
 
 
 def test_only_frames_that_a_clip_can_show_are_cached(mixed):
-    footage = open_footage(config_of(mixed), reach=3)
+    footage = open_footage(config_of(mixed), reach=(3, 0))
     looked_at = np.zeros(20, dtype=bool)
     looked_at[[1, 9, 11, 19]] = True
     sparse = footage.dataset.annotations.videos["wide"].narrowed(looked_at)
     needed = frames_within_reach(AnnotationSet(NAMES, {"wide": sparse}), 3)["wide"]
     slow = {max(0, key - back) for key in (1, 9, 11, 19) for back in range(4)}
     assert needed.tolist() == sorted(slow)
+    both = frames_within_reach(AnnotationSet(NAMES, {"wide": sparse}), 1, 2)["wide"]
+    wanted = {key + near for key in (1, 9, 11, 19) for near in (-1, 0, 1, 2)} - {20, 21}
+    assert both.tolist() == sorted(wanted)
     empty = sparse.narrowed(np.zeros(20, dtype=bool))
     assert len(frames_within_reach(AnnotationSet(NAMES, {"wide": empty}), 3)["wide"]) == 0

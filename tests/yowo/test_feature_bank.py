@@ -100,3 +100,7 @@ def test_bad_input_is_one_line():
         next(bank.answers([batch]))
     with pytest.raises(UserError, match="at least 1 clip"):
         FeatureBank(tiny_yowo.yowo(), clips=0)
+    apart = tiny_yowo.yowo()
+    apart.clip_step = 2
+    with pytest.raises(UserError, match=r"expected .*clip_step=1.*found yowo.clip_step=2"):
+        FeatureBank(apart)

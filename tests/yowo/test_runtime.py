@@ -41,9 +41,11 @@ def test_folded_and_channels_last_is_the_same_network(backbone):
 def test_exported_branches_answer_as_in_torch(backbone, runtime):
     pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
     model = network(backbone)
+    model.clip_step = 2
     content = export_onnx(model, SIZE)
     detector = SessionDetector(SESSIONS[runtime](content), read_description(content, "a file"))
-    assert detector.predicts == "last_frame" and detector.clip_length == 16
+    assert detector.predicts == "last_frame" and detector.context_frames == 30
+    assert (detector.clip_length, detector.clip_step) == (16, 2)
     for batch in (1, 2):
         frames = tiny_yowo.clips(batch, 16, size=SIZE)
         with torch.no_grad():
