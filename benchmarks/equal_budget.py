@@ -23,6 +23,7 @@ import torch
 from classify.training import ClassificationStep
 from detect.classification_batch import ClassificationBatch
 from engine.config import load_config
+from engine.exact_convolutions import training_autocast
 from engine.files import atomic_write
 from engine.optimise import build_optimiser, channels_last
 from tools.classifier_config import ClassifierConfig
@@ -91,10 +92,11 @@ def step_seconds(config: ClassifierConfig, repeats: int = 3) -> float:
         valid=torch.ones(size[0], dtype=torch.bool),
         videos=[""] * size[0],
     )
+    half = torch.bfloat16 if config.loop.precision == "bf16" else None
     found = []
     for _ in range(repeats + 1):
         begun = time.process_time()
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.loop.precision == "bf16"):
+        with training_autocast(torch.device("cpu"), half):
             losses, _ = step(model, batch)
         optimiser.zero_grad()
         losses["class"].backward()

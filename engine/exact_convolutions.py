@@ -8,7 +8,8 @@ benchmarks/bf16_gradients.py shows which shapes are hit on the machine at hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -33,6 +34,15 @@ class ExactSmallConvolutions(TorchFunctionMode):
             return func(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
             return func(x.float(), weight.float(), *rest, **kwargs)
+
+
+@contextmanager
+def training_autocast(device: torch.device, precision: torch.dtype | None) -> Iterator[None]:
+    """Autocast to `precision` (None: none) for a forward pass whose gradient is wanted."""
+    half = precision is not None
+    exact = ExactSmallConvolutions() if half and device.type == "cpu" else nullcontext()
+    with exact, torch.autocast(device.type, precision, enabled=half):
+        yield
 
 
 def _shorter(map_size: torch.Size, kernel: torch.Size) -> bool:

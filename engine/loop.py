@@ -28,7 +28,7 @@ from engine.checkpoint import (
     save_checkpoint,
 )
 from engine.errors import UserError
-from engine.exact_convolutions import ExactSmallConvolutions
+from engine.exact_convolutions import training_autocast
 from engine.limits import INFINITE, expect_limits
 from engine.optimise import (
     OptimiserConfig,
@@ -160,8 +160,6 @@ def _train_epoch(
     """One epoch, or what is left of it; True if the user asked to stop."""
     config, optimiser, scaler = run.config, run.optimiser, run.scaler
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
-    on_cpu = half is not None and device.type == "cpu"
-    exact = ExactSmallConvolutions() if on_cpu else nullcontext()
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     model.train()
     started, saved, frames = time.monotonic(), time.monotonic(), 0
@@ -175,7 +173,7 @@ def _train_epoch(
             if not last_of_step and hasattr(model, "no_sync"):
                 quiet = model.no_sync()
             with quiet:
-                with exact, torch.autocast(device.type, half, enabled=half is not None):
+                with training_autocast(device, half):
                     losses, run.state = step(model, batch, run.state)
                 if losses:
                     total = torch.stack([value.float() for value in losses.values()]).sum()
