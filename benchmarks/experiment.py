@@ -13,11 +13,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def stad(*arguments: str | Path, log: Path) -> None:
+    """Run a verb, its output into `log`; SystemExit with its last line where it fails."""
     with open(log, "a") as stream:
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "tools.cli", *map(str, arguments)],
-            cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, check=True,
+            cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
+    if done.returncode:
+        last = log.read_text().strip().splitlines()[-1:]
+        raise SystemExit(f"stad {arguments[0]} failed, see {log}: {''.join(last)}")
 
 
 def film(out: Path, name: str, arguments: list[str], log: Path) -> Path:
@@ -36,11 +40,14 @@ def split_by_scene(folder: Path, val: float) -> None:
 
 
 def train(config: Path, run: Path, seed: int, footage: Path, overrides: list[str]) -> int:
-    """Seconds that it took, 0 where it was done before."""
+    """Seconds that it took, now or when it was done."""
     run.parent.mkdir(parents=True, exist_ok=True)
+    record = run.with_suffix(".seconds")
+    if record.exists():
+        return int(record.read_text())
     started = time.monotonic()
-    if (run / "report" / "metrics.json").exists():
-        return 0
     common = [f"output={run}", f"seed={seed}", f"data.dataset={footage / 'dataset.yaml'}"]
     stad("train", config, *overrides, *common, log=run.with_suffix(".log"))
-    return round(time.monotonic() - started)
+    seconds = round(time.monotonic() - started)
+    record.write_text(str(seconds))
+    return seconds
