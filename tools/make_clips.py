@@ -67,7 +67,12 @@ def run(args: argparse.Namespace) -> int | None:
     lengths = SequenceConfig(args.pad, args.merge, args.shortest, args.longest, overlap=0.0)
     dataset = load_dataset(args.data)
     dataset.findings.report()
-    clips = plan_clips(dataset, lengths, [args.side] if args.side else None, args.classes)
+    clips, empty = plan_clips(dataset, lengths, [args.side] if args.side else None, args.classes)
+    if empty:
+        print(
+            f"{empty} clips left out that lie in the padding of their action alone; make --longest "
+            "longer or --pad shorter to have none"
+        )
     size = tuple(args.size) if args.size else (YOWO_SIZE if args.layout == "yowo" else None)
     bar = progress_bar(description="clips", total=len(clips), unit="clip")
     with atomic_directory(args.out) as root, bar:
@@ -91,9 +96,10 @@ def plan_clips(
     lengths: SequenceConfig,
     sides: list[str] | None = None,
     classes: list[str] | None = None,
-) -> list[ExportClip]:
-    """The clips of every side and class, by video and time. UserError where there is none, and for
-    unknown classes."""
+) -> tuple[list[ExportClip], int]:
+    """The clips of every side and class, by video and time, and how many were left out because
+    none of their frames has the action: pieces of its padding. UserError where there is none, and
+    for unknown classes."""
     import numpy as np
 
     from datasets.clip_export import ExportClip
@@ -103,7 +109,7 @@ def plan_clips(
     for name in classes or ():
         if name not in dataset.names:
             raise UserError(f"--classes: no class {name!r}{neighbours(name, dataset.names)}")
-    clips = []
+    clips, empty = [], 0
     for side in sides or list(dataset.split.masks):
         for video in dataset.side(side):
             for column, label in enumerate(dataset.names):
@@ -112,10 +118,12 @@ def plan_clips(
                 has_action = np.zeros(video.num_frames, dtype=bool)
                 has_action[video.frames[video.labels[:, column]]] = True
                 spans = action_sequences(has_action, video.looked_at, video.fps, lengths)
-                clips += [ExportClip(video.name, a, b, label, side) for a, b in spans]
+                full = [(a, b) for a, b in spans if has_action[a:b].any()]
+                clips += [ExportClip(video.name, a, b, label, side) for a, b in full]
+                empty += len(spans) - len(full)
     if not clips:
         raise UserError(f"{dataset.path}: expected frames with an action to cut out, found none")
-    return sorted(clips, key=lambda clip: (clip.video, clip.start, clip.stop, clip.label))
+    return sorted(clips, key=lambda clip: (clip.video, clip.start, clip.stop, clip.label)), empty
 
 
 if __name__ == "__main__":

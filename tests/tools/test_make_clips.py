@@ -50,6 +50,17 @@ def stad(data, out, *more):
     return main(["make-clips", "--data", str(data), "--out", str(out), *lengths, *map(str, more)])
 
 
+@pytest.mark.parametrize("layout", ["folders", "yowo"])
+def test_pieces_of_padding_are_no_clips(data, tmp_path, capsys, layout):
+    out = tmp_path / "clips"
+    assert stad(data, out, "--layout", layout, "--pad", 2, "--longest", 0.5, "--merge", 0) == 0
+    said = capsys.readouterr().out
+    assert "clips left out that lie in the padding of their action alone" in said
+    written = load_dataset(out / "dataset.yaml")  # YOWO's reader wants the class in every clip
+    for video in written.annotations:
+        assert len(video.frames), video.name
+
+
 def test_folders_by_class_for_classifiers_and_detectors(data, tmp_path, capsys):
     out = tmp_path / "clips"
     assert stad(data, out) == 0
