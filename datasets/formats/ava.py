@@ -69,7 +69,21 @@ def read_ava(
     result = {}
     for csv_name, found in rows.items():
         info = _info(csv_name, videos, found, key_seconds, path)
+        for line, _, second, *_ in found:
+            if not 0 <= _frame(second, info, first_second) < info.num_frames:
+                raise UserError(
+                    f"{path}, {line}: expected a second of {csv_name!r}, which has "
+                    f"{info.num_frames} frames at {info.fps:g} a second, found {second}; set "
+                    "first_second to where its video begins, or correct the row"
+                )
         seconds = set(range(key_seconds[0], key_seconds[1] + 1))
+        past = [s for s in seconds if not 0 <= _frame(s, info, first_second) < info.num_frames]
+        findings.note(
+            path,
+            "key seconds outside their video left out",
+            len(past),
+            first=f"second {min(past)} of {csv_name}" if past else "",
+        )
         seconds |= {row[2] for row in found}
         seconds -= {s for name, s in left_out if name == csv_name}
         looked = np.zeros(info.num_frames, dtype=bool)

@@ -76,8 +76,21 @@ def test_pixels_and_frames_of_a_video_that_begins_later(tmp_path):
 
 def test_rows_past_the_end_name_the_line(tmp_path):
     videos = {"a": VideoInfo("a", (100, 200), 25.0, 110)}
-    with pytest.raises(UserError, match=r"truth\.csv: line 5.*frame 125.*110 frames"):
+    with pytest.raises(UserError, match=r"truth\.csv, line 5: .*110 frames at 25 .*found 905"):
         read_ava(write(tmp_path), videos=videos, label_map="map.pbtxt", first_second=900)
+    empty = write(tmp_path, "a,902,,,,,,\na,999,,,,,,\n")
+    with pytest.raises(UserError, match=r"line 2: .*found 999"):
+        read_ava(empty, videos=videos, label_map="map.pbtxt", first_second=900)
+
+
+def test_key_seconds_past_the_end_are_counted(tmp_path):
+    videos, findings = {"a": VideoInfo("a", (100, 200), 25.0, 200)}, Findings()
+    read_ava(
+        write(tmp_path), videos=videos, label_map="map.pbtxt", first_second=900,
+        key_seconds=(904, 910), findings=findings,
+    )  # fmt: skip
+    assert "3 key seconds outside their video left out" in findings.lines()[0]
+    assert "second 908 of a" in findings.lines()[0]
 
 
 def test_actions_that_the_label_map_does_not_list_are_counted(tmp_path):
