@@ -33,6 +33,20 @@ class DetectorFile:
     threshold: float | None
 
 
+def check_network(config: TrainConfig) -> None:
+    """UserError for what no data set can mend, before any of it is read: YOWO's input size, clip
+    length, backbone and width."""
+    if config.model != "yowo":
+        return
+    from yowo.darknet19 import Darknet19
+    from yowo.model import build_backbone3d, check_divisible
+
+    check_divisible(config.data.size, Darknet19.stride)
+    with torch.device("meta"):
+        backbone = build_backbone3d(config.yowo.backbone, config.yowo.width)
+    backbone.check_length(config.yowo.clip_length)
+
+
 def build_base(config: TrainConfig, num_classes: int, anchors: Anchors) -> nn.Module:
     """The network that starting weights are for: a frame detector, or YOWO."""
     if config.model == "yowo":

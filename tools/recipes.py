@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from detect.structures import AnnotationSet
 from detect.training import FrameTrainingStep
 from engine.loop import EpochSampler, TrainingStep
 from recurrent_yolo.sequences import ActionSequence, action_sequences, repeat_factors
+from tools.training_command import say
 from tools.training_config import RecurrentConfig, TrainConfig
 from tools.training_data import Footage, class_counts, process_share
 
@@ -65,9 +66,11 @@ def training_sampler(config: TrainConfig, footage: Footage, train: AnnotationSet
     if config.model in ("recurrent-yolo", "stacked-yolo"):
         from recurrent_yolo.sampler import HybridClipSampler
 
+        sampler = config.recurrent.sampler
+        share_reversed = _reverse_share("recurrent.sampler.reverse", sampler.reverse, footage)
         return HybridClipSampler(
             clips_of(config.recurrent, footage, train),
-            config.recurrent.sampler,
+            replace(sampler, reverse=share_reversed),
             seed=config.seed,
             rank=share.rank,
             world=share.world,
@@ -84,11 +87,22 @@ def training_sampler(config: TrainConfig, footage: Footage, train: AnnotationSet
             config.yowo.clip_length,
             data.batch,
             steps=config.yowo.steps,
-            reverse_share=config.yowo.reverse,
+            reverse_share=_reverse_share("yowo.reverse", config.yowo.reverse, footage),
             usable=footage.visible("train", train),
             **common,
         )
     return frame_sampler(train, data.batch, **common)
+
+
+def _reverse_share(key: str, wanted: float, footage: Footage) -> float:
+    """No clip runs backwards unless it is known what its label then is."""
+    if wanted and not footage.dataset.reverses:
+        say(
+            f"{key}={wanted:g}: no clip runs backwards, since {footage.dataset.path} does not say "
+            "under reverses which classes are each other's reversal"
+        )
+        return 0.0
+    return wanted
 
 
 def clips_of(

@@ -62,7 +62,12 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
     from engine.errors import UserError
     from engine.loop import fit
     from engine.runlog import RunLog
-    from tools.detectors import build_base, checkpoint_description, complete_detector
+    from tools.detectors import (
+        build_base,
+        check_network,
+        checkpoint_description,
+        complete_detector,
+    )
     from tools.recipes import training_sampler, training_step
     from tools.scoring import METRICS, score
     from tools.training_data import expect_boxes, open_footage
@@ -75,6 +80,7 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
         )
     leave_cores_to_loaders(device, config.data.workers)
     seed_everything(config.seed + distributed.rank())
+    check_network(config)
     footage = open_footage(config.data, config.reach)
     train_side = footage.dataset.side("train")
     val_side = footage.dataset.side("val")

@@ -167,6 +167,37 @@ def test_a_wrong_value_is_one_line_and_starts_no_run(footage, tmp_path, capsys, 
     assert not list(tmp_path.glob("run/*.pt"))
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("data.size=[64, 100]", "divisible by 32, found (64, 100); use (64, 96)"),
+        ("yowo.backbone=resnet19", "did you mean resnet18"),
+        ("yowo.backbone=shufflenet_2x", "expected clips of 16, 32, 48, .. frames, found 8"),
+    ],
+)
+def test_a_yowo_that_cannot_be_is_told_before_the_data_is_read(
+    footage, tmp_path, capsys, setting, message
+):
+    absent = f"data.dataset={tmp_path / 'absent.yaml'}"
+    assert footage.train(tmp_path / "run", "model=yowo", setting, absent) == 2
+    assert message in errors(capsys) and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", ["yowo", "recurrent-yolo"])
+def test_no_clip_runs_backwards_where_nobody_says_what_that_makes_it(
+    footage, tmp_path, capsys, model
+):
+    content = yaml.safe_load(footage.dataset.read_text())
+    assert content.pop("reverses")
+    path = tmp_path / "dataset.yaml"
+    path.write_text(yaml.safe_dump({**content, "path": str(footage.dataset.parent)}))
+    settings = [f"model={model}", "recurrent.sampler.reverse=0.5", "loop.max_steps=1"]
+    assert footage.train(tmp_path / "run", *settings, f"data.dataset={path}") == 0
+    assert "no clip runs backwards, since" in capsys.readouterr().out
+    assert footage.train(tmp_path / "other", *settings) == 0
+    assert "no clip runs" not in capsys.readouterr().out
+
+
 def changed(footage, tmp_path, **split):
     """The data set with another split, as a file of its own."""
     content = yaml.safe_load(footage.dataset.read_text())
