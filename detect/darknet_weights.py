@@ -95,6 +95,8 @@ def read_darknet_file(path: str | os.PathLike) -> tuple[np.ndarray, int]:
             content = stream.read()
     except OSError as error:
         raise UserError(f"{path}: expected a Darknet weights file, {error.strerror}") from None
+    if content[:2] == b"PK":
+        raise UserError(f"{path}: expected a Darknet weights file, found a torch checkpoint (zip)")
     major, minor = struct.unpack("<ii", content[:8].ljust(8, b"\0"))
     wide = major * 10 + minor >= 2 and major < 1000 and minor < 1000
     header = struct.Struct("<iiiq" if wide else "<iiii")

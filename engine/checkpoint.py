@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from engine.errors import UserError
-from engine.files import atomic_path
+from engine.files import atomic_path, no_file
 
 SCHEMA = "stad-checkpoint/1"
 
@@ -42,13 +42,13 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, A
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"checkpoint {path}: no such file")
+        raise UserError(f"checkpoint {path}: {no_file(path)}")
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+    except pickle.UnpicklingError as error:  # whose text tells how to load it unsafely
         raise UserError(
-            f"checkpoint {path}: refused, it holds more than tensors and plain data ({reason})"
+            f"checkpoint {path}: refused, it holds more than tensors and plain data, or is no file "
+            "of torch; expected a checkpoint of this toolkit"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise UserError(
@@ -57,8 +57,8 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, A
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:
         raise UserError(
-            f"checkpoint {path}: expected schema {SCHEMA!r}, found {found!r}; "
-            "weights of other programs are loaded with model.weights"
+            f"checkpoint {path}: expected schema {SCHEMA!r}, found {found!r}; weights of other "
+            "programs become a checkpoint by stad import-weights, or start a training"
         )
     return content
 

@@ -76,6 +76,11 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def no_file(path: str | os.PathLike) -> str:
+    """What is wrong with a path for which `Path.is_file` says no."""
+    return "expected a file, found a folder" if os.path.isdir(path) else "no such file"
+
+
 def disk_error(error: OSError, path: str | os.PathLike) -> Exception:
     """A `UserError` for a full disk or a place that cannot be written; else `error` itself."""
     reasons = {

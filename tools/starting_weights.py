@@ -13,6 +13,7 @@ from datasets.splits import Split
 from detect.weights_report import WeightsReport
 from engine.checkpoint import is_checkpoint, load_checkpoint
 from engine.errors import UserError
+from engine.files import no_file
 
 if TYPE_CHECKING:
     from tools.training_config import YowoConfig
@@ -29,7 +30,7 @@ def load_starting_weights(
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"weights {path}: no such file")
+        raise UserError(f"weights {path}: {no_file(path)}")
     if path.suffix != ".pt":
         from detect.darknet_weights import load_darknet_weights
 
@@ -97,4 +98,6 @@ def load_matching(model: nn.Module, weights: Mapping[str, Tensor], source: str) 
     model.load_state_dict(used, strict=False)
     missing = tuple(n for n in own if n not in used)
     unused = tuple(n for n in weights if n not in used)
-    return WeightsReport(source, tuple(used), missing, unused)
+    other = any(name in weights for name in missing)
+    note = "tensors of another shape (the head of other classes or anchors) start anew"
+    return WeightsReport(source, tuple(used), missing, unused, (note,) if other else ())

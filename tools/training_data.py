@@ -160,6 +160,11 @@ def fixed_anchors(wanted: str, size: tuple[int, int]) -> Anchors:
     """A preset or a file, scaled to the network's size (height, width); UserError otherwise."""
     if wanted in PRESETS:
         return PRESETS[wanted].scaled_to(size)
+    if wanted in STRATEGIES:
+        raise UserError(
+            f"anchors {wanted!r}: expected a preset ({', '.join(PRESETS)}) or a file, since "
+            "weights need the anchors they were trained with"
+        )
     if not Path(wanted).is_file():
         raise UserError(
             f"anchors {wanted!r}: expected a file or one of {', '.join([*STRATEGIES, *PRESETS])}"

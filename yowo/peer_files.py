@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import UserError
+from engine.files import no_file
 
 _WRAPPER = "module."  # DataParallel's
 
@@ -43,15 +44,16 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"weights {path}: no such file")
+        raise UserError(f"weights {path}: {no_file(path)}")
     try:
         with torch.serialization.safe_globals(_NUMPY_STAND_INS):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+    except pickle.UnpicklingError as error:  # whose text tells how to load it unsafely
+        darknet = path.suffix == ".weights"
         raise UserError(
             f"weights {path}: not a torch checkpoint, or it holds more than tensors and plain "
-            f"data, and was not loaded ({reason})"
+            "data; it was not loaded"
+            + ("; Darknet's weights are for yowo.weights_2d" if darknet else "")
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)

@@ -47,7 +47,7 @@ def test_a_public_checkpoint_becomes_one_of_ours(public, capsys):
     [
         ([], "jhmdb21", "weights of 21 classes and 5 anchors for the whole network, found none"),
         ([], "nobody.txt", "expected ucf24, jhmdb21 or a text file, found 'nobody.txt'"),
-        (["yowo.anchors=kmeans"], "ucf24", "anchors 'kmeans'"),
+        (["yowo.anchors=kmeans"], "ucf24", "anchors 'kmeans': expected a preset"),
         (["yowo.backbone=resnet50"], "ucf24", "check backbone and width"),
         (["model=recurrent-yolo"], "ucf24", "expected yowo or yolo"),
     ],
