@@ -303,11 +303,16 @@ def _network(backbone: str, frames: int, width: float = 1.0) -> YOWO:
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.Conv3d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if hasattr(module, "running_var"):
+            module.momentum = 1.0  # statistics of the next batch alone
     with torch.no_grad():
-        # batch norms see one small clip; logits get the size of about 1
-        level = model.train()(torch.rand(1, frames, 3, 64, 64))[0][0]
-        model.conv_final.weight /= _rms(level)
-    return model.eval()
+        # batch norms see two clips as soft as the footage; then logits get the size of about 1
+        coarse = torch.rand(2 * frames, 3, 8, 8)
+        clips = torch.nn.functional.interpolate(coarse, (96, 96), mode="bicubic").clamp(0, 1)
+        clips = clips.unflatten(0, (2, frames))
+        model.train()(clips)
+        model.conv_final.weight /= _rms(model.eval()(clips)[0][0])
+    return model
 
 
 def _clips(batch: int, frames: int, device: torch.device) -> Tensor:
