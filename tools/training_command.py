@@ -70,13 +70,15 @@ def expect_new(folder: Path, resume: bool) -> None:
 
 
 def leave_cores_to_loaders(device: torch.device, workers: int) -> None:
-    """On a CPU: a thread that waits for a core that a loading process holds stops all threads."""
+    """On a CPU: a thread that waits for a core that a loading process holds stops all threads.
+    Never more threads than torch has already, e.g. by OMP_NUM_THREADS."""
     import os
 
     import torch
 
     if device.type == "cpu":
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
+        left = (os.cpu_count() or 1) - workers
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), left)))
 
 
 def write_start(config: Any, log: RunLog, split: Split) -> None:
