@@ -18,6 +18,7 @@ from classify.inflate import inflate
 from classify.model import ClipClassifier
 from detect.weights_report import WeightsReport
 from engine.errors import UserError, neighbours
+from engine.files import no_file
 
 
 def load_weights(model: ClipClassifier, source: str | os.PathLike) -> WeightsReport:
@@ -95,7 +96,7 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"weights {path}: no such file")
+        raise UserError(f"weights {path}: {no_file(path)}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -11,6 +11,7 @@ from detect.runtime.session_detector import SessionDetector
 from detect.runtime.sessions import SESSIONS
 from engine.config import from_dict
 from engine.errors import UserError
+from engine.files import no_file
 from recurrent_yolo.single_step import SingleStep
 from tools.detectors import DetectorFile, checkpoint_description
 from tools.training_config import TrainConfig
@@ -53,7 +54,7 @@ def open_exported(path: str | Path, runtime: str, precision: str = "fp32") -> De
     """A file of `stad export` as a detector that runs by `runtime`."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"exported file {path}: no such file")
+        raise UserError(f"exported file {path}: {no_file(path)}")
     content = path.read_bytes()
     model = session_detector(content, runtime, precision, str(path))
     description = read_description(content, str(path))
