@@ -10,7 +10,7 @@ from engine.checkpoint import save_checkpoint
 from engine.errors import UserError
 from tests.yowo.tiny import anchors, network
 from tools.detectors import checkpoint_description
-from tools.starting_weights import load_starting_weights, load_yowo_weights
+from tools.starting_weights import load_matching, load_starting_weights, load_yowo_weights
 from tools.training_config import TrainConfig, YowoConfig
 
 SPLIT = Split({})
@@ -57,6 +57,30 @@ def test_a_public_checkpoint_and_one_of_a_branch(tmp_path):
 def test_a_file_that_is_not_there():
     with pytest.raises(UserError, match=r"weights absent\.pth: no such file"):
         load_yowo_weights(network(), YowoConfig(weights="absent.pth"), SPLIT)
+
+
+def test_files_in_the_wrong_place_are_named(tmp_path):
+    torch.save({"state_dict": network().state_dict()}, tmp_path / "public.pth")
+    (tmp_path / "yolo.weights").write_bytes(bytes(range(1, 200)))
+    for settings, message in (
+        ({"weights": tmp_path}, "expected a file, found a folder"),
+        ({"weights_3d": tmp_path}, "expected a file, found a folder"),
+        ({"weights_3d": tmp_path / "yolo.weights"}, "Darknet's weights are for yowo.weights_2d"),
+        ({"weights_2d": tmp_path / "public.pth"}, "found a torch checkpoint"),
+    ):
+        config = YowoConfig(**{key: str(path) for key, path in settings.items()})
+        with pytest.raises(UserError, match=message) as found:
+            load_yowo_weights(network(), config, SPLIT)
+        assert "weights_only" not in str(found.value)  # torch's advice to load it unsafely
+
+
+def test_a_head_of_other_classes_is_said_to_start_anew(tmp_path):
+    target, source = network(), network()
+    weights = dict(source.state_dict())
+    weights["conv_final.weight"] = weights["conv_final.weight"][:-1]
+    report = load_matching(target, weights, "ours.pt")
+    assert report.missing == ("conv_final.weight",) and "start anew" in str(report)
+    assert "anew" not in str(load_matching(target, source.state_dict(), "ours.pt"))
 
 
 def test_nothing_asked_for():
