@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int | None:
     if not section.weights:
         raise UserError(f"{config.model}.weights: expected the file to import, found nothing")
     names = read_names(args.names)
-    anchors = fixed_anchors(section.anchors, tuple(config.data.size))
+    anchors = fixed_anchors(section.anchors, tuple(config.data.size), config.strides)
     model = build_base(config, len(names), anchors)
     unknown = Split({})  # which frames it was trained on is not said
     if config.model == "yowo":

@@ -160,9 +160,8 @@ def _run_anchors(config: TrainConfig, folder: Path, train_side, resume: bool):
     if resume:
         return Anchors.load(folder / "anchors.yaml")
     wanted = config.yowo if config.model == "yowo" else config.yolo
-    strides = [32] if config.model == "yowo" else config.yolo.strides
     return choose_anchors(
-        wanted.anchors, wanted.num_anchors, strides, train_side, config.data, config.seed
+        wanted.anchors, wanted.num_anchors, config.strides, train_side, config.data, config.seed
     )
 
 

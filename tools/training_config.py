@@ -100,7 +100,8 @@ class YowoConfig:
     """backbone: the 3D branch; width: factor on channels; clip_length: T; clip_step: distance
     between a clip's frames where the detector is judged and used; steps: distances in training, one
     drawn a clip; reverse: chance that a clip in training runs backwards, with the labels that the
-    data set file's `reverses` exchanges; freeze: branches (2d, 3d) of which only the last block
+    data set file's `reverses` exchanges; stride: of the grid, 32 as published, 16 or 8 for small
+    boxes; freeze: branches (2d, 3d) of which only the last block
     trains; loss: the region loss; normalise: sum it (as published) or divide by the boxes;
     input_mean, input_std: of frames in [0, 1] (AVA as published: 0.45, 0.225);
     multi_label_classes: the last classes that have a sigmoid each, beside one softmax of the
@@ -114,6 +115,7 @@ class YowoConfig:
     clip_step: int = 1
     steps: list[int] = field(default_factory=lambda: [1, 2])
     reverse: float = 0.0
+    stride: Literal[8, 16, 32] = 32
     anchors: str = "kmeans"
     num_anchors: int = 5
     freeze: list[str] = field(default_factory=list)
@@ -185,6 +187,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         expect_limits(self, "", seed=(0, 2**63 - 1))
+
+    @property
+    def strides(self) -> list[int]:
+        """Of the detector's levels, finest first."""
+        return [self.yowo.stride] if self.model == "yowo" else self.yolo.strides
 
     @property
     def reach(self) -> tuple[int, int] | None:

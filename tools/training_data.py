@@ -153,13 +153,23 @@ def choose_anchors(
         labels = np.concatenate([video.labels for video in train])
         sizes = box_sizes(train, size, data.resize)
         return pick_anchors(wanted, sizes, count, strides, size, labels=labels, seed=seed)
-    return fixed_anchors(wanted, size)
+    return fixed_anchors(wanted, size, strides)
 
 
-def fixed_anchors(wanted: str, size: tuple[int, int]) -> Anchors:
-    """A preset or a file, scaled to the network's size (height, width); UserError otherwise."""
+def fixed_anchors(wanted: str, size: tuple[int, int], strides: list[int]) -> Anchors:
+    """A preset or a file, scaled to the network's size (height, width); UserError otherwise.
+
+    Sizes of one level suit a grid of any stride, so they are taken for the one of `strides`.
+    """
+    found = _saved_anchors(wanted).scaled_to(size)
+    if len(found.strides) == len(strides) == 1:
+        return Anchors(found.levels, tuple(strides), found.network_size)
+    return found
+
+
+def _saved_anchors(wanted: str) -> Anchors:
     if wanted in PRESETS:
-        return PRESETS[wanted].scaled_to(size)
+        return PRESETS[wanted]
     if wanted in STRATEGIES:
         raise UserError(
             f"anchors {wanted!r}: expected a preset ({', '.join(PRESETS)}) or a file, since "
@@ -170,7 +180,7 @@ def fixed_anchors(wanted: str, size: tuple[int, int]) -> Anchors:
             f"anchors {wanted!r}: expected a file or one of {', '.join([*STRATEGIES, *PRESETS])}"
             f"{neighbours(wanted, [*STRATEGIES, *PRESETS])}"
         )
-    return Anchors.load(wanted).scaled_to(size)
+    return Anchors.load(wanted)
 
 
 def class_counts(annotations: AnnotationSet) -> Mapping[str, int]:

@@ -24,7 +24,8 @@ class ChannelAttention(nn.Module):
         return self.gamma * (attention @ flat).view_as(x) + x
 
 
-def _conv_bn_relu(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
+def conv_bn_relu(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
+    """A convolution that keeps the size, batch norm, ReLU."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(out_channels),
@@ -37,10 +38,10 @@ class CFAM(nn.Module):
 
     def __init__(self, in_channels: int, channels: int = 1024) -> None:
         super().__init__()
-        self.conv_bn_relu1 = _conv_bn_relu(in_channels, channels, 1)
-        self.conv_bn_relu2 = _conv_bn_relu(channels, channels, 3)
+        self.conv_bn_relu1 = conv_bn_relu(in_channels, channels, 1)
+        self.conv_bn_relu2 = conv_bn_relu(channels, channels, 3)
         self.sc = ChannelAttention()
-        self.conv_bn_relu3 = _conv_bn_relu(channels, channels, 3)
+        self.conv_bn_relu3 = conv_bn_relu(channels, channels, 3)
         self.conv_out = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ _BLOCKS = (
     (1024, 3), (512, 1), (1024, 3), (1024, 3), (1024, 3),
 )  # fmt: skip
 _PASSTHROUGH_SOURCE = 16  # block whose output goes round the last pooling
+# stride: block whose output is the last of that stride
+_FINER = {16: 16, 8: 10}
 
 
 def reorganise(x: Tensor, stride: int = 2) -> Tensor:
@@ -46,14 +48,18 @@ def _conv_block(k: int, in_channels: int, out_channels: int, kernel: int) -> nn.
 class Darknet19(nn.Module):
     """(B, 3, H, W) in [0, 1] to (B, out_channels, H/32, W/32). H and W divisible by 32.
 
-    width: factor on every channel count but the output's, for CPUs.
+    width: factor on every channel count but the output's, for CPUs. finest: 32, or 16 or 8 for
+    features of these strides too, down to `finest`; `finer_channels` are theirs.
     """
 
     stride = 32
 
-    def __init__(self, width: float = 1.0, out_channels: int = COCO_OUTPUTS) -> None:
+    def __init__(
+        self, width: float = 1.0, out_channels: int = COCO_OUTPUTS, finest: int = stride
+    ) -> None:
         super().__init__()
         self.out_channels = out_channels
+        self._sources = [block for stride, block in _FINER.items() if stride >= finest]
         scaled = lambda channels: max(8, round(channels * width))  # noqa: E731
         models: list[nn.Module] = []
         channels, k, source_channels = 3, 0, 0
@@ -78,12 +84,15 @@ class Darknet19(nn.Module):
         last.add_module("conv23", nn.Conv2d(scaled(1024), out_channels, 1))
         models.append(last)
         self.models = nn.ModuleList(models)
+        self.finer_channels = [scaled(_BLOCKS[block][0]) for block in self._sources]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The features of stride 32, then those of 16 and of 8 where they are wanted."""
+        kept = {}
         for index in range(len(_BLOCKS)):
             x = self.models[index](x)
-            if index == _PASSTHROUGH_SOURCE:
-                source = x
-        fine = reorganise(self.models[26](source))
+            if index == _PASSTHROUGH_SOURCE or index in self._sources:
+                kept[index] = x
+        fine = reorganise(self.models[26](kept[_PASSTHROUGH_SOURCE]))
         x = self.models[29](torch.cat([fine, x], dim=1))
-        return self.models[30](x)
+        return self.models[30](x), *(kept[source] for source in self._sources)

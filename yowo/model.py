@@ -18,10 +18,13 @@ from engine.errors import UserError, neighbours
 from yowo.backbone3d import Backbone3d, scale_channels
 from yowo.cfam import CFAM
 from yowo.darknet19 import Darknet19
+from yowo.fine_grid import FineGrid
 from yowo.mobilenet3d import mobilenet_2x, mobilenetv2_1x
 from yowo.resnet3d import resnet18, resnet50, resnet101, resnext101
 from yowo.shufflenet3d import shufflenet_2x, shufflenetv2_2x
 from yowo.torchvision3d import mc3_18, r2plus1d_18, r3d_18
+
+STRIDES = (8, 16, 32)  # that a grid can have; 32 is the published one
 
 BACKBONES: dict[str, Callable[[float], Backbone3d]] = {
     "resnext101": resnext101,
@@ -48,9 +51,10 @@ def build_backbone3d(name: str, width: float = 1.0) -> Backbone3d:
 class YOWO(nn.Module):
     """A key-frame detector.
 
-    anchors: one level of stride 32, network pixels. width: factor on the channels of both branches
-    and of CFAM, for CPUs. clip_length: T it is trained with (any that its 3D branch takes);
-    clip_step: distance in the video between a clip's frames, for those who make the clips.
+    anchors: one level, network pixels; its stride is the grid's: 32 as published, 16 or 8 for small
+    boxes (all published weights but the head's still fit). width: factor on the channels of both
+    branches and of CFAM, for CPUs. clip_length: T it is trained with (any that its 3D branch
+    takes); clip_step: distance in the video between a clip's frames, for those who make the clips.
     multi_label_classes: the last classes that are scored by a sigmoid each, the others share one
     softmax (AVA: 80 classes of which 66); 0 = one softmax. input_mean, input_std: what is taken off
     frames in [0, 1] and what they are divided by (0.45 and 0.225 for the authors' AVA weights).
@@ -72,9 +76,9 @@ class YOWO(nn.Module):
         input_std: float = 1.0,
     ) -> None:
         super().__init__()
-        if tuple(anchors.strides) != (Darknet19.stride,):
+        if len(anchors.strides) != 1 or anchors.strides[0] not in STRIDES:
             raise UserError(
-                f"YOWO: expected anchors of one level of stride {Darknet19.stride}, found strides "
+                "YOWO: expected anchors of one level of stride 8, 16 or 32, found strides "
                 f"{tuple(anchors.strides)}; make them with stad kmeans-anchors --strides 32"
             )
         if not 0 <= multi_label_classes <= num_classes:
@@ -90,13 +94,15 @@ class YOWO(nn.Module):
         self.input_mean, self.input_std = input_mean, input_std
         sizes = torch.tensor(anchors.levels[0], dtype=torch.float32)
         self.register_buffer("anchor_sizes", sizes, persistent=False)
-        self.strides = (Darknet19.stride,)
-        self.backbone_2d = Darknet19(width)
+        self.strides = tuple(int(stride) for stride in anchors.strides)
+        self.backbone_2d = Darknet19(width, finest=self.strides[0])
         self.backbone_3d = build_backbone3d(backbone, width)
         self.backbone_3d.check_length(clip_length)
         channels = scale_channels(1024, width)
         self.cfam = CFAM(self.backbone_2d.out_channels + self.backbone_3d.out_channels, channels)
-        self.conv_final = nn.Conv2d(channels, len(sizes) * (5 + num_classes), 1, bias=False)
+        self.fine_grid = FineGrid(channels, self.backbone_2d.finer_channels)
+        outputs = len(sizes) * (5 + num_classes)
+        self.conv_final = nn.Conv2d(self.fine_grid.out_channels, outputs, 1, bias=False)
 
     @property
     def context_frames(self) -> int:
@@ -110,11 +116,11 @@ class YOWO(nn.Module):
         starts_stream: Tensor | None = None,
         valid: Tensor | None = None,
     ) -> tuple[list[Tensor], None]:
-        """Frames (B, T, 3, H, W), uint8 or in [0, 1], to one map (B, A, 5 + C, H/32, W/32).
+        """Frames (B, T, 3, H, W), uint8 or in [0, 1], to one map (B, A, 5 + C, H/s, W/s).
 
-        The 5 + C values: tx, ty, tw, th, confidence, classes, as logits. The other arguments are
-        taken for the common contract; there is no memory. UserError where T or the size does not
-        suit the network.
+        s: the stride. The 5 + C values: tx, ty, tw, th, confidence, classes, as logits. The other
+        arguments are taken for the common contract; there is no memory. UserError where T or the
+        size does not suit the network.
         """
         clip = self.normalise_clip(frames)
         return [self.forward_fusion(self.backbone_2d(clip[:, :, -1]), self.backbone_3d(clip))], None
@@ -127,15 +133,21 @@ class YOWO(nn.Module):
             clip = (clip - self.input_mean) / self.input_std
         return clip
 
-    def forward_fusion(self, spatial: Tensor, temporal: Tensor) -> Tensor:
-        """Features of the 2D and of the 3D branch (B, .., h, w) to the map (B, A, 5 + C, h, w)."""
-        fused = self.cfam(torch.cat([temporal, spatial], dim=1))
-        return self.conv_final(fused).unflatten(1, (len(self.anchor_sizes), -1))
+    def forward_fusion(self, spatial: Sequence[Tensor], temporal: Tensor) -> Tensor:
+        """Features to the map (B, A, 5 + C, H/s, W/s).
+
+        spatial: of the 2D branch, (B, .., H/32, W/32) and finer ones; temporal: of the 3D branch,
+        (B, .., H/32, W/32).
+        """
+        coarse, *finer = spatial
+        fused = self.cfam(torch.cat([temporal, coarse], dim=1))
+        level = self.conv_final(self.fine_grid(fused, finer))
+        return level.unflatten(1, (len(self.anchor_sizes), -1))
 
     def decode(self, maps: Sequence[Tensor]) -> Predictions:
         """The map to boxes in network pixels; score = confidence x class probability."""
         (level,) = maps
-        boxes = decode_map(level, self.anchor_sizes, Darknet19.stride).flatten(1, 3)
+        boxes = decode_map(level, self.anchor_sizes, self.strides[0]).flatten(1, 3)
         values = level.float().movedim(2, -1).flatten(1, 3)  # (B, A*h*w, 5 + C)
         confidence = values[..., 4].sigmoid()
         shared = self.num_classes - self.multi_label_classes

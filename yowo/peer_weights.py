@@ -30,7 +30,8 @@ def load_yowo_checkpoint(
 ) -> WeightsReport:
     """Fill `model` from a checkpoint of the public YOWO.
 
-    The head keeps its start where the file's has another number of classes or anchors. UserError
+    The head keeps its start where the file's has another number of classes or anchors, and with a
+    finer grid than the published one. UserError
     for a checkpoint of another 3D backbone (named), and under `strict` for anything else that does
     not fit.
     """
@@ -40,16 +41,20 @@ def load_yowo_checkpoint(
         hint = f"weights of the 3D backbone {seems}; give them as weights_3d" if seems else "others"
         raise UserError(f"weights {path}: expected a YOWO checkpoint, found {hint}")
     own = model.state_dict()
-    notes = []
+    notes, anew = [], []
     if HEAD in weights and weights[HEAD].shape[0] != own[HEAD].shape[0]:
         found, wanted = weights[HEAD].shape[0], own[HEAD].shape[0]
         notes.append(
             f"the head starts anew: {found} outputs in the file, {wanted} here (anchors x (5 + "
             "classes))"
         )
+        anew = [HEAD]
+    (stride,) = model.strides
+    if stride != model.backbone_2d.stride:
+        notes.append(f"the head and the way to stride {stride} start anew")
+        anew = [name for name in own if name.startswith((HEAD, "fine_grid."))]
     _refuse_other_backbone(model, _branch(weights), path, strict)
-    head = () if not notes else (HEAD,)
-    return _load(model, weights, path, strict, expendable=head, notes=notes)
+    return _load(model, weights, path, strict, expendable=tuple(anew), notes=notes)
 
 
 def load_kinetics_weights(

@@ -119,6 +119,10 @@ def test_anchors_by_strategy_preset_or_file(mixed, tmp_path):
     found.save(tmp_path / "anchors.yaml")
     again = choose_anchors(str(tmp_path / "anchors.yaml"), 9, [8], train, data, seed=1)
     assert again.to_dict() == found.to_dict()
+    one = choose_anchors("kmeans", 3, [32], train, data, seed=0)
+    one.save(tmp_path / "one.yaml")
+    finer = choose_anchors(str(tmp_path / "one.yaml"), 9, [16], train, data, seed=0)
+    assert finer.strides == (16,) and np.array_equal(finer.sizes, one.sizes)
     preset = choose_anchors("yolov3-coco", 9, [8], train, data, seed=0)
     assert preset.to_dict() == PRESETS["yolov3-coco"].scaled_to((64, 96)).to_dict()
 

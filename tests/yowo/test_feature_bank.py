@@ -38,9 +38,9 @@ def literal(model, images, clips, length):
     return torch.cat(out)
 
 
-@pytest.mark.parametrize("count", [1, 8, 30, 83])
-def test_the_bank_equals_the_literal_computation(count):
-    model, images = tiny_yowo.yowo(), tiny_yowo.video(count)
+@pytest.mark.parametrize(("count", "stride"), [(1, 32), (8, 32), (30, 32), (83, 32), (30, 8)])
+def test_the_bank_equals_the_literal_computation(count, stride):
+    model, images = tiny_yowo.yowo(stride=stride), tiny_yowo.video(count)
     answers = run(FeatureBank(model), images)
     assert [frame for frames, _ in answers for frame in frames] == list(range(count))
     with torch.no_grad():

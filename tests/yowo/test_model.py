@@ -13,18 +13,20 @@ WIDE = [name for name in BACKBONES if name[-3:] != "_18"]  # those that have a w
 
 
 @pytest.mark.parametrize("backbone", WIDE)
-def test_every_parameter_gets_a_gradient(backbone):
-    model = network(backbone, clip_length=16)
+@pytest.mark.parametrize("stride", [32, 8])
+def test_every_parameter_gets_a_gradient(backbone, stride):
+    model = network(backbone, stride=stride, clip_length=16)
     (out,), state = model(frames(steps=16))
-    assert out.shape == (2, 3, 5 + NUM_CLASSES, 2, 3) and state is None
+    assert out.shape == (2, 3, 5 + NUM_CLASSES, 64 // stride, 96 // stride) and state is None
     torch.nn.init.constant_(model.cfam.sc.gamma, 0.5)
     (out,), _ = model(frames(steps=16))
     out.square().sum().backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
 
-def test_clips_together_are_clips_alone():
-    model = network().eval()
+@pytest.mark.parametrize("stride", [32, 16])
+def test_clips_together_are_clips_alone(stride):
+    model = network(stride=stride).eval()
     clips = frames(3)
     with torch.no_grad():
         together = model(clips)[0][0]
@@ -69,15 +71,16 @@ def test_lengths_and_rectangles(length, size):
     assert found.boxes.shape == (1, count, 4) and found.scores.shape == (1, count, NUM_CLASSES)
 
 
-def test_decode_is_the_papers():
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_decode_is_the_papers(stride):
     """Of one cell by hand; boxes run over anchors, rows and columns."""
-    model = network()
+    model = network(stride=stride)
     level = torch.zeros(1, 3, 5 + NUM_CLASSES, 2, 3)
     level[0, 1, :, 1, 2] = torch.tensor([0.4, -0.3, 0.2, -0.1, 1.5, 0.0, 1.0, 2.0])
     found = model.decode([level])
     row = 1 * 6 + 1 * 3 + 2
     sigmoid = lambda v: 1 / (1 + math.exp(-v))  # noqa: E731
-    x, y = (2 + sigmoid(0.4)) * 32, (1 + sigmoid(-0.3)) * 32
+    x, y = (2 + sigmoid(0.4)) * stride, (1 + sigmoid(-0.3)) * stride
     w, h = 30 * math.exp(0.2), 24 * math.exp(-0.1)
     expected = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
     np.testing.assert_allclose(found.boxes[0, row].numpy(), expected, rtol=1e-5)
@@ -115,7 +118,7 @@ def test_a_size_that_does_not_divide():
 
 def test_anchors_of_other_levels():
     two = Anchors((np.ones((2, 2)), np.ones((2, 2)) * 9), (16, 32), SIZE)
-    with pytest.raises(UserError, match=r"one level of stride 32, found strides \(16, 32\)"):
+    with pytest.raises(UserError, match=r"of stride 8, 16 or 32, found strides \(16, 32\)"):
         YOWO(NUM_CLASSES, two)
 
 
@@ -124,14 +127,16 @@ def test_a_width_that_torchvision_does_not_have():
         network("r3d_18")
 
 
-def test_an_encoded_box_is_decoded_again():
+@pytest.mark.parametrize("stride", [32, 16, 8])
+def test_an_encoded_box_is_decoded_again(stride):
     """What the loss asks of the map is what decode reads from it."""
     from yowo.loss import RegionLoss
 
-    model = network()
+    model = network(stride=stride)
     truth = targets([(0, (20.0, 10.0, 55.0, 40.0), [2])], 1)
-    level = torch.zeros(1, 3, 5 + NUM_CLASSES, 2, 3, requires_grad=True)
-    loss = RegionLoss(anchors())
+    grid = (64 // stride, 96 // stride)
+    level = torch.zeros(1, 3, 5 + NUM_CLASSES, *grid, requires_grad=True)
+    loss = RegionLoss(anchors(stride))
     optimiser = torch.optim.Adam([level], lr=0.1)
     for _ in range(300):
         optimiser.zero_grad()

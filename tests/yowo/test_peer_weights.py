@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from anchors.anchors import Anchors
 from anchors.presets import YOWO_UCF24
 from engine.errors import UserError
 from tests.yowo.literal_yowo import BACKBONES, Weights, darknet19, public_checkpoint
@@ -61,6 +62,16 @@ def test_a_head_of_other_classes_or_anchors_starts_anew_and_says_so(checkpoint):
     assert torch.equal(ours.conv_final.weight, before)
     weights = torch.load(checkpoint, weights_only=False)["state_dict"]
     assert torch.equal(ours.cfam.sc.gamma, weights["module.cfam.sc.gamma"])
+
+
+@pytest.mark.parametrize("stride", [16, 8])
+def test_all_but_the_head_serves_a_finer_grid(checkpoint, stride):
+    finer = Anchors(YOWO_UCF24.levels, (stride,), YOWO_UCF24.network_size)
+    ours = model(anchors=finer)
+    report = load_yowo_checkpoint(ours, checkpoint)
+    assert report.unused == ("conv_final.weight",) and len(report.used) == 257
+    assert all(name.startswith(("fine_grid.", "conv_final.")) for name in report.missing)
+    assert f"the head and the way to stride {stride} start anew" in str(report)
 
 
 def test_a_checkpoint_of_another_backbone_is_named(checkpoint):
@@ -169,7 +180,7 @@ def test_yolo_weights_fill_the_2d_branch(darknet_weights, tmp_path):
     report = load_darknet19_weights(ours, path)
     assert len(report.used) == 23 and not report.missing and not report.unused
     with torch.no_grad():
-        torch.testing.assert_close(ours.backbone_2d(image), expected)
+        torch.testing.assert_close(ours.backbone_2d(image)[0], expected)
     assert path.stat().st_size == 20 + 4 * 50_983_561  # a public yolo.weights of COCO
 
 

@@ -14,12 +14,15 @@ from yowo.streaming import TemporalEvery
 
 SIZE = (96, 64)  # shufflenet's pooling needs a few cells
 ONE_WIDTH = {"r3d_18", "mc3_18", "r2plus1d_18"}
-EXPORTED = ("resnext101", "resnet18", "mobilenetv2_1x", "shufflenet_2x")
+EXPORTED = (
+    ("resnext101", 32), ("resnet18", 32), ("resnet18", 8), ("mobilenetv2_1x", 32),
+    ("shufflenet_2x", 32),
+)  # fmt: skip
 
 
-def network(backbone, size=SIZE):
+def network(backbone, size=SIZE, stride=32):
     width = 1.0 if backbone in ONE_WIDTH else 0.125
-    return tiny_yowo.yowo(backbone, width=width, clip_length=16, size=size)
+    return tiny_yowo.yowo(backbone, width=width, clip_length=16, size=size, stride=stride)
 
 
 def relative(ours, theirs):
@@ -37,10 +40,10 @@ def test_folded_and_channels_last_is_the_same_network(backbone):
 
 
 @pytest.mark.parametrize("runtime", SESSIONS)
-@pytest.mark.parametrize("backbone", EXPORTED)
-def test_exported_branches_answer_as_in_torch(backbone, runtime):
+@pytest.mark.parametrize(("backbone", "stride"), EXPORTED)
+def test_exported_branches_answer_as_in_torch(backbone, stride, runtime):
     pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
-    model = network(backbone)
+    model = network(backbone, stride=stride)
     model.clip_step = 2
     content = export_onnx(model, SIZE)
     detector = SessionDetector(SESSIONS[runtime](content), read_description(content, "a file"))
@@ -69,7 +72,7 @@ def test_a_type_a_shortcut_exports_as_slice_and_pad(shape):
 
 @pytest.mark.slow
 def test_compiled_equals_eager_and_bf16_is_near():
-    model, frames = network("resnet18"), tiny_yowo.clips(2, 16, size=SIZE)
+    model, frames = network("resnet18", stride=16), tiny_yowo.clips(2, 16, size=SIZE)
     compiled = compile_frozen(fold_for_inference(model, frames))
     with torch.inference_mode():
         expected = model(frames)[0][0]

@@ -28,10 +28,10 @@ def test_every_frame_is_the_plain_network_bit_for_bit():
     assert torch.equal(run(model, images, 4), run(TemporalEvery(model, 1), images, 4))
 
 
-@pytest.mark.parametrize("every", [2, 3, 8])
+@pytest.mark.parametrize(("every", "stride"), [(2, 32), (3, 32), (8, 32), (3, 16)])
 @pytest.mark.parametrize("batch", [1, 2, 4, 5, 20])
-def test_features_of_the_last_kth_key_frame_serve(every, batch):
-    model, images = tiny_yowo.yowo(), tiny_yowo.video(13)
+def test_features_of_the_last_kth_key_frame_serve(every, stride, batch):
+    model, images = tiny_yowo.yowo(stride=stride), tiny_yowo.video(13)
     with torch.no_grad():
         (whole,) = key_frame_batches(enumerate(images), "v", VIEW, model.clip_length, 100)
         clip = model.normalise_clip(whole.frames)
@@ -39,7 +39,8 @@ def test_features_of_the_last_kth_key_frame_serve(every, batch):
         literal = torch.cat(
             [
                 model.forward_fusion(
-                    spatial[f : f + 1], temporal[f // every * every : f // every * every + 1]
+                    [part[f : f + 1] for part in spatial],
+                    temporal[f // every * every : f // every * every + 1],
                 )
                 for f in range(13)
             ]

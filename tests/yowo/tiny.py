@@ -14,15 +14,15 @@ SIZE = (64, 96)  # (height, width)
 NUM_CLASSES = 3
 
 
-def anchors() -> Anchors:
-    return Anchors((np.array([(12, 18), (30, 24), (40, 60)]),), (32,), SIZE)
+def anchors(stride: int = 32) -> Anchors:
+    return Anchors((np.array([(12, 18), (30, 24), (40, 60)]),), (stride,), SIZE)
 
 
-def network(backbone: str = "resnet18", seed: int = 0, **options) -> YOWO:
+def network(backbone: str = "resnet18", seed: int = 0, stride: int = 32, **options) -> YOWO:
     """Width 1/16, 8 frames."""
     torch.manual_seed(seed)
     options = {"width": 0.0625, "clip_length": 8, **options}
-    return YOWO(NUM_CLASSES, anchors(), backbone=backbone, **options)
+    return YOWO(NUM_CLASSES, anchors(stride), backbone=backbone, **options)
 
 
 def frames(batch: int = 2, steps: int = 8, seed: int = 0) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from anchors.anchors import Anchors
 from yowo.model import YOWO
@@ -12,17 +13,26 @@ SIZE = (64, 32)  # (height, width)
 NUM_CLASSES = 3
 
 
-def anchors() -> Anchors:
-    return Anchors((np.array([(10.0, 20.0), (24.0, 30.0)]),), (32,), SIZE)
+def anchors(stride: int = 32) -> Anchors:
+    return Anchors((np.array([(10.0, 20.0), (24.0, 30.0)]),), (stride,), SIZE)
 
 
 def yowo(
-    backbone: str = "resnet18", *, width: float = 0.125, clip_length: int = 8, size=SIZE
+    backbone: str = "resnet18",
+    *,
+    width: float = 0.125,
+    clip_length: int = 8,
+    size=SIZE,
+    stride: int = 32,
 ) -> YOWO:
     """Its batch norms have seen something, its attention takes part."""
     torch.manual_seed(0)
-    model = YOWO(NUM_CLASSES, anchors(), backbone=backbone, width=width, clip_length=clip_length)
+    options = {"backbone": backbone, "width": width, "clip_length": clip_length}
+    model = YOWO(NUM_CLASSES, anchors(stride), **options)
     torch.nn.init.constant_(model.cfam.sc.gamma, 0.3)
+    for module in model.fine_grid.modules():
+        if isinstance(module, _BatchNorm):
+            module.momentum = 1.0  # of these clips alone: else what comes from below vanishes
     with torch.no_grad():
         model.train()(clips(4, 16, size=size)[:, :clip_length])
     return model.eval()
