@@ -91,15 +91,23 @@ def _cpu_variants(
 def _sessions(model: YOWO, clip: Tensor) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """The exported network, which decodes too."""
     from detect.runtime.onnx_export import export_onnx, read_description
+    from detect.runtime.quantise import quantise_int8
     from detect.runtime.session_detector import SessionDetector
     from detect.runtime.sessions import SESSIONS
 
     content = export_onnx(model, (SIDE, SIDE), batch=1)
     expected = model(clip)[0][0]
     boxes = model.decode([expected]).boxes
-    for runtime, precision in (("onnx", "fp32"), ("openvino", "fp32"), ("openvino", "bf16")):
+    int8 = quantise_int8(content, [{"frames": clip.numpy()}])
+    for runtime, precision, label in (
+        ("onnx", "fp32", "fp32"),
+        ("openvino", "fp32", "fp32"),
+        ("openvino", "bf16", "bf16"),
+        ("openvino", "fp32", "int8"),
+        ("openvino", "bf16", "int8, the rest bf16"),
+    ):
         try:
-            session = SESSIONS[runtime](content, precision)
+            session = SESSIONS[runtime](int8 if "int8" in label else content, precision)
         except UserError as error:
             print(error)
             continue
@@ -109,7 +117,7 @@ def _sessions(model: YOWO, clip: Tensor) -> Iterator[tuple[str, Callable[[], Ten
             # boxes in place of maps: their relative difference, put on the maps
             return expected * (1 + _rms(detector(clip)[0][0] - boxes) / _rms(boxes))
 
-        yield f"{runtime} {precision}", run
+        yield f"{runtime} {label}", run
 
 
 def forward_cuda(args: argparse.Namespace, device: torch.device) -> None:

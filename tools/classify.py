@@ -58,18 +58,16 @@ def run(args: argparse.Namespace) -> None:
     from classify.rejection import Rejection
     from engine.errors import UserError
     from tools.classifiers import open_classifier
-    from tools.predict import CAMERA, expand_sources
+    from tools.sources import expand_sources
     from tools.video_answers import VideoClassifier, open_sources
 
-    if any(source.startswith(CAMERA) for source in args.sources):
-        raise UserError("stad classify reads files; record the camera first")
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise UserError(f"--threshold: expected 0 to 1, found {args.threshold}")
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     file = open_classifier(args.checkpoint, device, args.head)
     rejection = None if args.threshold is None else Rejection(confidence=args.threshold)
     classifier = VideoClassifier(file, device, rejection)
-    sources = expand_sources(args.sources)
+    sources = expand_sources(args.sources, cameras=False)
     videos, bad = open_sources(sources, file, skip_bad=args.skip_bad, whole=args.sliding is None)
     for video in bad:
         print(f"left out: {video.name}: {video.reason}", file=sys.stderr)

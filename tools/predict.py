@@ -30,7 +30,6 @@ The file grows as frames are done; what was reached before a kill stays, and --r
 Draw it with stad render, score it with stad evaluate.
 """
 RANGE_FRAMES = 16  # frames between two range rows of the detections file
-CAMERA = "camera:"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
     from engine.limits import INFINITE, expect_limits
     from tools.predictor import Predictor
     from tools.runtimes import choose_device, open_for_runtime, runtime_options
+    from tools.sources import expand_sources
 
     expect_limits(args, "", window=(1, INFINITE), max_frames=(1, INFINITE))
     out = Path(args.out)
@@ -100,39 +100,6 @@ def run(args: argparse.Namespace) -> None:
     print(f"detections: {out}")
 
 
-def expand_sources(sources: list[str]) -> dict[str, str | Path]:
-    """Video name -> file, frame folder or camera; every video below a folder.
-
-    UserError for two videos of one name.
-    """
-    from datasets.frame_folder import IMAGE_SUFFIXES
-    from datasets.video_catalog import find_video_paths
-    from engine.errors import UserError
-
-    found: dict[str, str | Path] = {}
-    for source in sources:
-        if source.startswith(CAMERA):
-            if not source.removeprefix(CAMERA).isdecimal():
-                raise UserError(f"{source}: expected a camera's number, as in camera:0")
-            named: dict[str, str | Path] = {source.replace(":", ""): source}
-        else:
-            path = Path(source)
-            if not path.exists():
-                raise UserError(f"{path}: expected a video or a folder, found nothing there")
-            one = not path.is_dir() or any(
-                p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()
-            )
-            named = {path.stem: path} if one else find_video_paths(path)
-        for name, place in named.items():
-            if name in found:
-                raise UserError(
-                    f"two videos are named {name!r}: {found[name]} and {place}; rename one, or "
-                    "predict them into two files"
-                )
-            found[name] = place
-    return found
-
-
 def _predict_source(
     predictor: Predictor,
     name: str,
@@ -145,6 +112,7 @@ def _predict_source(
     from datasets.stream import camera_frames
     from datasets.video import open_video
     from engine.progress import progress_bar
+    from tools.sources import CAMERA
 
     total, first = None, 0
     if str(source).startswith(CAMERA):

@@ -78,7 +78,7 @@ def _videos_and_truth(args: argparse.Namespace) -> tuple[dict[str, Video], Annot
     from datasets.formats.findings import Findings
     from datasets.formats.video_info import VideoInfo
     from datasets.video import open_video
-    from tools.predict import expand_sources
+    from tools.sources import expand_sources
 
     findings = Findings()
     truth = None

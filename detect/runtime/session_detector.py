@@ -19,7 +19,8 @@ class SessionDetector(nn.Module):
     """A detector whose arithmetic a session does; its `maps` are decoded already.
 
     description: what `export_onnx` put into the file. The state is a dict of arrays (B, ...); the
-    frames of a window pass one by one where there is a state, else all at once.
+    frames of a window pass one by one where there is a state, else all at once. states: names of
+    the inputs that are a state.
     """
 
     def __init__(self, session: Session, description: Mapping[str, Any]) -> None:
@@ -31,7 +32,7 @@ class SessionDetector(nn.Module):
         self.context_frames = description["context_frames"]
         self._batch, *_, height, width = session.inputs["frames"][1]
         self._size = (height, width)
-        self._states = [name for name in session.inputs if name.startswith(STATE_PREFIX)]
+        self.states = [name for name in session.inputs if name.startswith(STATE_PREFIX)]
 
     def forward(
         self,
@@ -52,7 +53,7 @@ class SessionDetector(nn.Module):
         images = frames.numpy()
         if self.predicts == "last_frame":
             return self._answer(images), None
-        if not self._states:
+        if not self.states:
             return self._answer(images.reshape(-1, *images.shape[2:])), None
         return self._unroll(images, state, starts_stream, valid)
 
@@ -73,7 +74,7 @@ class SessionDetector(nn.Module):
                 f"expected {self._batch} streams at once, as exported, found {lanes}; export the "
                 f"checkpoint with --batch {lanes}"
             )
-        zeros = {name: self._zeros(name) for name in self._states}
+        zeros = {name: self._zeros(name) for name in self.states}
         state = zeros if state is None else state
         answers = []
         for step in range(steps):
@@ -82,7 +83,7 @@ class SessionDetector(nn.Module):
                 state = _where(starts, zeros, state)
             out = self.session.run({"frames": images[:, step], **state})
             after = {
-                name: out[AFTER_PREFIX + name.removeprefix(STATE_PREFIX)] for name in self._states
+                name: out[AFTER_PREFIX + name.removeprefix(STATE_PREFIX)] for name in self.states
             }
             state = after if valid is None else _where(valid[:, step].numpy(), after, state)
             answers.append([torch.from_numpy(out[name]) for name in OUTPUTS])

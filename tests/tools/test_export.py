@@ -63,6 +63,20 @@ def test_openvino_predicts_as_the_checkpoint(checkpoint, video, tmp_path):
     assert_same(found, eager)
 
 
+def test_an_int8_file_predicts_nearly_as_the_checkpoint(checkpoint, video, tmp_path):
+    pytest.importorskip("onnxruntime")
+    file, whole = tmp_path / "int8.onnx", tmp_path / "float.onnx"
+    start = ["export", "--checkpoint", str(checkpoint), "--out"]
+    assert cli.main([*start, str(file), "--int8", str(video), "--calibration-clips", "5"]) == 0
+    assert cli.main([*start, str(whole)]) == 0
+    assert file.stat().st_size < 0.6 * whole.stat().st_size
+    exact = predict(video, whole, tmp_path / "float.jsonl", "--runtime", "onnx")
+    found = predict(video, file, tmp_path / "int8.jsonl", "--runtime", "onnx")
+    assert len(found.frames) > 20 and np.array_equal(found.processed, exact.processed)
+    best = [detections.scores.max(initial=0) for detections in (found, exact)]
+    assert best[0] == pytest.approx(best[1], rel=0.1)
+
+
 @pytest.mark.slow
 def test_compiled_predicts_as_the_checkpoint(checkpoint, video, tmp_path):
     eager = predict(video, checkpoint, tmp_path / "eager.jsonl")
@@ -141,6 +155,7 @@ def test_bad_combinations_are_one_line(video, tmp_path, capsys):
     file = tmp_path / "yolo.onnx"
     assert cli.main(["export", "--checkpoint", str(yolo), "--out", str(file)]) == 0
     start = ["predict", str(video), "--out", str(tmp_path / "out.jsonl"), "--checkpoint"]
+    export = ["export", "--checkpoint", str(yolo), "--out", str(tmp_path / "int8.onnx")]
     cases = [
         ([*start, str(yolo), "--feature-bank"], "expected a YOWO checkpoint, found YOLOv3Tiny"),
         ([*start, str(yolo), "--temporal-every", "2"], "expected a YOWO checkpoint"),
@@ -153,6 +168,12 @@ def test_bad_combinations_are_one_line(video, tmp_path, capsys):
         ([*start, str(yolo), "--runtime", "onnx", "--precision", "bf16"], "expected precision"),
         (["export", "--checkpoint", str(yolo), "--out", "a.pt"], "ends in .onnx, found a.pt"),
         (["export", "--checkpoint", str(yolo), "--out", str(file), "--batch", "0"], "at least 1"),
+        ([*export, "--int8", "camera:0"], "expected files or folders; record the camera first"),
+        (
+            [*export, "--int8", str(tmp_path / "none")],
+            "expected a video or a folder, found nothing",
+        ),
+        ([*export, "--int8", str(video), "--calibration-clips", "0"], "at least 1, found 0"),
     ]
     for arguments, expected in cases:
         capsys.readouterr()

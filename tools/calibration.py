@@ -1,0 +1,84 @@
+"""Footage to calibrate an int8 file on: what the float32 file is fed with at places in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from datasets.stream import key_frame_batches, window_batches
+from datasets.video import Video, open_video
+from detect.runtime.session_detector import SessionDetector
+from detect.runtime.sessions import Arrays, Session
+from detect.view import View
+from engine.progress import progress
+from tools.exported import session_detector
+from tools.training_config import DataConfig
+
+STREAM_FRAMES = 16  # of the stretch that a model with a state is shown
+
+
+def calibration_feeds(
+    content: bytes, data: DataConfig, sources: Mapping[str, str | Path], clips: int
+) -> Iterator[Arrays]:
+    """Inputs of an exported file at `clips` places, evenly spread over all frames of the sources.
+
+    A frame detector sees a frame at each, a key-frame detector the clip that ends there, a
+    detector with a state the stretch of frames that ends there, with the states it comes to.
+    """
+    detector = session_detector(content, "onnx")
+    recorder = detector.session = _Recorder(detector.session)
+    videos = {name: open_video(path) for name, path in sources.items()}
+    places = spread({name: len(video) for name, video in videos.items()}, clips)
+    for name, frame in progress(places, description="calibrating", unit="clip"):
+        detector(_clip(detector, data, videos[name], frame))
+        videos[name].close()
+        yield from recorder.taken()
+
+
+def spread(lengths: Mapping[str, int], count: int) -> list[tuple[str, int]]:
+    """`count` (video, frame), evenly over videos of these lengths; at most all frames."""
+    names, ends = list(lengths), np.cumsum(list(lengths.values()))
+    total = int(ends[-1]) if names else 0
+    count = min(count, total)
+    found = []
+    for n in range(count):
+        place = (2 * n + 1) * total // (2 * count)
+        video = int(np.searchsorted(ends, place, side="right"))
+        found.append((names[video], place - int(ends[video]) + lengths[names[video]]))
+    return found
+
+
+class _Recorder:
+    """A session that keeps what it was fed with."""
+
+    def __init__(self, session: Session) -> None:
+        self._session, self.inputs = session, session.inputs
+        self._feeds: list[Arrays] = []
+
+    def run(self, feeds: Arrays) -> Arrays:
+        self._feeds.append(feeds)
+        return self._session.run(feeds)
+
+    def taken(self) -> list[Arrays]:
+        """The feeds since the last call."""
+        feeds, self._feeds = self._feeds, []
+        return feeds
+
+
+def _clip(detector: SessionDetector, data: DataConfig, video: Video, frame: int) -> Tensor:
+    """Frames (lanes, T, 3, H, W) uint8 that end with `frame`, as the detector takes them."""
+    view = View.fit(video.size, data.size, data.resize)
+    if detector.predicts == "last_frame":
+        frames = video.frames(max(0, frame - detector.context_frames), frame + 1)
+        *_, batch = key_frame_batches(
+            frames, video.name, view, detector.clip_length, 1, detector.clip_step
+        )
+        return batch.frames
+    steps = STREAM_FRAMES if detector.states else 1
+    frames = video.frames(max(0, frame + 1 - steps), frame + 1)
+    (batch,) = window_batches(frames, video.name, view, steps)
+    lanes = detector.session.inputs["frames"][1][0] if detector.states else 1
+    return batch.frames.expand(lanes, -1, -1, -1, -1)
