@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ from detect.runtime.compiled import compile_frozen, fold_for_inference
 from detect.view import View
 from engine.errors import UserError
 from yowo.model import YOWO
+
+if TYPE_CHECKING:
+    from tools.detectors import DetectorFile
 
 CLASSES = 24
 SIDE = 224
@@ -58,7 +62,15 @@ def main() -> None:
 
 
 def forward_cpu(args: argparse.Namespace, device: torch.device) -> None:
-    """One clip of 16 frames: milliseconds, ratio over eager, RMS of the difference over RMS."""
+    """One clip of 16 frames: milliseconds, ratio over eager, RMS of the difference over RMS.
+
+    First what the processor can do: no forward pass has more operations a second than a large
+    matrix product.
+    """
+    for dtype in (torch.float32, torch.bfloat16):
+        matrix = torch.randn(2048, 2048).to(dtype)
+        seconds = _median(lambda matrix=matrix: matrix @ matrix, args)
+        print(f"matrix product, {dtype}: {2 * 2048**3 / seconds / 1e9:.0f} GFLOP/s")
     clip = _clips(1, args.frames, device)
     for name in args.backbones:
         model = _network(name, args.frames)
@@ -232,6 +244,7 @@ def decode(args: argparse.Namespace, device: torch.device) -> None:
 def video(args: argparse.Namespace, device: torch.device) -> None:
     """Frames a second of one 320x240 file, from its path to detections."""
     from datasets.video import open_video
+    from tools.predictor import Predictor
     from tools.runtimes import RuntimeOptions
 
     name = args.backbones[0]
@@ -245,15 +258,19 @@ def video(args: argparse.Namespace, device: torch.device) -> None:
         print(f"{name}, published way: {before:.2f} frames a second", flush=True)
         options = [RuntimeOptions(), RuntimeOptions("compiled"), RuntimeOptions("compiled", "bf16")]
         options.append(RuntimeOptions("compiled", "bf16", temporal_every=4))
-        for option in options:
-            predict = _predictor(model, option, args.frames, device)
+        for option in [*options, RuntimeOptions("openvino")]:
+            detector = _detector(model, args.frames)
+            if option.exported:
+                detector = _int8(detector, path, Path(folder))
+            predict = Predictor(detector, device, runtime=option)
             footage = open_video(path)
             # once for compilation: a whole batch
             list(predict(footage.frames(0, predict.window), "a", footage.size))
             began = time.perf_counter()
             count = sum(1 for _ in predict(footage.frames(), "a", footage.size))
             rate = count / (time.perf_counter() - began)
-            label = f"stad predict, {option.runtime}, {option.precision}"
+            precision = "int8 file" if option.exported else option.precision
+            label = f"stad predict, {option.runtime}, {precision}"
             if option.temporal_every > 1:
                 label += f", 3D branch every {option.temporal_every} frames"
             print(f"{name}, {label}: {rate:.2f} frames a second, {rate / before:.2f} x", flush=True)
@@ -285,10 +302,21 @@ def _published_way(model: YOWO, images: list[Path], key: int, device: torch.devi
     decode_by_loops(model(frames)[0][0].cpu(), model.anchor_sizes.cpu(), FLOOR, IOU)
 
 
-def _predictor(model: YOWO, options, frames: int, device: torch.device):
+def _int8(detector: DetectorFile, footage: Path, folder: Path) -> DetectorFile:
+    """As `stad export --int8` writes it, calibrated on two clips of the footage."""
+    from detect.runtime.quantise import quantise_int8
+    from tools.calibration import calibration_feeds
+    from tools.exported import export_detector, open_exported
+
+    content, path = export_detector(detector), folder / "int8.onnx"
+    feeds = calibration_feeds(content, detector.config.data, {"a": footage}, 2)
+    path.write_bytes(quantise_int8(content, feeds))
+    return open_exported(path, "openvino")
+
+
+def _detector(model: YOWO, frames: int) -> DetectorFile:
     from engine.config import from_dict
     from tools.detectors import DetectorFile
-    from tools.predictor import Predictor
     from tools.training_config import TrainConfig
 
     settings = {
@@ -299,8 +327,7 @@ def _predictor(model: YOWO, options, frames: int, device: torch.device):
     }
     config, names = from_dict(TrainConfig, settings, "benchmark"), tuple(map(str, range(CLASSES)))
     anchors = preset("yowo-ucf24")
-    detector = DetectorFile(Path("benchmark"), model, names, config, anchors, {}, None)
-    return Predictor(detector, device, runtime=options)
+    return DetectorFile(Path("benchmark"), model, names, config, anchors, {}, None)
 
 
 def _network(backbone: str, frames: int, width: float = 1.0) -> YOWO:
