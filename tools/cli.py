@@ -69,8 +69,10 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     `STAD_TRACEBACK=1` shows every traceback.
     """
     _forget_tools_folder()
+    from engine.allocator import keep_freed_memory
     from engine.errors import UserError
 
+    keep_freed_memory()
     parser: argparse.ArgumentParser = module.build_parser()
     if prog:
         parser.prog = prog
