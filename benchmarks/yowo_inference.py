@@ -110,7 +110,7 @@ def _sessions(model: YOWO, clip: Tensor) -> Iterator[tuple[str, Callable[[], Ten
     content = export_onnx(model, (SIDE, SIDE), batch=1)
     expected = model(clip)[0][0]
     boxes = model.decode([expected]).boxes
-    int8 = quantise_int8(content, [{"frames": clip.numpy()}])
+    calibration = [{"frames": _clips(1, clip.shape[1], clip.device).numpy()} for _ in range(2)]
     for runtime, precision, label in (
         ("onnx", "fp32", "fp32"),
         ("openvino", "fp32", "fp32"),
@@ -119,11 +119,12 @@ def _sessions(model: YOWO, clip: Tensor) -> Iterator[tuple[str, Callable[[], Ten
         ("openvino", "bf16", "int8, the rest bf16"),
     ):
         try:
-            session = SESSIONS[runtime](int8 if "int8" in label else content, precision)
+            own = quantise_int8(content, calibration) if "int8" in label else content
+            session = SESSIONS[runtime](own, precision)
         except UserError as error:
             print(error)
             continue
-        detector = SessionDetector(session, read_description(content, runtime))
+        detector = SessionDetector(session, read_description(own, runtime))
 
         def run(detector: SessionDetector = detector) -> Tensor:
             # boxes in place of maps: their relative difference, put on the maps
@@ -258,10 +259,16 @@ def video(args: argparse.Namespace, device: torch.device) -> None:
         print(f"{name}, published way: {before:.2f} frames a second", flush=True)
         options = [RuntimeOptions(), RuntimeOptions("compiled"), RuntimeOptions("compiled", "bf16")]
         options.append(RuntimeOptions("compiled", "bf16", temporal_every=4))
-        for option in [*options, RuntimeOptions("openvino")]:
+        if device.type == "cpu":
+            options.append(RuntimeOptions("openvino"))
+        for option in options:
             detector = _detector(model, args.frames)
             if option.exported:
-                detector = _int8(detector, path, Path(folder))
+                try:
+                    detector = _int8(detector, path, Path(folder))
+                except UserError as error:
+                    print(error)
+                    continue
             predict = Predictor(detector, device, runtime=option)
             footage = open_video(path)
             # once for compilation: a whole batch

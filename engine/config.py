@@ -47,12 +47,18 @@ def from_dict(kind: type[Config], values: dict[str, Any], source: str) -> Config
     """An instance of the dataclass `kind` from nested plain data, checked and coerced."""
     import jsonargparse
 
-    known = set(dotted_keys(kind))
+    types = _types(kind)
+    known = set(types)
     for key, value in _flatten(values, known):
         if key not in known:
             raise UserError(f"{source}: unknown key {key!r}{neighbours(key, known)}")
         if _has_keys_below(key, known) and not isinstance(value, dict):
             raise UserError(f"{source}: {key}: expected keys below it, found {value!r}")
+        if value is None and type(None) not in typing.get_args(types[key]):
+            raise UserError(
+                f"{source}: {key}: expected a value, found none (null); leave the key out for its "
+                "default"
+            )
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--root", type=kind)
     try:
@@ -89,16 +95,21 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def dotted_keys(kind: type, prefix: str = "") -> list[str]:
+def dotted_keys(kind: type) -> list[str]:
     """Every key of a nested dataclass, in dots, inner nodes too."""
-    keys = []
+    return list(_types(kind))
+
+
+def _types(kind: type, prefix: str = "") -> dict[str, Any]:
+    """The type of each of `dotted_keys`."""
+    types = {}
     hints = typing.get_type_hints(kind)
     for entry in dataclasses.fields(kind):
-        name = prefix + entry.name
-        keys.append(name)
-        if dataclasses.is_dataclass(hints[entry.name]):
-            keys += dotted_keys(hints[entry.name], name + ".")
-    return keys
+        name, hint = prefix + entry.name, hints[entry.name]
+        types[name] = hint
+        if dataclasses.is_dataclass(hint):
+            types |= _types(hint, name + ".")
+    return types
 
 
 def _flatten(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from datasets.stream import key_frame_batches, window_batches
 from datasets.video import Video, open_video
+from detect.runtime.onnx_export import OUTPUTS
 from detect.runtime.session_detector import SessionDetector
 from detect.runtime.sessions import Arrays, Session
 from detect.view import View
@@ -29,12 +32,14 @@ def calibration_feeds(
     detector with a state the stretch of frames that ends there, with the states it comes to.
     """
     detector = session_detector(content, "onnx")
-    recorder = detector.session = _Recorder(detector.session)
-    videos = {name: open_video(path) for name, path in sources.items()}
+    recorder = detector.session = _Recorder(detector.session, bool(detector.states))
+    videos = {name: open_video(path, name=name) for name, path in sources.items()}
+    for name, video in videos.items():
+        for note in video.notes:
+            print(f"{name}: {note}", file=sys.stderr)
     places = spread({name: len(video) for name, video in videos.items()}, clips)
     for name, frame in progress(places, description="calibrating", unit="clip"):
         detector(_clip(detector, data, videos[name], frame))
-        videos[name].close()
         yield from recorder.taken()
 
 
@@ -52,15 +57,18 @@ def spread(lengths: Mapping[str, int], count: int) -> list[tuple[str, int]]:
 
 
 class _Recorder:
-    """A session that keeps what it was fed with."""
+    """A session that keeps what it was fed with. It only computes where its answers are needed:
+    for states, which feed it again; else it answers with nothing."""
 
-    def __init__(self, session: Session) -> None:
-        self._session, self.inputs = session, session.inputs
+    def __init__(self, session: Session, computes: bool) -> None:
+        self._session, self.inputs, self._computes = session, session.inputs, computes
         self._feeds: list[Arrays] = []
 
     def run(self, feeds: Arrays) -> Arrays:
         self._feeds.append(feeds)
-        return self._session.run(feeds)
+        if self._computes:
+            return self._session.run(feeds)
+        return dict.fromkeys(OUTPUTS, np.zeros(0, np.float32))
 
     def taken(self) -> list[Arrays]:
         """The feeds since the last call."""
@@ -73,10 +81,10 @@ def _clip(detector: SessionDetector, data: DataConfig, video: Video, frame: int)
     view = View.fit(video.size, data.size, data.resize)
     if detector.predicts == "last_frame":
         frames = video.frames(max(0, frame - detector.context_frames), frame + 1)
-        *_, batch = key_frame_batches(
+        batches = key_frame_batches(
             frames, video.name, view, detector.clip_length, 1, detector.clip_step
         )
-        return batch.frames
+        return deque(batches, maxlen=1).pop().frames
     steps = STREAM_FRAMES if detector.states else 1
     frames = video.frames(max(0, frame + 1 - steps), frame + 1)
     (batch,) = window_batches(frames, video.name, view, steps)

@@ -78,7 +78,7 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
         parser.prog = prog
     try:
         check_datasets_package()
-        return module.run(parser.parse_args(argv)) or 0
+        return module.run(parser.parse_intermixed_args(argv)) or 0
     except KeyboardInterrupt as interrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         _let_go(interrupt)

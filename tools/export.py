@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tools.training_config import DataConfig
 
+CLIPS = 64  # of a calibration
 SUMMARY = "write a checkpoint as an ONNX file for other programs"
 EXAMPLES = """\
 examples:
@@ -42,8 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         "videos (no annotations needed): faster on CPUs, above all by --runtime openvino",
     )  # fmt: skip
     add(
-        "--calibration-clips", type=int, default=64, metavar="N",
-        help="places in the footage of --int8 to look at, evenly spread (default: 64)",
+        "--calibration-clips", type=int, metavar="N",
+        help=f"places in the footage of --int8 to look at, evenly spread (default: {CLIPS})",
     )  # fmt: skip
     return parser
 
@@ -60,8 +61,13 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f"--out: expected a name that ends in {EXPORTED}, found {out.name}")
     if args.batch is not None and args.batch < 1:
         raise UserError(f"--batch: expected at least 1, found {args.batch}")
-    if args.calibration_clips < 1:
-        raise UserError(f"--calibration-clips: expected at least 1, found {args.calibration_clips}")
+    if args.calibration_clips is not None:
+        if not args.int8:
+            raise UserError("--calibration-clips: expected --int8 FOOTAGE beside it, found none")
+        if args.calibration_clips < 1:
+            raise UserError(
+                f"--calibration-clips: expected at least 1, found {args.calibration_clips}"
+            )
     detector = open_detector(args.checkpoint)
     content = export_detector(detector, args.batch)
     if args.int8:
@@ -77,7 +83,8 @@ def _quantised(content: bytes, data: DataConfig, args: argparse.Namespace) -> by
     from tools.sources import expand_sources
 
     sources = expand_sources(args.int8, cameras=False)
-    return quantise_int8(content, calibration_feeds(content, data, sources, args.calibration_clips))
+    clips = args.calibration_clips or CLIPS
+    return quantise_int8(content, calibration_feeds(content, data, sources, clips))
 
 
 if __name__ == "__main__":

@@ -35,8 +35,7 @@ def expand_sources(sources: list[str], *, cameras: bool = True) -> dict[str, str
         for name, place in named.items():
             if name in found:
                 raise UserError(
-                    f"two videos are named {name!r}: {found[name]} and {place}; rename one, or "
-                    "predict them into two files"
+                    f"two videos are named {name!r}: {found[name]} and {place}; rename one"
                 )
             found[name] = place
     return found

@@ -79,7 +79,8 @@ class YOWO(nn.Module):
         if len(anchors.strides) != 1 or anchors.strides[0] not in STRIDES:
             raise UserError(
                 "YOWO: expected anchors of one level of stride 8, 16 or 32, found strides "
-                f"{tuple(anchors.strides)}; make them with stad kmeans-anchors --strides 32"
+                f"{tuple(anchors.strides)}; take anchors of one level, as yowo-ucf24 or those of "
+                "stad kmeans-anchors --strides 32"
             )
         if not 0 <= multi_label_classes <= num_classes:
             raise UserError(

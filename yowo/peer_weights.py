@@ -30,10 +30,9 @@ def load_yowo_checkpoint(
 ) -> WeightsReport:
     """Fill `model` from a checkpoint of the public YOWO.
 
-    The head keeps its start where the file's has another number of classes or anchors, and with a
-    finer grid than the published one. UserError
-    for a checkpoint of another 3D backbone (named), and under `strict` for anything else that does
-    not fit.
+    The head keeps its start where the file's has another number of classes or anchors, and where
+    the grid is finer than the published one. UserError for a checkpoint of another 3D backbone
+    (named), and under `strict` for anything else that does not fit.
     """
     weights = read_state_dict(path)
     if not any(name.startswith("backbone_2d.") for name in weights):
@@ -42,17 +41,17 @@ def load_yowo_checkpoint(
         raise UserError(f"weights {path}: expected a YOWO checkpoint, found {hint}")
     own = model.state_dict()
     notes, anew = [], []
-    if HEAD in weights and weights[HEAD].shape[0] != own[HEAD].shape[0]:
-        found, wanted = weights[HEAD].shape[0], own[HEAD].shape[0]
-        notes.append(
-            f"the head starts anew: {found} outputs in the file, {wanted} here (anchors x (5 + "
-            "classes))"
-        )
-        anew = [HEAD]
     (stride,) = model.strides
     if stride != model.backbone_2d.stride:
-        notes.append(f"the head and the way to stride {stride} start anew")
+        notes = [f"the head and the way to stride {stride} start anew"]
         anew = [name for name in own if name.startswith((HEAD, "fine_grid."))]
+    elif HEAD in weights and weights[HEAD].shape[0] != own[HEAD].shape[0]:
+        found, wanted = weights[HEAD].shape[0], own[HEAD].shape[0]
+        notes = [
+            f"the head starts anew: {found} outputs in the file, {wanted} here (anchors x (5 + "
+            "classes))"
+        ]
+        anew = [HEAD]
     _refuse_other_backbone(model, _branch(weights), path, strict)
     return _load(model, weights, path, strict, expendable=tuple(anew), notes=notes)
 

@@ -18,6 +18,7 @@ class Inner:
 class Outer:
     seed: int = 0
     size: tuple[int, int] = (3, 4)
+    cache: str | None = "here"
     inner: Inner = field(default_factory=Inner)
 
 
@@ -25,18 +26,18 @@ def test_defaults_file_and_overrides_in_that_order(tmp_path):
     file = tmp_path / "run.yaml"
     file.write_text("seed: 5\ninner: {rate: 1e-3, factors: {neck: 0.5}}\n")
     config = load_config(Outer, file, ["seed=7", "inner.mode=b"])
-    assert config == Outer(7, (3, 4), Inner(1e-3, "b", {"neck": 0.5}))
+    assert config == Outer(7, (3, 4), "here", Inner(1e-3, "b", {"neck": 0.5}))
 
 
 def test_round_trip_through_plain_data():
-    config = Outer(2, (5, 6), Inner(0.2, "b", {"x": 1.0}))
+    config = Outer(2, (5, 6), None, Inner(0.2, "b", {"x": 1.0}))
     assert to_dict(config)["size"] == [5, 6]
     assert from_dict(Outer, to_dict(config), "test") == config
 
 
 def test_dotted_keys_lists_every_level():
     assert dotted_keys(Outer) == [
-        "seed", "size", "inner", "inner.rate", "inner.mode", "inner.factors",
+        "seed", "size", "cache", "inner", "inner.rate", "inner.mode", "inner.factors",
     ]  # fmt: skip
 
 
@@ -47,6 +48,8 @@ def test_dotted_keys_lists_every_level():
         ("inner.rate=fast", "inner.rate"),
         ("inner.mode=c", "inner.mode"),
         ("size=[1]", "size"),
+        ("inner.rate=null", "inner.rate: expected a value, found none (null); leave the key out"),
+        ("seed=", "seed: expected a value, found none (null)"),
         ("inner=3", "inner: expected keys below it, found 3"),
         ("seed", "expected key.path=value"),
         ("seed=[1", "not YAML"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from datasets.video import open_video
 from datasets.video_writer import VideoWriter
 from detect.view import View
+from engine.errors import UserError
 from tests.tools.small_checkpoints import SIZE, save_small_checkpoint
 from tools.calibration import STREAM_FRAMES, calibration_feeds, spread
 from tools.exported import export_detector
@@ -46,10 +49,10 @@ def opened(tmp_path, kind, **settings):
     return detector
 
 
-def seen(path, frames):
+def seen(path, frames, resize="stretch"):
     """(N, 3, H, W) as the network sees them, each frame asked for by itself."""
     video = open_video(path)
-    view = View.fit(video.size, SIZE, "letterbox")
+    view = View.fit(video.size, SIZE, resize)
     return np.stack([view.apply(video.frame(f)).transpose(2, 0, 1) for f in frames])
 
 
@@ -76,6 +79,41 @@ def test_a_fixed_batch_is_filled_up(tmp_path, videos):
     content = export_detector(detector, 3)
     (feed,) = calibration_feeds(content, detector.config.data, videos, 1)
     assert feed["frames"].shape == (3, 8, 3, *SIZE)
+
+
+@pytest.mark.parametrize("kind", ["recurrent-yolo", "stacked-yolo"])
+def test_all_lanes_of_a_state_see_the_stretch(kind, tmp_path, videos):
+    detector = opened(tmp_path, kind)
+    content = export_detector(detector, 3)
+    feeds = list(calibration_feeds(content, detector.config.data, videos, 1))
+    assert len(feeds) == STREAM_FRAMES
+    for feed in feeds:
+        assert all(len(array) == 3 and (array == array[:1]).all() for array in feed.values())
+
+
+@pytest.mark.parametrize("resize", ["letterbox", "stretch"])
+def test_frames_are_fitted_as_in_use(resize, tmp_path):
+    path, rng = tmp_path / "tall.mp4", np.random.default_rng(0)
+    with VideoWriter(path, (96, 64), 25) as writer:
+        writer.write(rng.integers(0, 256, (96, 64, 3), dtype=np.uint8))
+    detector = opened(tmp_path, "yolo")
+    data = replace(detector.config.data, resize=resize)
+    (feed,) = calibration_feeds(export_detector(detector), data, {"tall": path}, 3)
+    assert np.array_equal(feed["frames"], seen(path, [0], resize))
+
+
+def test_damage_in_the_footage_is_told(tmp_path, videos, capsys):
+    whole = videos["a"].read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    try:
+        notes = open_video(path).notes
+    except UserError:
+        pytest.skip("this file's index stands at its end")
+    detector = opened(tmp_path, "yolo")
+    data = detector.config.data
+    assert notes and len(list(calibration_feeds(export_detector(detector), data, {"cut": path}, 2)))
+    assert all(f"cut: {note}" in capsys.readouterr().err for note in notes[:1])
 
 
 def test_a_detector_with_a_state_sees_the_states_it_comes_to(tmp_path, videos):

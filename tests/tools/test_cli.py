@@ -45,6 +45,22 @@ def test_no_file_takes_a_name_of_the_standard_library():
     assert not names & set(sys.stdlib_module_names)
 
 
+def test_every_verb_keeps_freed_memory(monkeypatch):
+    from engine import allocator
+
+    calls = []
+    monkeypatch.setattr(allocator, "keep_freed_memory", lambda: calls.append(1))
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    assert calls
+
+
+def test_options_may_stand_between_settings(capsys):
+    assert cli.main(["train", "seed=3", "--print-config", "yowo.stride=16"]) == 0
+    shown = capsys.readouterr().out
+    assert "seed: 3" in shown and "stride: 16" in shown
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["help"]])
 def test_the_overview_names_every_verb(arguments, capsys):
     assert cli.main(arguments) == 0

@@ -7,6 +7,7 @@ from detect.runtime.fixed_shape import FixedShape
 from detect.view import View
 from engine.errors import UserError
 from tests.yowo import tiny_yowo
+from yowo.feature_bank import FeatureBank
 from yowo.streaming import TemporalEvery
 
 VIEW = View.resize(tiny_yowo.SIZE, tiny_yowo.SIZE)
@@ -66,6 +67,13 @@ def test_it_passes_through_detect():
     batches = key_frame_batches(enumerate(images), "v", VIEW, model.clip_length, 2)
     answers = detect(model, batches, InferenceConfig(score_floor=0.0), torch.device("cpu"))
     assert [frame for _, frame, _ in answers] == list(range(5))
+
+
+@pytest.mark.parametrize("variant", [lambda m: TemporalEvery(m, 2), FeatureBank])
+def test_all_but_the_head_is_compiled(variant):
+    model = variant(tiny_yowo.yowo(stride=16))
+    parts = tuple(part + "." for part in (*model.compiled_parts, "model.conv_final"))
+    assert all(name.startswith(parts) for name, _ in model.named_parameters())
 
 
 def test_k_below_one_is_refused():
