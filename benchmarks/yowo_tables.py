@@ -41,6 +41,7 @@ TABLES: dict[str, dict[str, list[str]]] = {
         "MobileNet 2.0x": ["yowo.backbone=mobilenet_2x"],
         "ResNeXt-101": ["yowo.backbone=resnext101"],
         "ResNet-18, preset anchors": ["yowo.anchors=yowo-ucf24"],
+        "ResNet-18, grid of stride 16": ["yowo.stride=16"],
     },
     "3": {
         "from nothing": [],
