@@ -30,6 +30,7 @@ from anchors.presets import preset
 from detect.nms import suppress, to_detections
 from detect.runtime.compiled import compile_frozen, fold_for_inference
 from detect.view import View
+from engine.allocator import keep_freed_memory
 from engine.errors import UserError
 from yowo.model import YOWO
 
@@ -257,6 +258,7 @@ def video(args: argparse.Namespace, device: torch.device) -> None:
             _published_way(model.to(device), images, key, device)
         before = args.video_frames / (time.perf_counter() - began)
         print(f"{name}, published way: {before:.2f} frames a second", flush=True)
+        keep_freed_memory()  # as every verb does
         options = [RuntimeOptions(), RuntimeOptions("compiled"), RuntimeOptions("compiled", "bf16")]
         options.append(RuntimeOptions("compiled", "bf16", temporal_every=4))
         if device.type == "cpu":
