@@ -13,6 +13,7 @@ boxes) with `stad predict`. Needs torch, torchvision and numpy; `video` also wha
 from __future__ import annotations
 
 import argparse
+import functools
 import platform
 import statistics
 import tempfile
@@ -112,6 +113,7 @@ def _sessions(model: YOWO, clip: Tensor) -> Iterator[tuple[str, Callable[[], Ten
     expected = model(clip)[0][0]
     boxes = model.decode([expected]).boxes
     calibration = [{"frames": _clips(1, clip.shape[1], clip.device).numpy()} for _ in range(2)]
+    int8 = functools.cache(lambda: quantise_int8(content, calibration))
     for runtime, precision, label in (
         ("onnx", "fp32", "fp32"),
         ("openvino", "fp32", "fp32"),
@@ -120,7 +122,7 @@ def _sessions(model: YOWO, clip: Tensor) -> Iterator[tuple[str, Callable[[], Ten
         ("openvino", "bf16", "int8, the rest bf16"),
     ):
         try:
-            own = quantise_int8(content, calibration) if "int8" in label else content
+            own = int8() if "int8" in label else content
             session = SESSIONS[runtime](own, precision)
         except UserError as error:
             print(error)

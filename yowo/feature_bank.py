@@ -30,7 +30,7 @@ class FeatureBank(nn.Module):
     """
 
     predicts = "every_frame"
-    compiled_parts = ("model.backbone_2d", "model.backbone_3d", "model.cfam", "model.fine_grid")
+    compiled_parts = tuple(f"model.{part}" for part in YOWO.parts)
 
     def __init__(self, model: YOWO, clips: int = 8, clip_length: int = 8) -> None:
         super().__init__()

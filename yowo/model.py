@@ -61,6 +61,7 @@ class YOWO(nn.Module):
     """
 
     predicts = "last_frame"
+    parts = ("backbone_2d", "backbone_3d", "cfam", "fine_grid")  # all that stands before the head
 
     def __init__(
         self,

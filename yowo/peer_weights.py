@@ -40,18 +40,17 @@ def load_yowo_checkpoint(
         hint = f"weights of the 3D backbone {seems}; give them as weights_3d" if seems else "others"
         raise UserError(f"weights {path}: expected a YOWO checkpoint, found {hint}")
     own = model.state_dict()
-    notes, anew = [], []
-    (stride,) = model.strides
-    if stride != model.backbone_2d.stride:
-        notes = [f"the head and the way to stride {stride} start anew"]
-        anew = [name for name in own if name.startswith((HEAD, "fine_grid."))]
-    elif HEAD in weights and weights[HEAD].shape[0] != own[HEAD].shape[0]:
-        found, wanted = weights[HEAD].shape[0], own[HEAD].shape[0]
-        notes = [
-            f"the head starts anew: {found} outputs in the file, {wanted} here (anchors x (5 + "
-            "classes))"
-        ]
-        anew = [HEAD]
+    notes = []
+    anew = [name for name in own if name.startswith("fine_grid.") and name not in weights]
+    if anew:
+        notes.append(f"the way to stride {model.strides[0]} starts anew")
+    if HEAD in weights and weights[HEAD].shape != own[HEAD].shape:
+        (found, *inputs), (wanted, *own_inputs) = weights[HEAD].shape[:2], own[HEAD].shape[:2]
+        why = f"{found} outputs in the file, {wanted} here (anchors x (5 + classes))"
+        if inputs != own_inputs:
+            why = "it stands on other features"
+        notes.append(f"the head starts anew: {why}")
+        anew.append(HEAD)
     _refuse_other_backbone(model, _branch(weights), path, strict)
     return _load(model, weights, path, strict, expendable=tuple(anew), notes=notes)
 

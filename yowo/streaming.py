@@ -25,7 +25,7 @@ class TemporalEvery(nn.Module):
     """
 
     predicts = "last_frame"
-    compiled_parts = ("model.backbone_2d", "model.backbone_3d", "model.cfam", "model.fine_grid")
+    compiled_parts = tuple(f"model.{part}" for part in YOWO.parts)
 
     def __init__(self, model: YOWO, every: int) -> None:
         super().__init__()

@@ -71,7 +71,19 @@ def test_all_but_the_head_serves_a_finer_grid(checkpoint, stride):
     report = load_yowo_checkpoint(ours, checkpoint)
     assert report.unused == ("conv_final.weight",) and len(report.used) == 257
     assert all(name.startswith(("fine_grid.", "conv_final.")) for name in report.missing)
-    assert f"the head and the way to stride {stride} start anew" in str(report)
+    assert f"the way to stride {stride} starts anew" in str(report)
+    assert "the head starts anew: it stands on other features" in str(report)
+
+
+def test_a_finer_grid_that_a_file_has_is_taken_and_nothing_starts_anew(tmp_path):
+    finer = Anchors(YOWO_UCF24.levels, (16,), YOWO_UCF24.network_size)
+    options = {"anchors": finer, "width": 0.0625}
+    theirs, ours = model(**options), model(**options)
+    torch.nn.init.ones_(theirs.fine_grid.merge[0][0].weight)
+    torch.save({"state_dict": theirs.state_dict()}, tmp_path / "finer.pth")
+    report = load_yowo_checkpoint(ours, tmp_path / "finer.pth")
+    assert not report.missing and not report.unused and not report.notes
+    assert bool((ours.fine_grid.merge[0][0].weight == 1).all())
 
 
 def test_a_checkpoint_of_another_backbone_is_named(checkpoint):
