@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from engine.errors import UserError
-from engine.files import atomic_write
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
 
 SCHEMA = "stad-anchors/1"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anchors.shapes import check_sizes, shape_iou, size_cells
+from stadet.anchors.shapes import check_sizes, shape_iou, size_cells
 
 BEYOND = 0.1  # above 0, so that anchors left over once all boxes are covered still serve
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anchors.anchors import Anchors
-from anchors.shapes import best_anchor, check_sizes
+from stadet.anchors.anchors import Anchors
+from stadet.anchors.shapes import best_anchor, check_sizes
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from anchors.lloyd import Clustering, Update, lloyd
-from anchors.shapes import shape_iou, unique_sizes
-from engine.errors import UserError
+from stadet.anchors.lloyd import Clustering, Update, lloyd
+from stadet.anchors.shapes import shape_iou, unique_sizes
+from stadet.engine.errors import UserError
 
 
 def kmeans(

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from anchors.shapes import best_anchor, shape_iou
+from stadet.anchors.shapes import best_anchor, shape_iou
 
 Update = Literal["mean", "median"]
 ROUNDING = 1e-5  # what float32 may add to a distance

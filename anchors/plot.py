@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from anchors.diagnosis import Diagnosis
-from engine.files import atomic_path
+from stadet.anchors.diagnosis import Diagnosis
+from stadet.engine.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from anchors.anchors import Anchors
-from engine.errors import UserError, neighbours
+from stadet.anchors.anchors import Anchors
+from stadet.engine.errors import UserError, neighbours
 
 
 def _grid_units(cells: list[tuple[float, float]], stride: int, network_size: int) -> Anchors:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 CHUNK = 8192  # sizes at a time: the working arrays stay in the processor's cache
 

@@ -17,11 +17,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from anchors.anchors import Anchors
-from anchors.coverage import greatest_coverage
-from anchors.kmeans import kmeans
-from anchors.shapes import check_sizes, size_cells
-from engine.errors import UserError, neighbours
+from stadet.anchors.anchors import Anchors
+from stadet.anchors.coverage import greatest_coverage
+from stadet.anchors.kmeans import kmeans
+from stadet.anchors.shapes import check_sizes, size_cells
+from stadet.engine.errors import UserError, neighbours
 
 STRATEGIES = ("kmeans", "spread", "balanced", "coverage", "per-level")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from engine.exact_convolutions import ExactSmallConvolutions
+from stadet.engine.exact_convolutions import ExactSmallConvolutions
 
 TRIES = 5
 OFF = 0.05

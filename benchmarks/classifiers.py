@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from classify.model import ClipClassifier
-from classify.registry import MODELS, build_model
-from detect.darknet53 import count_parameters
+from stadet.classify.models.classifier import ClipClassifier
+from stadet.classify.models.registry import MODELS, build_model
+from stadet.detect.yolo.darknet53 import count_parameters
 
 # Frames and size (height, width) of the reports; report 000's for what is not named.
 CLIPS = {

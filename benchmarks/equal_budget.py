@@ -20,16 +20,16 @@ from pathlib import Path
 
 import torch
 
-from classify.training import ClassificationStep
-from detect.classification_batch import ClassificationBatch
-from engine.config import load_config
-from engine.exact_convolutions import training_autocast
-from engine.files import atomic_write
-from engine.optimise import build_optimiser, channels_last
-from tools.classifier_config import ClassifierConfig
-from tools.classifiers import build_classifier
-from tools.cross_validate import judge_last
-from tools.run_table import PlannedRun, run_all, text_table
+from stadet.classify.training import ClassificationStep
+from stadet.detect.classification_batch import ClassificationBatch
+from stadet.engine.config import load_config
+from stadet.engine.exact_convolutions import training_autocast
+from stadet.engine.files import atomic_write
+from stadet.engine.optimise import build_optimiser, channels_last
+from stadet.tools.classification.checkpoint import build_classifier
+from stadet.tools.classification.config import ClassifierConfig
+from stadet.tools.classification.run_table import PlannedRun, run_all, text_table
+from stadet.tools.cross_validate import judge_last
 
 CLASSES = tuple(map(str, range(12)))  # how many there are hardly changes a step's time
 WHOLE = [  # spread over the whole video, so that few clips tell as much as many

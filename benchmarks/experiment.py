@@ -16,7 +16,7 @@ def stad(*arguments: str | Path, log: Path) -> None:
     """Run a verb, its output into `log`; SystemExit with its last line where it fails."""
     with open(log, "a") as stream:
         done = subprocess.run(
-            [sys.executable, "-m", "tools.cli", *map(str, arguments)],
+            [sys.executable, "-m", "stadet.tools.cli", *map(str, arguments)],
             cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
     if done.returncode:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import cv2
 
-from datasets.restaurant import FootageConfig, Scene
-from datasets.video_writer import VideoWriter
+from stadet.datasets.footage.writer import VideoWriter
+from stadet.datasets.restaurant import FootageConfig, Scene
 
 
 def measure(config: FootageConfig, frames: int) -> tuple[float, float, float]:

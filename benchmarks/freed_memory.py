@@ -4,7 +4,7 @@
 
 For a forward pass of 8 clips of ResNeXt-101, for a training step of the small YOWO and for one of
 YOLOv3 at 416 pixels: seconds, page faults, and the process's peak memory, as glibc does it by
-itself, with `engine.allocator.keep_freed_memory`, and with torch's large pages
+itself, with `stadet.engine.allocator.keep_freed_memory`, and with torch's large pages
 (THP_MEM_ALLOC_ENABLE=1). One process a row. Needs Linux.
 """
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 def _measure(work: str, way: str, repeats: int) -> None:
     if "kept" in way:
-        from engine.allocator import keep_freed_memory
+        from stadet.engine.allocator import keep_freed_memory
 
         assert keep_freed_memory()
     import torch
@@ -92,8 +92,8 @@ def _yowo_step() -> Callable[[], None]:
 def _yolo_step() -> Callable[[], None]:
     import torch
 
-    from anchors.presets import preset
-    from detect.yolov3 import YOLOv3
+    from stadet.anchors.presets import preset
+    from stadet.detect.yolo.yolov3 import YOLOv3
 
     model = YOLOv3(24, preset("yolov3-coco"))
     return _step(model, torch.randint(0, 256, (4, 1, 3, 416, 416), dtype=torch.uint8))
@@ -115,8 +115,8 @@ def _step(model, frames) -> Callable[[], None]:
 
 
 def _yowo(backbone: str, width: float, frames: int):
-    from anchors.presets import preset
-    from yowo.model import YOWO
+    from stadet.anchors.presets import preset
+    from stadet.yowo.model import YOWO
 
     options = {"backbone": backbone, "width": width, "clip_length": frames}
     return YOWO(24, preset("yowo-ucf24"), **options)

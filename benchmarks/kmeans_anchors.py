@@ -17,8 +17,8 @@ import time
 import numpy as np
 from sklearn.cluster import KMeans
 
-from anchors.kmeans import kmeans
-from anchors.shapes import best_anchor
+from stadet.anchors.kmeans import kmeans
+from stadet.anchors.shapes import best_anchor
 
 SIDE = 416
 

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 from ucf24_sized import coco_dicts, generate, write_files
 
-from detect.metrics.frame_map import frame_map
-from detect.metrics.protocols import IOU_THRESHOLDS, PROTOCOLS
+from stadet.detect.metrics.frame_map import frame_map
+from stadet.detect.metrics.protocols import IOU_THRESHOLDS, PROTOCOLS
 
 
 def main() -> None:
@@ -99,7 +99,8 @@ def _command(folder: Path, more: list[str]) -> tuple[float, int]:
     The peak is the process's own VmHWM: ru_maxrss would begin with the size of this one.
     """
     code = (
-        "import sys; from pathlib import Path; from tools.cli import main; main(sys.argv[1:]);"
+        "import sys; from pathlib import Path; from stadet.tools.cli import main;"
+        "main(sys.argv[1:]);"
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
     command = [sys.executable, "-c", code, "evaluate", "--out", str(folder / "report")]

@@ -20,14 +20,14 @@ import time
 import torch
 from torch import nn
 
-from anchors.presets import YOLOV3_COCO
-from detect.batch import Targets
-from detect.losses import YoloLoss
-from detect.yolov3 import YOLOv3
-from recurrent_yolo.model import RecurrentYOLO
-from recurrent_yolo.stacked import StackedYOLO
-from recurrent_yolo.state import detach
-from recurrent_yolo.temporal import MemoryConfig
+from stadet.anchors.presets import YOLOV3_COCO
+from stadet.detect.batch import Targets
+from stadet.detect.yolo.loss import YoloLoss
+from stadet.detect.yolo.yolov3 import YOLOv3
+from stadet.recurrent_yolo.model import RecurrentYOLO
+from stadet.recurrent_yolo.stacked import StackedYOLO
+from stadet.recurrent_yolo.state import detach
+from stadet.recurrent_yolo.temporal import MemoryConfig
 
 NUM_CLASSES = 24
 ROWS = {

@@ -49,9 +49,9 @@ def repeat_annotations(source: Path, target: Path, name: str, times: int) -> Non
     """The first view's truth, repeated in time, as COCO-video."""
     import numpy as np
 
-    from datasets.dataset import load_dataset
-    from datasets.formats.coco_video import write_coco_video
-    from detect.structures import AnnotationSet, VideoAnnotations
+    from stadet.datasets.dataset import load_dataset
+    from stadet.datasets.formats.coco_video import write_coco_video
+    from stadet.detect.structures import AnnotationSet, VideoAnnotations
 
     dataset = load_dataset(source)
     video = next(iter(dataset.annotations))
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=args.folder))
-    stad = [sys.executable, "-m", "tools.cli"]
+    stad = [sys.executable, "-m", "stadet.tools.cli"]
     try:
         minute = folder / "minute"
         subprocess.run(

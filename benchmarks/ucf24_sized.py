@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.boxes import xyxy_to_xywh
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.structures import AnnotationSet, VideoAnnotations
+from stadet.detect.boxes import xyxy_to_xywh
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
 
 VIDEOS, FRAMES, TRUTHS, DETECTIONS, CLASSES = 914, 138_527, 170_580, 415_581, 24
 SIZE, FPS = (240, 320), 25.0
@@ -115,8 +115,8 @@ def _detections(
 
 def write_files(folder: Path, annotations: AnnotationSet, detections: DetectionSet) -> None:
     """`gt.json` (COCO-video) and `detections.jsonl` in `folder`."""
-    from datasets.formats.coco_video import write_coco_video
-    from detect.detections_file import DetectionsWriter
+    from stadet.datasets.formats.coco_video import write_coco_video
+    from stadet.detect.detections.reader import DetectionsWriter
 
     folder.mkdir(parents=True, exist_ok=True)
     write_coco_video(folder / "gt.json", annotations)

@@ -19,12 +19,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datasets.cache import FrameCache, build_cache
-from datasets.video import Video, open_video
-from datasets.video_writer import VideoWriter
-from detect.detections_writer import DetectionsWriter
-from detect.structures import Detections
-from tools import render
+from stadet.datasets.footage.cache import FrameCache, build_cache
+from stadet.datasets.footage.video import Video, open_video
+from stadet.datasets.footage.writer import VideoWriter
+from stadet.detect.detections.writer import DetectionsWriter
+from stadet.detect.structures import Detections
+from stadet.tools import render
 
 SIZE = (720, 1280)
 FPS = 30

@@ -16,9 +16,9 @@ import time
 import numpy as np
 from ucf24_sized import generate
 
-from detect.metrics.video_map import video_map
-from detect.tube_truth import truth_tubes
-from detect.tubes import link_video
+from stadet.detect.metrics.video_map import video_map
+from stadet.detect.tubes.linking import link_video
+from stadet.detect.tubes.truth import truth_tubes
 
 
 def main() -> None:

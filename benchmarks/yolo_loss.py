@@ -17,14 +17,14 @@ import cv2
 import numpy as np
 import torch
 
-from anchors.anchors import Anchors
-from detect.batch import Targets
-from detect.losses import YoloLoss
-from detect.metrics.frame_map import FrameMAP
-from detect.nms import suppress, to_detections
-from detect.structures import FrameAnnotations
-from detect.view import View
-from detect.yolov3 import YOLOv3
+from stadet.anchors.anchors import Anchors
+from stadet.detect.batch import Targets
+from stadet.detect.metrics.frame_map import FrameMAP
+from stadet.detect.nms import suppress, to_detections
+from stadet.detect.structures import FrameAnnotations
+from stadet.detect.view import View
+from stadet.detect.yolo.loss import YoloLoss
+from stadet.detect.yolo.yolov3 import YOLOv3
 
 SIDE = 128
 COLOURS = np.array([[220, 40, 40], [40, 200, 40], [50, 50, 230]])

@@ -18,13 +18,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from anchors.presets import preset
-from detect.batch import Targets
-from detect.boxes import xyxy_to_cxcywh
-from detect.darknet53 import count_parameters
-from detect.losses import YoloLoss
-from detect.ultralytics_body import keep_offline
-from detect.yolov3 import YOLOv3
+from stadet.anchors.presets import preset
+from stadet.detect.batch import Targets
+from stadet.detect.boxes import xyxy_to_cxcywh
+from stadet.detect.yolo.darknet53 import count_parameters
+from stadet.detect.yolo.loss import YoloLoss
+from stadet.detect.yolo.ultralytics_body import keep_offline
+from stadet.detect.yolo.yolov3 import YOLOv3
 
 CLASSES = 80
 BOXES_AN_IMAGE = 4

@@ -27,16 +27,16 @@ import torch
 from loop_decode import decode_by_loops
 from torch import Tensor
 
-from anchors.presets import preset
-from detect.nms import suppress, to_detections
-from detect.runtime.compiled import compile_frozen, fold_for_inference
-from detect.view import View
-from engine.allocator import keep_freed_memory
-from engine.errors import UserError
-from yowo.model import YOWO
+from stadet.anchors.presets import preset
+from stadet.detect.nms import suppress, to_detections
+from stadet.detect.runtime.compiled import compile_frozen, fold_for_inference
+from stadet.detect.view import View
+from stadet.engine.allocator import keep_freed_memory
+from stadet.engine.errors import UserError
+from stadet.yowo.model import YOWO
 
 if TYPE_CHECKING:
-    from tools.detectors import DetectorFile
+    from stadet.tools.inference.detectors import DetectorFile
 
 CLASSES = 24
 SIDE = 224
@@ -104,10 +104,10 @@ def _cpu_variants(
 
 def _sessions(model: YOWO, clip: Tensor) -> Iterator[tuple[str, Callable[[], Tensor]]]:
     """The exported network, which decodes too."""
-    from detect.runtime.onnx_export import export_onnx, read_description
-    from detect.runtime.quantise import quantise_int8
-    from detect.runtime.session_detector import SessionDetector
-    from detect.runtime.sessions import SESSIONS
+    from stadet.detect.runtime.onnx_export import export_onnx, read_description
+    from stadet.detect.runtime.quantise import quantise_int8
+    from stadet.detect.runtime.session_detector import SessionDetector
+    from stadet.detect.runtime.sessions import SESSIONS
 
     content = export_onnx(model, (SIDE, SIDE), batch=1)
     expected = model(clip)[0][0]
@@ -247,9 +247,9 @@ def decode(args: argparse.Namespace, device: torch.device) -> None:
 
 def video(args: argparse.Namespace, device: torch.device) -> None:
     """Frames a second of one 320x240 file, from its path to detections."""
-    from datasets.video import open_video
-    from tools.predictor import Predictor
-    from tools.runtimes import RuntimeOptions
+    from stadet.datasets.footage.video import open_video
+    from stadet.tools.inference.predictor import Predictor
+    from stadet.tools.inference.runtimes import RuntimeOptions
 
     name = args.backbones[0]
     model = _network(name, args.frames)
@@ -291,7 +291,7 @@ def _footage(folder: Path, count: int) -> tuple[Path, list[Path]]:
     """The same noise as a video file and as image files."""
     import cv2
 
-    from datasets.video_writer import VideoWriter
+    from stadet.datasets.footage.writer import VideoWriter
 
     rng, path, images = np.random.default_rng(0), folder / "a.mp4", []
     with VideoWriter(path, VIDEO_SIZE, 25) as writer:
@@ -315,9 +315,9 @@ def _published_way(model: YOWO, images: list[Path], key: int, device: torch.devi
 
 def _int8(detector: DetectorFile, footage: Path, folder: Path) -> DetectorFile:
     """As `stad export --int8` writes it, calibrated on two clips of the footage."""
-    from detect.runtime.quantise import quantise_int8
-    from tools.calibration import calibration_feeds
-    from tools.exported import export_detector, open_exported
+    from stadet.detect.runtime.quantise import quantise_int8
+    from stadet.tools.inference.calibration import calibration_feeds
+    from stadet.tools.inference.exported import export_detector, open_exported
 
     content, path = export_detector(detector), folder / "int8.onnx"
     feeds = calibration_feeds(content, detector.config.data, {"a": footage}, 2)
@@ -326,9 +326,9 @@ def _int8(detector: DetectorFile, footage: Path, folder: Path) -> DetectorFile:
 
 
 def _detector(model: YOWO, frames: int) -> DetectorFile:
-    from engine.config import from_dict
-    from tools.detectors import DetectorFile
-    from tools.training_config import TrainConfig
+    from stadet.engine.config import from_dict
+    from stadet.tools.inference.detectors import DetectorFile
+    from stadet.tools.training.config import TrainConfig
 
     settings = {
         "model": "yowo",

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from experiment import stad
 
-from detect.detections_file import read_detections
-from tools.detectors import open_detector
+from stadet.detect.detections.reader import read_detections
+from stadet.tools.inference.detectors import open_detector
 
 VARIANTS = {
     "plain": [],

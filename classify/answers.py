@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from classify.training import logits_of
-from detect.classification_batch import UNKNOWN, ClassificationBatch
-from engine import distributed
+from stadet.classify.training import logits_of
+from stadet.detect.classification_batch import UNKNOWN, ClassificationBatch
+from stadet.engine import distributed
 
 
 @dataclass(frozen=True, eq=False)

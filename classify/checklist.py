@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from classify.answers import Answers
-from classify.rejection import Rejection
-from classify.timeline import Timeline, segments
+from stadet.classify.answers import Answers
+from stadet.classify.rejection import Rejection
+from stadet.classify.timeline import Timeline, segments
 
 
 @dataclass(frozen=True)

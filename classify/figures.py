@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from classify.answers import Answers
-from classify.rejection import Rejection
-from detect.classification_batch import UNKNOWN
+from stadet.classify.answers import Answers
+from stadet.classify.rejection import Rejection
+from stadet.detect.classification_batch import UNKNOWN
 
 INTERVAL = 0.95
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 # part: (landmarks, values each), in the order of a frame's vector
 PARTS = {"pose": (33, 4), "face": (468, 3), "left_hand": (21, 3), "right_hand": (21, 3)}

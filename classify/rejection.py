@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from classify.answers import Answers
-from detect.classification_batch import UNKNOWN
+from stadet.classify.answers import Answers
+from stadet.detect.classification_batch import UNKNOWN
 
 KEEP = 0.95  # share of the right answers of the validation side that stay above the threshold
 

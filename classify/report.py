@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from classify.answers import Answers
-from classify.figures import figures
-from classify.rejection import Rejection
-from detect.classification_batch import UNKNOWN
-from detect.report import charts
-from detect.report.html import note, page, panel, panels, rows_table, section, share_cell
-from detect.report.words import decimal, interval, percent
-from engine.files import atomic_write
+from stadet.classify.answers import Answers
+from stadet.classify.figures import figures
+from stadet.classify.rejection import Rejection
+from stadet.detect.classification_batch import UNKNOWN
+from stadet.detect.report import charts
+from stadet.detect.report.html import note, page, panel, panels, rows_table, section, share_cell
+from stadet.detect.report.words import decimal, interval, percent
+from stadet.engine.files import atomic_write
 
 NONE = "none of these"
 MOST_MISTAKES = 40

@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from engine.errors import UserError
-from engine.files import atomic_path, atomic_write
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_path, atomic_write
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def plot_timeline(path: str | os.PathLike, timeline: Timeline) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from detect.colours import class_colours
+    from stadet.detect.drawing.colours import class_colours
 
     found = segments(timeline)
     shown = sorted({s.label for s in found}) or [int(timeline.probabilities.mean(0).argmax())]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detect.classification_batch import UNKNOWN, ClassificationBatch
-from engine.distributed import mean_over_processes, unwrap
+from stadet.detect.classification_batch import UNKNOWN, ClassificationBatch
+from stadet.engine.distributed import mean_over_processes, unwrap
 
 
 def logits_of(model: nn.Module, batch: ClassificationBatch) -> Tensor:

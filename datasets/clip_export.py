@@ -14,14 +14,14 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from datasets.formats.coco_video import write_coco_video
-from datasets.formats.rows import scale_boxes
-from datasets.formats.yowo_writer import FrameFolderWriter, write_yowo_labels
-from datasets.video import Video
-from datasets.video_writer import VideoWriter
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.errors import UserError
-from engine.files import atomic_write
+from stadet.datasets.footage.video import Video
+from stadet.datasets.footage.writer import VideoWriter
+from stadet.datasets.formats.coco_video import write_coco_video
+from stadet.datasets.formats.rows import scale_boxes
+from stadet.datasets.formats.yowo_writer import FrameFolderWriter, write_yowo_labels
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
 
 Layout = Literal["folders", "yowo"]
 

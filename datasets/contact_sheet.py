@@ -8,9 +8,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from datasets.dataset import Dataset
-from detect.render import Canvas
-from detect.structures import AnnotationSet
+from stadet.datasets.dataset import Dataset
+from stadet.detect.drawing.render import Canvas
+from stadet.detect.structures import AnnotationSet
 
 TILE_WIDTH = 480  # pixels; labels stay readable
 

@@ -9,15 +9,15 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.formats import FORMATS, find_format
-from datasets.formats.findings import Findings
-from datasets.ranges import ranges_to_mask
-from datasets.splits import Split, SplitConfig, make_split, view_groups
-from datasets.video import Video
-from datasets.video_catalog import VideoCatalog, find_video_paths
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.config import from_dict, read_yaml
-from engine.errors import UserError, neighbours
+from stadet.datasets.footage.catalog import VideoCatalog, find_video_paths
+from stadet.datasets.footage.video import Video
+from stadet.datasets.formats import FORMATS, find_format
+from stadet.datasets.splits.ranges import ranges_to_mask
+from stadet.datasets.splits.split import Split, SplitConfig, make_split, view_groups
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.config import from_dict, read_yaml
+from stadet.engine.errors import UserError, neighbours
+from stadet.engine.findings import Findings
 
 LookedAt = Literal["all", "boxes"] | dict[str, list[list[int]]]
 

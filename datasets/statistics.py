@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.structures import AnnotationSet, VideoAnnotations
-from detect.tube_truth import truth_tubes
-from detect.view import View
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.detect.tubes.truth import truth_tubes
+from stadet.detect.view import View
 
 QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from detect.view import View
+from stadet.detect.view import View
 
 PADDING = -1  # frame index of a clip's padding
 

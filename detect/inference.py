@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from detect.batch import ClipBatch
-from detect.nms import suppress, to_detections
-from detect.structures import Detections
-from engine.limits import INFINITE, expect_limits
+from stadet.detect.batch import ClipBatch
+from stadet.detect.nms import suppress, to_detections
+from stadet.detect.structures import Detections
+from stadet.engine.limits import INFINITE, expect_limits
 
 
 @dataclass

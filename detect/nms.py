@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from detect.batch import Predictions
-from detect.boxes import clip_boxes
-from detect.structures import Detections
-from detect.view import View
+from stadet.detect.batch import Predictions
+from stadet.detect.boxes import clip_boxes
+from stadet.detect.structures import Detections
+from stadet.detect.view import View
 
 MAX_CANDIDATES = 30_000  # (box, class) pairs of one image that enter suppression, best first
 

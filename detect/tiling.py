@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from detect.batch import Predictions
-from detect.nms import suppress, to_detections
-from detect.structures import Detections
-from detect.view import View
-from engine.errors import UserError
+from stadet.detect.batch import Predictions
+from stadet.detect.nms import suppress, to_detections
+from stadet.detect.structures import Detections
+from stadet.detect.view import View
+from stadet.engine.errors import UserError
 
 Detector = Callable[[np.ndarray, View], Detections]
 EDGE = 2.0  # network pixels from a tile's inner border within which a box counts as cut

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.errors import UserError
-from engine.files import atomic_path, no_file
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_path, no_file
 
 SCHEMA = "stad-checkpoint/1"
 

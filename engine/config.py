@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from engine.errors import UserError, neighbours
+from stadet.engine.errors import UserError, neighbours
 
 Config = TypeVar("Config")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 
 @contextlib.contextmanager

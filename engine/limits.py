@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 POSITIVE = math.nextafter(0, 1)  # the least number above 0
 INFINITE = math.inf

@@ -20,17 +20,17 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from engine import distributed
-from engine.checkpoint import (
+from stadet.engine import distributed
+from stadet.engine.checkpoint import (
     load_checkpoint,
     random_state,
     restore_random_state,
     save_checkpoint,
 )
-from engine.errors import UserError
-from engine.exact_convolutions import training_autocast
-from engine.limits import INFINITE, expect_limits
-from engine.optimise import (
+from stadet.engine.errors import UserError
+from stadet.engine.exact_convolutions import training_autocast
+from stadet.engine.limits import INFINITE, expect_limits
+from stadet.engine.optimise import (
     OptimiserConfig,
     ScheduleConfig,
     build_optimiser,
@@ -39,8 +39,8 @@ from engine.optimise import (
     running_average,
     set_batch_norm,
 )
-from engine.progress import progress_bar
-from engine.runlog import RunLog
+from stadet.engine.progress import progress_bar
+from stadet.engine.runlog import RunLog
 
 TrainingStep = Callable[[nn.Module, Any, Any], tuple[dict[str, Tensor], Any]]
 Validate = Callable[[nn.Module], dict[str, float]]

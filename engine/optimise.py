@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
 
-from engine.errors import UserError
-from engine.limits import INFINITE, expect_limits
+from stadet.engine.errors import UserError
+from stadet.engine.limits import INFINITE, expect_limits
 
 
 @dataclass

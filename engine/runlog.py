@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from engine.files import atomic_write, disk_error
+from stadet.engine.files import atomic_write, disk_error
 
 _PACKAGES = ("stad", "torch", "torchvision", "numpy", "opencv-python", "albumentations", "av")
 
@@ -122,12 +122,12 @@ def git_revision() -> str | None:
 
 
 def _tensorboard(folder: Path):
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UserError(
-            "loop.tensorboard needs the package tensorboard: pip install 'stad[tensorboard]'"
+            "loop.tensorboard needs the package tensorboard: pip install -e '.[tensorboard]'"
         ) from error
     return SummaryWriter(folder / "tensorboard")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recurrent_yolo.gates import input_gates, state_gates
+from stadet.recurrent_yolo.gates import input_gates, state_gates
 
 
 class ConvGRUCell(nn.Module):

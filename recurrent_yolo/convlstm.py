@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from engine.errors import UserError
-from recurrent_yolo.gates import input_gates, state_gates
-from recurrent_yolo.recurrence import ConvRecurrence
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.gates import input_gates, state_gates
+from stadet.recurrent_yolo.recurrence import ConvRecurrence
 
 Peepholes = Literal["none", "conv", "hadamard"]
 Activation = Literal["tanh", "relu"]

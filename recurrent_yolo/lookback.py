@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from engine.errors import UserError
-from recurrent_yolo.state import State, starts_by_frame
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.state import State, starts_by_frame
 
 
 class LookBack:

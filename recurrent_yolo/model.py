@@ -7,11 +7,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from detect.batch import Predictions, normalise_frames
-from detect.yolo_head import YoloDetector
-from engine.errors import UserError
-from recurrent_yolo.state import State
-from recurrent_yolo.temporal import MemoryConfig, TemporalBlock
+from stadet.detect.batch import Predictions, normalise_frames
+from stadet.detect.yolo.head import YoloDetector
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.state import State
+from stadet.recurrent_yolo.temporal import MemoryConfig, TemporalBlock
 
 Placement = Literal["backbone", "neck", "head"]
 PARTS = ("backbone", "neck", "head")

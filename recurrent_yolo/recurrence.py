@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 
-from engine.errors import UserError
-from recurrent_yolo.state import State, starts_at, starts_by_frame, where
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.state import State, starts_at, starts_by_frame, where
 
 
 class Cell(Protocol):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.batch import PADDING, ClipRequest
-from engine.errors import UserError
-from recurrent_yolo.sequences import ActionSequence
+from stadet.detect.batch import PADDING, ClipRequest
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.sequences import ActionSequence
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 
 @dataclass(frozen=True)

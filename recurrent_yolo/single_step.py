@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from detect.batch import Predictions
-from engine.errors import UserError
-from recurrent_yolo.lookback import LookBack
-from recurrent_yolo.state import State, map_state
+from stadet.detect.batch import Predictions
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.lookback import LookBack
+from stadet.recurrent_yolo.state import State, map_state
 
 
 class SingleStep(nn.Module):

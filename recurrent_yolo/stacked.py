@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from detect.batch import Predictions, normalise_frames
-from detect.yolo_head import YoloDetector
-from engine.errors import UserError
-from recurrent_yolo.lookback import LookBack
-from recurrent_yolo.state import State
+from stadet.detect.batch import Predictions, normalise_frames
+from stadet.detect.yolo.head import YoloDetector
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.lookback import LookBack
+from stadet.recurrent_yolo.state import State
 
 
 class StackedYOLO(nn.Module):

@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from detect.batch import ClipBatch, Predictions
-from engine.errors import UserError
-from recurrent_yolo.state import State, starts_by_frame
+from stadet.detect.batch import ClipBatch, Predictions
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.state import State, starts_by_frame
 
 
 class SceneCuts:
@@ -59,7 +59,7 @@ class StreamingDetector:
 
     What it answers for a frame does not depend on how many came with it, and memory does not grow
     with the length of the stream. cuts: reset at scene cuts. For live use; files go through
-    `detect.inference.detect`.
+    `stadet.detect.inference.detect`.
     """
 
     def __init__(self, model: nn.Module, cuts: SceneCuts | None = None) -> None:

@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from engine.errors import UserError
-from recurrent_yolo.convgru import ConvGRUCell, ConvMinGRUCell
-from recurrent_yolo.convlstm import Activation, ConvLSTMCell, Peepholes
-from recurrent_yolo.lookback import LookBack
-from recurrent_yolo.recurrence import Cell, ConvRecurrence
-from recurrent_yolo.state import State
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.convgru import ConvGRUCell, ConvMinGRUCell
+from stadet.recurrent_yolo.convlstm import Activation, ConvLSTMCell, Peepholes
+from stadet.recurrent_yolo.lookback import LookBack
+from stadet.recurrent_yolo.recurrence import Cell, ConvRecurrence
+from stadet.recurrent_yolo.state import State
 
 
 @dataclass

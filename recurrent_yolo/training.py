@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detect.batch import ClipBatch
-from detect.losses import YoloLoss
-from engine.distributed import mean_over_processes
-from engine.errors import UserError
-from recurrent_yolo.lookback import stream_age
-from recurrent_yolo.state import detach, finite_lanes, starts_by_frame
+from stadet.detect.batch import ClipBatch
+from stadet.detect.yolo.loss import YoloLoss
+from stadet.engine.distributed import mean_over_processes
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.lookback import stream_age
+from stadet.recurrent_yolo.state import detach, finite_lanes, starts_by_frame
 
 
 class RecurrentTrainingStep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detect.view import PAD_VALUE
+from stadet.detect.view import PAD_VALUE
 
 BRIGHT = 250  # on a background as grey as a letterbox border, so that only the rectangle stands out
 

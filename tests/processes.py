@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.multiprocessing as mp
 
-from engine import distributed
+from stadet.engine import distributed
 
 
 def spawn(work: Callable[..., None], world: int, *arguments: Any) -> None:

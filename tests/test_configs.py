@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets.dataset import read_dataset_file
-from engine.config import load_config, read_yaml
-from engine.optimise import lr_factor
-from tools.training_config import TrainConfig
+from stadet.datasets.dataset import read_dataset_file
+from stadet.engine.config import load_config, read_yaml
+from stadet.engine.optimise import lr_factor
+from stadet.tools.training.config import TrainConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 TRAINING = sorted(CONFIGS.glob("*.yaml"))
@@ -18,7 +18,7 @@ def config_class(path):
     """A detector's file names its model, a classifier's has a section of that name."""
     if isinstance(read_yaml(path).get("model", ""), str):
         return TrainConfig
-    from tools.classifier_config import ClassifierConfig
+    from stadet.tools.classification.config import ClassifierConfig
 
     return ClassifierConfig
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from classify.answers import Answers
-    from classify.timeline import Timeline
-    from datasets.video import Video
-    from tools.video_answers import VideoClassifier
+    from stadet.classify.answers import Answers
+    from stadet.classify.timeline import Timeline
+    from stadet.datasets.footage.video import Video
+    from stadet.tools.classification.video_answers import VideoClassifier
 
 SUMMARY = "class and probability of videos; timelines of long ones; checklists of steps"
 EXAMPLES = """\
@@ -55,11 +55,11 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     import torch
 
-    from classify.rejection import Rejection
-    from engine.errors import UserError
-    from tools.classifiers import open_classifier
-    from tools.sources import expand_sources
-    from tools.video_answers import VideoClassifier, open_sources
+    from stadet.classify.rejection import Rejection
+    from stadet.engine.errors import UserError
+    from stadet.tools.classification.checkpoint import open_classifier
+    from stadet.tools.classification.video_answers import VideoClassifier, open_sources
+    from stadet.tools.inference.sources import expand_sources
 
     if args.threshold is not None and not 0 <= args.threshold <= 1:
         raise UserError(f"--threshold: expected 0 to 1, found {args.threshold}")
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> None:
 def _answer_videos(
     args: argparse.Namespace, classifier: VideoClassifier, videos: list[Video]
 ) -> None:
-    from classify.checklist import check_videos
-    from classify.report import write_predictions
+    from stadet.classify.checklist import check_videos
+    from stadet.classify.report import write_predictions
 
     answers = classifier.answer(videos)
     _print_answers(answers, classifier, args.top)
@@ -98,9 +98,9 @@ def _answer_videos(
 def _watch_videos(
     args: argparse.Namespace, classifier: VideoClassifier, videos: list[Video]
 ) -> None:
-    from classify.checklist import check_timelines
-    from classify.timeline import plot_timeline, segments, write_timeline
-    from tools.events import file_names
+    from stadet.classify.checklist import check_timelines
+    from stadet.classify.timeline import plot_timeline, segments, write_timeline
+    from stadet.tools.events import file_names
 
     stride = args.sliding / 4 if args.stride is None else args.stride
     timelines = [classifier.watch(video, args.sliding, stride) for video in videos]
@@ -120,7 +120,7 @@ def _watch_videos(
 def _print_answers(answers: Answers, classifier: VideoClassifier, top: int) -> None:
     import numpy as np
 
-    from classify.report import NONE
+    from stadet.classify.report import NONE
 
     none = classifier.rejection.rejects(answers)
     width = max(len(video) for video in answers.videos)
@@ -143,8 +143,8 @@ def _print_steps(steps, out: str | None) -> None:
     import json
     from dataclasses import asdict
 
-    from classify.checklist import describe
-    from engine.files import atomic_write
+    from stadet.classify.checklist import describe
+    from stadet.engine.files import atomic_write
 
     for line in describe(steps):
         print(line)
@@ -154,6 +154,6 @@ def _print_steps(steps, out: str | None) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

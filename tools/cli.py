@@ -50,15 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[0] in {"-V", "--version"}:
         from importlib.metadata import version
 
-        print(f"stad {version('stad')}")
+        print(f"stad {version('stadet')}")
         return 0
     verb = argv[0]
     if verb not in VERBS:
-        from engine.errors import neighbours
+        from stadet.engine.errors import neighbours
 
         print(f"stad: no verb {verb!r}{neighbours(verb, VERBS)}; see stad --help", file=sys.stderr)
         return 2
-    module = importlib.import_module("tools." + verb.replace("-", "_"))
+    module = importlib.import_module("stadet.tools." + verb.replace("-", "_"))
     return run_verb(module, argv[1:], prog=f"stad {verb}")
 
 
@@ -68,16 +68,14 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     So is what a user's machine lacks: memory, OpenCV's system libraries. Ctrl-C gives 130;
     `STAD_TRACEBACK=1` shows every traceback.
     """
-    _forget_tools_folder()
-    from engine.allocator import keep_freed_memory
-    from engine.errors import UserError
+    from stadet.engine.allocator import keep_freed_memory
+    from stadet.engine.errors import UserError
 
     keep_freed_memory()
     parser: argparse.ArgumentParser = module.build_parser()
     if prog:
         parser.prog = prog
     try:
-        check_datasets_package()
         return module.run(parser.parse_intermixed_args(argv)) or 0
     except KeyboardInterrupt as interrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
@@ -107,11 +105,11 @@ def _let_go(error: BaseException | None) -> None:
 
 def _what_to_do(error: Exception) -> str | None:
     """One line for an error that the user can mend; None for a fault of ours."""
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     text = str(error).strip()
     if isinstance(error, UserError):  # of a loading process: its traceback, and then the line
-        return text.rpartition("\n")[2].removeprefix("engine.errors.UserError: ")
+        return text.rpartition("\n")[2].removeprefix("stadet.engine.errors.UserError: ")
     if isinstance(error, ImportError):
         if {"libGL.so.1", "libgthread-2.0.so.0"} & set(text.split(":")):
             return (
@@ -126,32 +124,6 @@ def _what_to_do(error: Exception) -> str | None:
             "of workers or the batch, then resume"
         )
     return None
-
-
-def _forget_tools_folder() -> None:
-    """Take tools/ off the path, where `python tools/VERB.py` puts it first: tools/classify.py would
-    hide the package `classify`."""
-    from pathlib import Path
-
-    tools = Path(__file__).resolve().parent
-    sys.path[:] = [entry for entry in sys.path if not entry or Path(entry).resolve() != tools]
-
-
-def check_datasets_package() -> None:
-    """Stop where another package named `datasets` (Hugging Face's) shadows the toolkit's."""
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    from engine.errors import UserError
-
-    spec = find_spec("datasets")
-    ours = Path(__file__).resolve().parent.parent / "datasets" / "__init__.py"
-    if spec is None or spec.origin is None or Path(spec.origin).resolve() != ours:
-        found = spec.origin if spec else "nothing"
-        raise UserError(
-            f"expected the toolkit's own package 'datasets', found {found}; "
-            "install the toolkit in a virtual environment of its own"
-        )
 
 
 def _overview() -> str:

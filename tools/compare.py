@@ -30,8 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from detect.report.comparison import compare, read_run, write_comparison
-    from engine.errors import UserError
+    from stadet.detect.report.comparison import compare, read_run, write_comparison
+    from stadet.engine.errors import UserError
 
     if len(args.runs) < 2:
         raise UserError("expected two or more runs to compare, found one")
@@ -42,6 +42,6 @@ def run(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

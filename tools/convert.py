@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from datasets.formats.findings import Findings
-    from datasets.formats.video_info import VideoInfo
-    from detect.structures import AnnotationSet
+    from stadet.datasets.footage.info import VideoInfo
+    from stadet.detect.structures import AnnotationSet
+    from stadet.engine.findings import Findings
 
 SUMMARY = "annotations from one format to another"
 
@@ -76,8 +76,8 @@ class _Source:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from datasets.formats.findings import Findings
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
+    from stadet.engine.findings import Findings
 
     given = [o for o in ("data", "annotations", "detections") if getattr(args, o) is not None]
     if given not in (["data"], ["annotations"], ["detections"], ["data", "detections"]):
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int | None:
 def _from_data(args: argparse.Namespace, findings: Findings) -> _Source:
     from dataclasses import asdict
 
-    from datasets.dataset import load_dataset
+    from stadet.datasets.dataset import load_dataset
 
     dataset = load_dataset(args.data, findings=findings)
     annotations = dataset.side(args.side) if args.side else dataset.annotations
@@ -129,8 +129,8 @@ def _from_data(args: argparse.Namespace, findings: Findings) -> _Source:
 
 
 def _from_annotations(args: argparse.Namespace, findings: Findings) -> _Source:
-    from datasets.formats import find_format
-    from engine.errors import UserError
+    from stadet.datasets.formats import find_format
+    from stadet.engine.errors import UserError
 
     if args.source is None:
         raise UserError("--annotations: expected --from with its format as well")
@@ -156,11 +156,11 @@ def _from_annotations(args: argparse.Namespace, findings: Findings) -> _Source:
 
 
 def _from_detections(args: argparse.Namespace, findings: Findings) -> _Source:
-    from datasets.formats.video_info import find_video
-    from datasets.pre_annotation import annotations_from_detections
-    from detect.detections_file import read_detections
-    from detect.structures import AnnotationSet
-    from engine.errors import UserError
+    from stadet.datasets.footage.info import find_video
+    from stadet.datasets.formats.pre_annotation import annotations_from_detections
+    from stadet.detect.detections.reader import read_detections
+    from stadet.detect.structures import AnnotationSet
+    from stadet.engine.errors import UserError
 
     if args.data is not None:
         source = _from_data(args, findings)
@@ -199,14 +199,14 @@ def _from_detections(args: argparse.Namespace, findings: Findings) -> _Source:
 
 
 def _catalog(videos: Path | None) -> Mapping[str, VideoInfo] | None:
-    from datasets.video_catalog import VideoCatalog, find_video_paths
+    from stadet.datasets.footage.catalog import VideoCatalog, find_video_paths
 
     return VideoCatalog(find_video_paths(videos)) if videos is not None else None
 
 
 def _to_coco(args: argparse.Namespace, source: _Source) -> None:
-    from datasets.formats.coco_video import write_coco_video
-    from engine.errors import UserError
+    from stadet.datasets.formats.coco_video import write_coco_video
+    from stadet.engine.errors import UserError
 
     if args.out.is_dir():
         raise UserError(f"--out: expected a file for coco-video, found the folder {args.out}")
@@ -214,9 +214,9 @@ def _to_coco(args: argparse.Namespace, source: _Source) -> None:
 
 
 def _to_cvat(args: argparse.Namespace, source: _Source) -> None:
-    from datasets.formats.cvat import write_cvat
-    from datasets.ranges import mask_to_ranges
-    from engine.files import atomic_directory
+    from stadet.datasets.formats.cvat import write_cvat
+    from stadet.datasets.splits.ranges import mask_to_ranges
+    from stadet.engine.files import atomic_directory
 
     tolerance = args.keyframe_tolerance
     if tolerance is None:
@@ -238,7 +238,7 @@ def _to_cvat(args: argparse.Namespace, source: _Source) -> None:
 
 
 def _to_yolo(args: argparse.Namespace, source: _Source) -> None:
-    from datasets.formats.yolo_txt import write_yolo_txt
+    from stadet.datasets.formats.yolo_txt import write_yolo_txt
 
     write_yolo_txt(args.out, source.annotations)
     _write_dataset_file(args, args.out, source, {"annotations": "."}, {})
@@ -257,7 +257,7 @@ def _write_dataset_file(
 
     import yaml
 
-    from engine.files import atomic_write
+    from stadet.engine.files import atomic_write
 
     videos = os.path.relpath(source.videos, args.out) if source.videos is not None else "videos"
     names = list(source.annotations.names)
@@ -270,6 +270,6 @@ def _write_dataset_file(
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from tools.run_table import run_all, text_table
+    from stadet.tools.classification.run_table import run_all, text_table
 
     settings = list(args.settings)
     file = settings.pop(0) if settings and "=" not in settings[0] else None
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int | None:
 
 def plan_folds(folds: int, seeds: list[int]):
     """A run for each fold of each seed."""
-    from engine.errors import UserError
-    from tools.run_table import PlannedRun
+    from stadet.engine.errors import UserError
+    from stadet.tools.classification.run_table import PlannedRun
 
     if folds < 2 or len(set(seeds)) < len(seeds):
         raise UserError(f"expected 2 or more folds and different seeds, found {folds} and {seeds}")
@@ -72,11 +72,11 @@ def judge_last(folder: Path, config) -> dict:
     """The held-out fold's answers by the last weights, kept in `held-out.csv`."""
     import torch
 
-    from classify.figures import score
-    from classify.report import write_predictions
-    from detect.classification_batch import UNKNOWN
-    from tools.classifier_data import open_footage
-    from tools.classifier_reports import answers_of
+    from stadet.classify.figures import score
+    from stadet.classify.report import write_predictions
+    from stadet.detect.classification_batch import UNKNOWN
+    from stadet.tools.classification.data import open_footage
+    from stadet.tools.classification.reports import answers_of
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     footage = open_footage(config.data, config.input, config.sampling)
@@ -92,9 +92,9 @@ def summarise(rows: list[dict], folder: Path) -> list[str]:
 
     import numpy as np
 
-    from classify.answers import average_clips
-    from classify.report import write_report
-    from engine.files import atomic_write
+    from stadet.classify.answers import average_clips
+    from stadet.classify.report import write_report
+    from stadet.engine.files import atomic_write
 
     by_seed: dict[int, tuple[int, int]] = {}
     for row in rows:
@@ -140,7 +140,7 @@ def read_held_out(paths: list[Path]):
 
     import numpy as np
 
-    from detect.classification_batch import UNKNOWN
+    from stadet.detect.classification_batch import UNKNOWN
 
     names: list[str] = []
     rows = []
@@ -156,6 +156,6 @@ def read_held_out(paths: list[Path]):
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     if not CONFIGS.is_dir():
         raise UserError(
@@ -118,7 +118,7 @@ def _step(verb: str, *arguments: str | Path) -> None:
 
     words = [str(argument) for argument in arguments]
     print(f"\n$ stad {verb} {shlex.join(words)}", flush=True)
-    module = importlib.import_module("tools." + verb.replace("-", "_"))
+    module = importlib.import_module("stadet.tools." + verb.replace("-", "_"))
     if status := module.run(module.build_parser().parse_args(words)):
         raise (
             KeyboardInterrupt if status == 130 else RuntimeError(f"stad {verb} ended with {status}")
@@ -126,12 +126,12 @@ def _step(verb: str, *arguments: str | Path) -> None:
 
 
 def _threshold(report: Path) -> float:
-    from detect.report.figures import read_figures
+    from stadet.detect.report.figures import read_figures
 
     return float(read_figures(report / "metrics.json")["threshold"])
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

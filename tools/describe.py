@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datasets.dataset import Dataset
-    from datasets.statistics import Statistics
+    from stadet.datasets.dataset import Dataset
+    from stadet.datasets.statistics import Statistics
 
 SUMMARY = "what a data set holds: classes, sizes, durations, sample frames"
 
@@ -51,9 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from datasets.dataset import load_dataset
-    from datasets.statistics import measure
-    from engine.errors import UserError
+    from stadet.datasets.dataset import load_dataset
+    from stadet.datasets.statistics import measure
+    from stadet.engine.errors import UserError
 
     if args.size is not None and min(args.size) < 1:
         raise UserError(f"--size: expected a height and a width above 0, found {args.size}")
@@ -127,7 +127,7 @@ def _facts(dataset: Dataset) -> Iterator[str]:
     path = dataset.path.parent / "restaurant.json"
     if not path.is_file():
         return
-    from datasets.restaurant.facts import read_facts
+    from stadet.datasets.restaurant.facts import read_facts
 
     facts = read_facts(path)
     yield "Generated footage (restaurant.json):"
@@ -163,8 +163,8 @@ def _write(
 
     import cv2
 
-    from datasets.contact_sheet import choose_frames, draw_sheet
-    from engine.files import atomic_path, atomic_write
+    from stadet.datasets.contact_sheet import choose_frames, draw_sheet
+    from stadet.engine.files import atomic_path, atomic_write
 
     with atomic_write(args.out / "describe.txt") as stream:
         stream.write(text + "\n")
@@ -187,6 +187,6 @@ def _write(
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from datasets.dataset import Dataset
-    from detect.metrics.evaluation import Thresholds
-    from detect.structures import AnnotationSet
+    from stadet.datasets.dataset import Dataset
+    from stadet.detect.metrics.evaluation import Thresholds
+    from stadet.detect.structures import AnnotationSet
 
 SUMMARY = "score a checkpoint or a detections file; write the report"
 EXAMPLES = """\
@@ -79,18 +79,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from detect.detections_file import read_detections
-    from detect.metrics.evaluation import evaluate
-    from detect.metrics.processed import only_processed
-    from detect.metrics.protocols import get_protocol
-    from detect.report.build import write_report
-    from engine.errors import UserError
-    from engine.runlog import read_events
+    from stadet.detect.detections.reader import read_detections
+    from stadet.detect.metrics.evaluation import evaluate
+    from stadet.detect.metrics.processed import only_processed
+    from stadet.detect.metrics.protocols import get_protocol
+    from stadet.detect.report.build import write_report
+    from stadet.engine.errors import UserError
+    from stadet.engine.runlog import read_events
 
     get_protocol(args.protocol)  # a wrong name should not wait for the reading
     out = Path(args.out)
     if args.checkpoint:
-        from tools.detectors import open_detector
+        from stadet.tools.inference.detectors import open_detector
 
         args.side = args.side or "val"
         args.data = args.data or open_detector(args.checkpoint).config.data.dataset
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     with _no_collection():
         everything, annotations = _truth(args, dataset)
     if args.checkpoint:
-        from tools.predict import predict_dataset
+        from stadet.tools.predict import predict_dataset
 
         out.mkdir(parents=True, exist_ok=True)
         detections_path = predict_dataset(
@@ -165,7 +165,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def _open_dataset(path: str) -> Dataset:
-    from datasets.dataset import load_dataset
+    from stadet.datasets.dataset import load_dataset
 
     return load_dataset(path)
 
@@ -174,10 +174,10 @@ def _truth(
     args: argparse.Namespace, dataset: Dataset | None
 ) -> tuple[AnnotationSet, AnnotationSet]:
     """All that is annotated (the videos a detections file may speak of), and the side to score."""
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     if args.ground_truth:
-        from datasets.formats.coco_video import read_coco_video
+        from stadet.datasets.formats.coco_video import read_coco_video
 
         everything = read_coco_video(args.ground_truth)
     else:
@@ -192,9 +192,9 @@ def _truth(
 def _thresholds(args: argparse.Namespace, names: tuple[str, ...]) -> Thresholds | None:
     import numpy as np
 
-    from detect.metrics.evaluation import Thresholds
-    from detect.report.figures import read_figures
-    from engine.errors import UserError
+    from stadet.detect.metrics.evaluation import Thresholds
+    from stadet.detect.report.figures import read_figures
+    from stadet.engine.errors import UserError
 
     if args.threshold is not None and args.threshold_from:
         raise UserError("expected --threshold or --threshold-from, found both")
@@ -214,12 +214,12 @@ def _thresholds(args: argparse.Namespace, names: tuple[str, ...]) -> Thresholds 
 def _spans(path: str) -> dict[str, list[tuple[int, int]]]:
     import json
 
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     try:
         spans = json.loads(Path(path).read_text(encoding="utf-8"))
         if "schema" in spans:
-            from datasets.restaurant.facts import read_facts
+            from stadet.datasets.restaurant.facts import read_facts
 
             stops = read_facts(path).stops
             return {name: [(s.first, s.last) for s in own] for name, own in stops.items()}
@@ -245,6 +245,6 @@ def _frame_reader(dataset: Dataset) -> Callable[[str, int], np.ndarray | None]:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

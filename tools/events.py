@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from detect.tube_set import TubeSet
+    from stadet.detect.tubes.tube_set import TubeSet
 
 SUMMARY = "what happened, when, where and how long: event log, counts over time, plot"
 EXAMPLES = """\
@@ -46,8 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from detect.event_plot import plot_events
-    from detect.events import (
+    from stadet.detect.tubes.event_plot import plot_events
+    from stadet.detect.tubes.events import (
         EventOptions,
         count_over_time,
         find_events,
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         write_counts,
         write_events,
     )
-    from detect.tube_file import read_tubes
+    from stadet.detect.tubes.file import read_tubes
 
     clock = _seconds_of_day(args.clock)
     tubes = read_tubes(args.tubes)
@@ -104,7 +104,7 @@ def file_names(videos: Iterable[str]) -> list[str]:
 def _at_rate(tubes: TubeSet, fps: float) -> TubeSet:
     from dataclasses import replace
 
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     if fps <= 0:
         raise UserError(f"--fps: expected a rate above 0, found {fps}")
@@ -112,7 +112,7 @@ def _at_rate(tubes: TubeSet, fps: float) -> TubeSet:
 
 
 def _seconds_of_day(text: str) -> float:
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     match = re.fullmatch(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?", text)
     if match is None:
@@ -122,6 +122,6 @@ def _seconds_of_day(text: str) -> float:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

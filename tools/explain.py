@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from classify.grad_cam import Target
-    from datasets.video import Video
+    from stadet.classify.explain.grad_cam import Target
+    from stadet.datasets.footage.video import Video
 
 SUMMARY = "what a model saw: Grad-CAM, guided backpropagation, activation maps"
 EXAMPLES = """\
@@ -60,9 +60,9 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     import torch
 
-    from datasets.video import open_video
-    from engine.checkpoint import load_checkpoint
-    from engine.errors import UserError
+    from stadet.datasets.footage.video import open_video
+    from stadet.engine.checkpoint import load_checkpoint
+    from stadet.engine.errors import UserError
 
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     video = open_video(args.video)
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
     find = _classifier_question if is_classifier else _detector_question
     model, names, inputs, indices, ask = find(args, video, device)
     if args.layers:
-        from classify.layers import layer_names
+        from stadet.classify.explain.layers import layer_names
 
         print("\n".join(layer_names(model)))
         return
@@ -96,9 +96,9 @@ def explain_clip(
     """Pictures (T, h, w, 3) uint8 of one clip: its frames under heat, or signed gradients."""
     import numpy as np
 
-    from classify.explain import explain
-    from classify.guided_backpropagation import guided_backpropagation
-    from classify.heat import heat_frames, signed_images
+    from stadet.classify.explain.explanation import explain
+    from stadet.classify.explain.guided_backpropagation import guided_backpropagation
+    from stadet.classify.explain.heat import heat_frames, signed_images
 
     frames = inputs[0][0].permute(0, 2, 3, 1).cpu().numpy()  # (T, H, W, 3)
     if method == "guided-backpropagation":
@@ -115,8 +115,8 @@ def write_pictures(folder: Path, name: str, pictures: np.ndarray, fps: float) ->
     import cv2
     import numpy as np
 
-    from datasets.video_writer import VideoWriter
-    from engine.files import atomic_path
+    from stadet.datasets.footage.writer import VideoWriter
+    from stadet.engine.files import atomic_path
 
     safe = name.replace("/", "_")
     film, strip = folder / f"{safe}.mp4", folder / f"{safe}.png"
@@ -133,12 +133,12 @@ def _classifier_question(args: argparse.Namespace, video: Video, device: torch.d
     """Model, class names, its inputs for the evaluation clip, the frames, and what to ask."""
     import torch
 
-    from classify.grad_cam import class_target
-    from datasets.clip_sampling import evaluation_clips
-    from detect.classification_batch import collate_labelled
-    from engine.errors import UserError
-    from tools.classifiers import open_classifier
-    from tools.video_answers import VideoClassifier
+    from stadet.classify.explain.grad_cam import class_target
+    from stadet.datasets.labelled.clip_sampling import evaluation_clips
+    from stadet.detect.classification_batch import collate_labelled
+    from stadet.engine.errors import UserError
+    from stadet.tools.classification.checkpoint import open_classifier
+    from stadet.tools.classification.video_answers import VideoClassifier
 
     if args.frame is not None:
         raise UserError("--frame is for detectors; a classifier is asked about its whole clip")
@@ -163,12 +163,12 @@ def _detector_question(args: argparse.Namespace, video: Video, device: torch.dev
     import numpy as np
     import torch
 
-    from classify.grad_cam import detection_target
-    from datasets.clip_stream import stream_clips
-    from datasets.samplers import key_frame_clip
-    from detect.view import View
-    from engine.errors import UserError
-    from tools.detectors import open_detector
+    from stadet.classify.explain.grad_cam import detection_target
+    from stadet.datasets.clips.samplers import key_frame_clip
+    from stadet.datasets.labelled.clip_stream import stream_clips
+    from stadet.detect.view import View
+    from stadet.engine.errors import UserError
+    from stadet.tools.inference.detectors import open_detector
 
     file = open_detector(args.checkpoint, device)
     frame = len(video) // 2 if args.frame is None else args.frame
@@ -198,7 +198,7 @@ def _detector_question(args: argparse.Namespace, video: Video, device: torch.dev
 
 
 def _label(name: str | None, names: tuple[str, ...]) -> int | None:
-    from engine.errors import UserError, neighbours
+    from stadet.engine.errors import UserError, neighbours
 
     if name is None or name in names:
         return None if name is None else names.index(name)
@@ -215,6 +215,6 @@ def _enlarge(image: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tools.training_config import DataConfig
+    from stadet.tools.training.config import DataConfig
 
 CLIPS = 64  # of a calibration
 SUMMARY = "write a checkpoint as an ONNX file for other programs"
@@ -50,11 +50,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from engine.errors import UserError
-    from engine.files import atomic_write
-    from tools.detectors import open_detector
-    from tools.exported import export_detector
-    from tools.runtimes import EXPORTED
+    from stadet.engine.errors import UserError
+    from stadet.engine.files import atomic_write
+    from stadet.tools.inference.detectors import open_detector
+    from stadet.tools.inference.exported import export_detector
+    from stadet.tools.inference.runtimes import EXPORTED
 
     out = Path(args.out)
     if out.suffix != EXPORTED:
@@ -78,9 +78,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _quantised(content: bytes, data: DataConfig, args: argparse.Namespace) -> bytes:
-    from detect.runtime.quantise import quantise_int8
-    from tools.calibration import calibration_feeds
-    from tools.sources import expand_sources
+    from stadet.detect.runtime.quantise import quantise_int8
+    from stadet.tools.inference.calibration import calibration_feeds
+    from stadet.tools.inference.sources import expand_sources
 
     sources = expand_sources(args.int8, cameras=False)
     clips = args.calibration_clips or CLIPS
@@ -88,6 +88,6 @@ def _quantised(content: bytes, data: DataConfig, args: argparse.Namespace) -> by
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

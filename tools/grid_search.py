@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from tools.run_table import run_all, text_table
+    from stadet.tools.classification.run_table import run_all, text_table
 
     settings = list(args.settings)
     file = settings.pop(0) if settings and "=" not in settings[0] else None
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int | None:
 
 def grid_axes(args: argparse.Namespace) -> dict[str, list[str]]:
     """key -> its values as YAML texts; the report's 3 x 3 where nothing is asked for."""
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     axes: dict[str, list[str]] = {}
     if args.batches or not (args.rates or args.sizes or args.vary):
@@ -77,7 +77,7 @@ def grid_axes(args: argparse.Namespace) -> dict[str, list[str]]:
 
 def plan_grid(axes: dict[str, list[str]]):
     """A run for each combination, in the order of the axes."""
-    from tools.run_table import PlannedRun
+    from stadet.tools.classification.run_table import PlannedRun
 
     plans = []
     for values in itertools.product(*axes.values()):
@@ -90,8 +90,8 @@ def plan_grid(axes: dict[str, list[str]]):
 
 def best_of(folder: Path, config) -> dict:
     """The best validation of a run."""
-    from engine.errors import UserError
-    from engine.runlog import read_events
+    from stadet.engine.errors import UserError
+    from stadet.engine.runlog import read_events
 
     events = read_events(folder / "metrics.jsonl", "validation")
     if not events:
@@ -101,7 +101,7 @@ def best_of(folder: Path, config) -> dict:
 
 
 def _size(text: str) -> str:
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     height, _, width = text.lower().partition("x")
     if not (height.isdigit() and width.isdigit()):
@@ -114,6 +114,6 @@ def _file_name(text: str) -> str:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -35,14 +35,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from datasets.splits import Split
-    from engine.checkpoint import save_checkpoint
-    from engine.config import load_config
-    from engine.errors import UserError
-    from tools.detectors import build_base, checkpoint_description
-    from tools.starting_weights import load_starting_weights, load_yowo_weights
-    from tools.training_config import TrainConfig
-    from tools.training_data import fixed_anchors
+    from stadet.datasets.splits.split import Split
+    from stadet.engine.checkpoint import save_checkpoint
+    from stadet.engine.config import load_config
+    from stadet.engine.errors import UserError
+    from stadet.tools.inference.detectors import build_base, checkpoint_description
+    from stadet.tools.training.config import TrainConfig
+    from stadet.tools.training.data import fixed_anchors
+    from stadet.tools.training.starting_weights import load_starting_weights, load_yowo_weights
 
     config = load_config(TrainConfig, args.settings[0], args.settings[1:])
     if config.model not in ("yowo", "yolo"):
@@ -74,9 +74,9 @@ def run(args: argparse.Namespace) -> int | None:
 
 def read_names(source: str) -> tuple[str, ...]:
     """Class names of a published set or of a text file; UserError for a missing or empty one."""
-    from datasets.formats.jhmdb21 import JHMDB21_NAMES
-    from datasets.formats.ucf24 import UCF24_NAMES
-    from engine.errors import UserError
+    from stadet.datasets.formats.jhmdb21 import JHMDB21_NAMES
+    from stadet.datasets.formats.ucf24 import UCF24_NAMES
+    from stadet.engine.errors import UserError
 
     published = {"ucf24": UCF24_NAMES, "jhmdb21": JHMDB21_NAMES}
     if source in published:
@@ -91,6 +91,6 @@ def read_names(source: str) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -66,12 +66,12 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int | None:
     import numpy as np
 
-    from anchors.diagnosis import comparison, diagnose
-    from anchors.presets import PRESETS
-    from anchors.strategies import STRATEGIES, pick_anchors
-    from datasets.dataset import load_dataset
-    from engine.errors import UserError
-    from tools.training_data import box_sizes
+    from stadet.anchors.diagnosis import comparison, diagnose
+    from stadet.anchors.presets import PRESETS
+    from stadet.anchors.strategies import STRATEGIES, pick_anchors
+    from stadet.datasets.dataset import load_dataset
+    from stadet.engine.errors import UserError
+    from stadet.tools.training.data import box_sizes
 
     size = (args.size[0], args.size[1])
     strides = tuple(args.strides)
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int | None:
     if len(chosen.unused):
         print(f"\n{len(chosen.unused)} anchors are the best for no box; try fewer with --anchors")
     if args.plot:
-        from anchors.plot import plot_anchors
+        from stadet.anchors.plot import plot_anchors
 
         plot_anchors(args.plot, sizes, chosen)
         print(f"\nplot: {args.plot}")
@@ -120,6 +120,6 @@ def run(args: argparse.Namespace) -> int | None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

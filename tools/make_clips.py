@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datasets.clip_export import ExportClip
-    from datasets.dataset import Dataset
-    from recurrent_yolo.sequences import SequenceConfig
+    from stadet.datasets.clip_export import ExportClip
+    from stadet.datasets.dataset import Dataset
+    from stadet.recurrent_yolo.sequences import SequenceConfig
 
 SUMMARY = "cut long videos to short clips in folders by action label"
 EPILOG = """\
@@ -55,12 +55,12 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int | None:
     import yaml
 
-    from datasets.clip_export import write_clips
-    from datasets.dataset import load_dataset
-    from engine.errors import UserError
-    from engine.files import atomic_directory, atomic_write
-    from engine.progress import progress_bar
-    from recurrent_yolo.sequences import SequenceConfig
+    from stadet.datasets.clip_export import write_clips
+    from stadet.datasets.dataset import load_dataset
+    from stadet.engine.errors import UserError
+    from stadet.engine.files import atomic_directory, atomic_write
+    from stadet.engine.progress import progress_bar
+    from stadet.recurrent_yolo.sequences import SequenceConfig
 
     if args.size and min(args.size) < 1:
         raise UserError(f"--size: expected a height and a width of at least 1, found {args.size}")
@@ -102,9 +102,9 @@ def plan_clips(
     for unknown classes."""
     import numpy as np
 
-    from datasets.clip_export import ExportClip
-    from engine.errors import UserError, neighbours
-    from recurrent_yolo.sequences import action_sequences
+    from stadet.datasets.clip_export import ExportClip
+    from stadet.engine.errors import UserError, neighbours
+    from stadet.recurrent_yolo.sequences import action_sequences
 
     for name in classes or ():
         if name not in dataset.names:
@@ -127,6 +127,6 @@ def plan_clips(
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

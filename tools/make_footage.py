@@ -72,8 +72,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from datasets.restaurant import FootageConfig
-    from datasets.restaurant.files import write_footage
+    from stadet.datasets.restaurant import FootageConfig
+    from stadet.datasets.restaurant.files import write_footage
 
     given = {
         name: tuple(value) if isinstance(value, list) else value
@@ -89,6 +89,6 @@ def run(args: argparse.Namespace) -> int | None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from datasets.video import Video
+    from stadet.datasets.footage.video import Video
 
 SUMMARY = "body, face and hand keypoints of labelled videos, as a keypoint set"
 EXAMPLES = """\
@@ -47,14 +47,14 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from classify.keypoints import PARTS, open_holistic
-    from datasets.class_folders import read_class_folders
-    from datasets.class_splits import deal_sides
-    from datasets.classification import check_sides, open_all, without_bad
-    from datasets.keypoints import write_keypoint_side, write_label_encoder
-    from engine.files import atomic_directory
-    from engine.limits import INFINITE, expect_limits
-    from engine.progress import progress_bar
+    from stadet.classify.keypoints import PARTS, open_holistic
+    from stadet.datasets.labelled.folders import read_class_folders
+    from stadet.datasets.labelled.keypoints import write_keypoint_side, write_label_encoder
+    from stadet.datasets.labelled.labelled_video import check_sides, open_all, without_bad
+    from stadet.datasets.labelled.splits import deal_sides
+    from stadet.engine.files import atomic_directory
+    from stadet.engine.limits import INFINITE, expect_limits
+    from stadet.engine.progress import progress_bar
 
     expect_limits(args, "", frames=(1, INFINITE), size=(1, INFINITE), val=(0, 0.9))
     open_holistic().close()  # says at once where MediaPipe is missing
@@ -89,8 +89,8 @@ def _clip(
     import cv2
     import numpy as np
 
-    from classify.keypoints import extract_keypoints
-    from datasets.clip_sampling import uniform_frames
+    from stadet.classify.keypoints import extract_keypoints
+    from stadet.datasets.labelled.clip_sampling import uniform_frames
 
     wanted = uniform_frames(len(video), length)
     indices, place = np.unique(wanted, return_inverse=True)  # a short video repeats frames
@@ -103,6 +103,6 @@ def _clip(
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from detect.detections_writer import DetectionsWriter
-    from detect.structures import Detections
-    from tools.detectors import DetectorFile
-    from tools.predictor import Predictor
+    from stadet.detect.detections.writer import DetectionsWriter
+    from stadet.detect.structures import Detections
+    from stadet.tools.inference.detectors import DetectorFile
+    from stadet.tools.inference.predictor import Predictor
 
 SUMMARY = "run a checkpoint over videos; write a detections file"
 EXAMPLES = """\
@@ -33,7 +33,7 @@ RANGE_FRAMES = 16  # frames between two range rows of the detections file
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from tools.runtimes import add_runtime_arguments
+    from stadet.tools.inference.runtimes import add_runtime_arguments
 
     parser = argparse.ArgumentParser(
         prog="stad predict", description=SUMMARY, epilog=EXAMPLES,
@@ -63,13 +63,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from detect.detections_file import read_detections
-    from detect.detections_writer import DetectionsWriter
-    from engine.errors import UserError
-    from engine.limits import INFINITE, expect_limits
-    from tools.predictor import Predictor
-    from tools.runtimes import choose_device, open_for_runtime, runtime_options
-    from tools.sources import expand_sources
+    from stadet.detect.detections.reader import read_detections
+    from stadet.detect.detections.writer import DetectionsWriter
+    from stadet.engine.errors import UserError
+    from stadet.engine.limits import INFINITE, expect_limits
+    from stadet.tools.inference.predictor import Predictor
+    from stadet.tools.inference.runtimes import choose_device, open_for_runtime, runtime_options
+    from stadet.tools.inference.sources import expand_sources
 
     expect_limits(args, "", window=(1, INFINITE), max_frames=(1, INFINITE))
     out = Path(args.out)
@@ -109,10 +109,10 @@ def _predict_source(
     max_frames: int | None,
 ) -> None:
     """One source to the writer, from frame number `reached` on."""
-    from datasets.stream import camera_frames
-    from datasets.video import open_video
-    from engine.progress import progress_bar
-    from tools.sources import CAMERA
+    from stadet.datasets.clips.live_batches import camera_frames
+    from stadet.datasets.footage.video import open_video
+    from stadet.engine.progress import progress_bar
+    from stadet.tools.inference.sources import CAMERA
 
     total, first = None, 0
     if str(source).startswith(CAMERA):
@@ -153,14 +153,14 @@ def predict_dataset(
     """
     import torch
 
-    from datasets.split_overlap import refuse_overlap
-    from datasets.splits import Split
-    from detect.detections_writer import DetectionsWriter
-    from detect.inference import detect
-    from engine.files import atomic_path
-    from engine.progress import progress
-    from tools.detectors import open_detector
-    from tools.training_data import open_footage
+    from stadet.datasets.splits.overlap import refuse_overlap
+    from stadet.datasets.splits.split import Split
+    from stadet.detect.detections.writer import DetectionsWriter
+    from stadet.detect.inference import detect
+    from stadet.engine.files import atomic_path
+    from stadet.engine.progress import progress
+    from stadet.tools.inference.detectors import open_detector
+    from stadet.tools.training.data import open_footage
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     detector = open_detector(checkpoint, device)
@@ -192,7 +192,7 @@ def predict_dataset(
 
 def expect_classes(names: Sequence[str], detector: DetectorFile) -> None:
     """UserError unless a data set's classes are the checkpoint's (in any order)."""
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     if set(names) != set(detector.names):
         differing = sorted(set(names) ^ set(detector.names))
@@ -228,6 +228,6 @@ def _ticking(answers: Iterable, bar) -> Iterator:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

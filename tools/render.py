@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datasets.video import Video
-    from detect.structures import AnnotationSet
-    from tools.render_panels import Panel
+    from stadet.datasets.footage.video import Video
+    from stadet.detect.structures import AnnotationSet
+    from stadet.tools.inference.render_panels import Panel
 
 SUMMARY = "draw detections, tubes and truth into a video"
 EXAMPLES = """\
@@ -50,8 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from engine.errors import UserError
-    from tools.render_panels import make_panels
+    from stadet.engine.errors import UserError
+    from stadet.tools.inference.render_panels import make_panels
 
     if not (args.detections or args.tubes or args.ground_truth or args.data):
         raise UserError("nothing to draw; give --detections, --tubes, --ground-truth or --data")
@@ -73,12 +73,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _videos_and_truth(args: argparse.Namespace) -> tuple[dict[str, Video], AnnotationSet | None]:
-    from datasets.dataset import load_dataset
-    from datasets.formats.coco_video import read_coco_video
-    from datasets.formats.findings import Findings
-    from datasets.formats.video_info import VideoInfo
-    from datasets.video import open_video
-    from tools.sources import expand_sources
+    from stadet.datasets.dataset import load_dataset
+    from stadet.datasets.footage.info import VideoInfo
+    from stadet.datasets.footage.video import open_video
+    from stadet.datasets.formats.coco_video import read_coco_video
+    from stadet.engine.findings import Findings
+    from stadet.tools.inference.sources import expand_sources
 
     findings = Findings()
     truth = None
@@ -101,7 +101,7 @@ def _videos_and_truth(args: argparse.Namespace) -> tuple[dict[str, Video], Annot
 
 
 def _holds_videos(path: Path) -> bool:
-    from datasets.video import find_videos
+    from stadet.datasets.footage.video import find_videos
 
     return path.is_dir() and bool(find_videos(path))
 
@@ -116,11 +116,11 @@ def _render(
 ) -> None:
     import numpy as np
 
-    from datasets.formats.video_info import find_video
-    from datasets.video_writer import VideoWriter
-    from engine.errors import UserError
-    from engine.progress import progress
-    from tools.render_panels import VideoOverlay
+    from stadet.datasets.footage.info import find_video
+    from stadet.datasets.footage.writer import VideoWriter
+    from stadet.engine.errors import UserError
+    from stadet.engine.progress import progress
+    from stadet.tools.inference.render_panels import VideoOverlay
 
     times = video.timestamps
     stop_time = np.inf if args.seconds is None else args.start + args.seconds
@@ -161,6 +161,6 @@ def _render(
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.training_command import (
+from stadet.tools.training.command import (
     add_training_arguments,
     expect_new,
     leave_cores_to_loaders,
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from tools.training_config import TrainConfig
-    from tools.training_data import Footage
+    from stadet.tools.training.config import TrainConfig
+    from stadet.tools.training.data import Footage
 
 SUMMARY = "train a model from a configuration"
 EXAMPLES = """\
@@ -29,7 +29,7 @@ examples:
   stad train configs/restaurant_yolov3_small.yaml data.dataset=my_footage/dataset.yaml
   stad train configs/restaurant_yolov3.yaml output=runs/a seed=1 loop.optimiser.lr=5e-4
   stad train --resume runs/a
-  torchrun --nproc_per_node=4 -m tools.train configs/restaurant_yolov3.yaml
+  torchrun --nproc_per_node=4 -m stadet.tools.train configs/restaurant_yolov3.yaml
   stad train configs/restaurant_yolov3.yaml --print-config
 
 Any key of the configuration can be overridden as key.path=value. The run's folder holds
@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tools.training_config import TrainConfig
+    from stadet.tools.training.config import TrainConfig
 
     return run_training(args, TrainConfig, train)
 
@@ -56,21 +56,21 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
     """Train as configured; True if the user stopped it (`last.pt` then holds everything)."""
     import torch
 
-    from datasets.loader import build_loader
-    from engine import distributed
-    from engine.checkpoint import seed_everything
-    from engine.errors import UserError
-    from engine.loop import fit
-    from engine.runlog import RunLog
-    from tools.detectors import (
+    from stadet.datasets.clips.loader import build_loader
+    from stadet.engine import distributed
+    from stadet.engine.checkpoint import seed_everything
+    from stadet.engine.errors import UserError
+    from stadet.engine.loop import fit
+    from stadet.engine.runlog import RunLog
+    from stadet.tools.inference.detectors import (
         build_base,
         check_network,
         checkpoint_description,
         complete_detector,
     )
-    from tools.recipes import training_sampler, training_step
-    from tools.scoring import METRICS, score
-    from tools.training_data import expect_boxes, open_footage
+    from stadet.tools.training.data import expect_boxes, open_footage
+    from stadet.tools.training.recipes import training_sampler, training_step
+    from stadet.tools.training.scoring import METRICS, score
 
     folder = Path(config.output)
     expect_new(folder, resume)
@@ -140,9 +140,9 @@ def train(config: TrainConfig, device: torch.device, *, resume: bool = False) ->
 
 def finish(folder: Path) -> None:
     """Judge best.pt on the validation side, write report/ and put the learnt threshold into it."""
-    from detect.report.figures import read_figures
-    from engine.checkpoint import load_checkpoint, save_checkpoint
-    from tools import evaluate
+    from stadet.detect.report.figures import read_figures
+    from stadet.engine.checkpoint import load_checkpoint, save_checkpoint
+    from stadet.tools import evaluate
 
     best, report = folder / "best.pt", folder / "report"
     evaluate.run(
@@ -154,8 +154,8 @@ def finish(folder: Path) -> None:
 
 
 def _run_anchors(config: TrainConfig, folder: Path, train_side, resume: bool):
-    from anchors.anchors import Anchors
-    from tools.training_data import choose_anchors
+    from stadet.anchors.anchors import Anchors
+    from stadet.tools.training.data import choose_anchors
 
     if resume:
         return Anchors.load(folder / "anchors.yaml")
@@ -166,7 +166,7 @@ def _run_anchors(config: TrainConfig, folder: Path, train_side, resume: bool):
 
 
 def _load_weights(config: TrainConfig, base: nn.Module, footage: Footage) -> None:
-    from tools.starting_weights import load_starting_weights, load_yowo_weights
+    from stadet.tools.training.starting_weights import load_starting_weights, load_yowo_weights
 
     split, allow = footage.dataset.split, config.allow_overlap
     reports = []
@@ -181,11 +181,11 @@ def _load_weights(config: TrainConfig, base: nn.Module, footage: Footage) -> Non
 
 def _freeze(config: TrainConfig, model: nn.Module) -> None:
     """Fix parts of the model: no gradients, no weight decay, fixed batch-norm statistics."""
-    from engine.errors import UserError, neighbours
-    from engine.optimise import set_batch_norm
+    from stadet.engine.errors import UserError, neighbours
+    from stadet.engine.optimise import set_batch_norm
 
     if config.model == "yowo":
-        from yowo.freezing import freeze_branches
+        from stadet.yowo.freezing import freeze_branches
 
         freeze_branches(model, config.yowo.freeze)
         return
@@ -201,6 +201,6 @@ def _freeze(config: TrainConfig, model: nn.Module) -> None:
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

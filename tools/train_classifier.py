@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools.training_command import (
+from stadet.tools.training.command import (
     add_training_arguments,
     expect_new,
     leave_cores_to_loaders,
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from tools.classifier_config import ClassifierConfig
-    from tools.classifier_data import ClassFootage
+    from stadet.tools.classification.config import ClassifierConfig
+    from stadet.tools.classification.data import ClassFootage
 
 SUMMARY = "train a clip classifier from a configuration"
 EXAMPLES = """\
@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tools.classifier_config import ClassifierConfig
+    from stadet.tools.classification.config import ClassifierConfig
 
     further = ["input.skip_bad=true"] if args.skip_bad else []
     return run_training(args, ClassifierConfig, train, further)
@@ -65,19 +65,19 @@ def train(config: ClassifierConfig, device: torch.device, *, resume: bool = Fals
     """Train as configured; True if the user stopped it (`last.pt` then holds everything)."""
     import torch
 
-    from classify.training import ClassificationStep
-    from engine import distributed
-    from engine.checkpoint import seed_everything
-    from engine.loop import fit
-    from engine.runlog import RunLog
-    from tools.classifier_data import (
+    from stadet.classify.training import ClassificationStep
+    from stadet.engine import distributed
+    from stadet.engine.checkpoint import seed_everything
+    from stadet.engine.loop import fit
+    from stadet.engine.runlog import RunLog
+    from stadet.tools.classification.checkpoint import build_classifier, checkpoint_description
+    from stadet.tools.classification.data import (
         has_validation,
         open_footage,
         split_record,
         training_loader,
     )
-    from tools.classifier_reports import finish
-    from tools.classifiers import build_classifier, checkpoint_description
+    from stadet.tools.classification.reports import finish
 
     folder = Path(config.output)
     expect_new(folder, resume)
@@ -130,9 +130,9 @@ def _validation(config, footage: Sequence[ClassFootage], model: nn.Module, devic
     second's own stand under `second_`."""
     import torch
 
-    from classify.answers import classify
-    from classify.figures import score
-    from engine.distributed import unwrap
+    from stadet.classify.answers import classify
+    from stadet.classify.figures import score
+    from stadet.engine.distributed import unwrap
 
     loaders = [part.evaluation_loader("val", config, model.inputs) for part in footage]
     half = torch.bfloat16 if config.loop.precision == "bf16" else None
@@ -156,11 +156,11 @@ def _validation(config, footage: Sequence[ClassFootage], model: nn.Module, devic
 
 def _load_weights(model: nn.Module, config: ClassifierConfig, split) -> Any:
     """Fill the model; a checkpoint trained on videos that this split judges on is refused."""
-    from classify.multi_head import MultiHead
-    from classify.weights import load_weights
-    from datasets.split_overlap import refuse_overlap
-    from datasets.splits import Split
-    from engine.checkpoint import is_checkpoint, load_checkpoint
+    from stadet.classify.models.multi_head import MultiHead
+    from stadet.classify.models.weights import load_weights
+    from stadet.datasets.splits.overlap import refuse_overlap
+    from stadet.datasets.splits.split import Split
+    from stadet.engine.checkpoint import is_checkpoint, load_checkpoint
 
     path = Path(config.model.weights)
     if path.is_file() and is_checkpoint(path) and not config.model.allow_overlap:
@@ -170,8 +170,8 @@ def _load_weights(model: nn.Module, config: ClassifierConfig, split) -> Any:
 
 
 def _freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
-    from engine.errors import UserError, neighbours
-    from engine.optimise import set_batch_norm
+    from stadet.engine.errors import UserError, neighbours
+    from stadet.engine.optimise import set_batch_norm
 
     names = [name for name, _ in model.named_parameters()]
     for prefix in prefixes:
@@ -193,7 +193,7 @@ def _class_weights(config: ClassifierConfig, footage: Sequence[ClassFootage]) ->
 
     if not config.loss.balance:
         return None
-    from engine.errors import UserError
+    from stadet.engine.errors import UserError
 
     if len(footage) > 1:
         raise UserError("loss.balance: class weights are for one data set; use input.balance")
@@ -216,6 +216,6 @@ def _say_start(config, model: nn.Module, footage: Sequence[ClassFootage], device
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from datasets.dataset import Dataset
+    from stadet.datasets.dataset import Dataset
 
 SUMMARY = "train one of ultralytics' detectors on the same split, into the same report"
 EXAMPLES = """\
@@ -47,14 +47,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from datasets.dataset import load_dataset
-    from detect.detections_writer import DetectionsWriter
-    from detect.inference import InferenceConfig
-    from detect.ultralytics_adapter import export_frames, predict_ultralytics, train_ultralytics
-    from engine.errors import UserError
-    from engine.files import atomic_path
-    from tools import evaluate
-    from tools.predict import write_answers
+    from stadet.datasets.dataset import load_dataset
+    from stadet.detect.detections.writer import DetectionsWriter
+    from stadet.detect.inference import InferenceConfig
+    from stadet.detect.yolo.ultralytics_adapter import (
+        export_frames,
+        predict_ultralytics,
+        train_ultralytics,
+    )
+    from stadet.engine.errors import UserError
+    from stadet.engine.files import atomic_path
+    from stadet.tools import evaluate
+    from stadet.tools.predict import write_answers
 
     if args.out.exists() and any(args.out.iterdir()):
         raise UserError(f"--out: expected a new folder, found files in {args.out}; name another")
@@ -99,6 +103,6 @@ def _looked_at_frames(dataset: Dataset, side: str) -> Iterator[tuple[str, int, n
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

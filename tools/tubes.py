@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from detect.detection_set import VideoDetections
-    from detect.structures import AnnotationSet
-    from detect.tube_set import VideoTubes
+    from stadet.detect.detections.detection_set import VideoDetections
+    from stadet.detect.structures import AnnotationSet
+    from stadet.detect.tubes.tube_set import VideoTubes
 
 SUMMARY = "link detections through time into tubes"
 EXAMPLES = """\
@@ -64,13 +64,13 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from detect.detections_file import read_detections
-    from detect.online_tubes import link_video_online
-    from detect.tube_file import write_tubes
-    from detect.tube_set import TubeSet
-    from detect.tubes import LinkOptions, link_video
-    from engine.errors import UserError
-    from engine.progress import progress
+    from stadet.detect.detections.reader import read_detections
+    from stadet.detect.tubes.file import write_tubes
+    from stadet.detect.tubes.linking import LinkOptions, link_video
+    from stadet.detect.tubes.online import link_video_online
+    from stadet.detect.tubes.tube_set import TubeSet
+    from stadet.engine.errors import UserError
+    from stadet.engine.progress import progress
 
     if args.fps is not None and args.fps <= 0:
         raise UserError(f"--fps: expected a rate above 0, found {args.fps}")
@@ -106,14 +106,14 @@ def run(args: argparse.Namespace) -> None:
 def read_truth(data: str | None, ground_truth: str | None) -> AnnotationSet | None:
     """The annotation set of a data set file or a COCO-video file; `None` without either."""
     if data is not None:
-        from datasets.dataset import load_dataset
+        from stadet.datasets.dataset import load_dataset
 
         dataset = load_dataset(data)
         dataset.findings.report()
         return dataset.annotations
     if ground_truth is not None:
-        from datasets.formats.coco_video import read_coco_video
-        from datasets.formats.findings import Findings
+        from stadet.datasets.formats.coco_video import read_coco_video
+        from stadet.engine.findings import Findings
 
         findings = Findings()
         annotations = read_coco_video(Path(ground_truth), findings=findings)
@@ -125,7 +125,7 @@ def read_truth(data: str | None, ground_truth: str | None) -> AnnotationSet | No
 def _facts(
     video: VideoDetections, truth: AnnotationSet | None, fps: float | None, tubes: list
 ) -> VideoTubes:
-    from detect.tube_set import VideoTubes
+    from stadet.detect.tubes.tube_set import VideoTubes
 
     known = truth.videos.get(video.name) if truth is not None else None
     seen = int(video.processed[-1, 1]) + 1 if len(video.processed) else None
@@ -138,6 +138,6 @@ def _facts(
 
 
 if __name__ == "__main__":
-    from tools.cli import run_verb
+    from stadet.tools.cli import run_verb
 
     raise SystemExit(run_verb(sys.modules[__name__]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 
 def scale_channels(channels: int, width: float, multiple: int = 1) -> int:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from detect.batch import ClipBatch, Predictions
-from engine.errors import UserError
-from yowo.model import YOWO
+from stadet.detect.batch import ClipBatch, Predictions
+from stadet.engine.errors import UserError
+from stadet.yowo.model import YOWO
 
 
 class FeatureBank(nn.Module):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from yowo.cfam import conv_bn_relu
+from stadet.yowo.cfam import conv_bn_relu
 
 
 class FineGrid(nn.Module):

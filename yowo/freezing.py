@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from engine.errors import UserError
-from engine.optimise import freeze_batch_norm
-from yowo.model import YOWO
+from stadet.engine.errors import UserError
+from stadet.engine.optimise import freeze_batch_norm
+from stadet.yowo.model import YOWO
 
 # the 2D convolutions that the authors meant to leave trainable: blocks 29 and 30 of yolov2.cfg
 _LAST_2D = ("models.29", "models.30")

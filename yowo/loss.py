@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 from torchvision.ops import box_iou, complete_box_iou_loss
 
-from anchors.anchors import Anchors
-from detect.assignment import assign, overlaps_truth
-from detect.batch import Targets
-from detect.boxes import xyxy_to_cxcywh
-from detect.yolo_head import decode_boxes, decode_map
+from stadet.anchors.anchors import Anchors
+from stadet.detect.batch import Targets
+from stadet.detect.boxes import xyxy_to_cxcywh
+from stadet.detect.yolo.assignment import assign, overlaps_truth
+from stadet.detect.yolo.head import decode_boxes, decode_map
 
 
 def focal_softmax_loss(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from yowo.backbone3d import Backbone3d, depthwise, light_stem, scale_channels
+from stadet.yowo.backbone3d import Backbone3d, depthwise, light_stem, scale_channels
 
 # (channels, blocks, stride of the first)
 _V1_STAGES = ((64, 1, 2), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 1))

@@ -11,18 +11,18 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from anchors.anchors import Anchors
-from detect.batch import Predictions, normalise_frames
-from detect.yolo_head import decode_map
-from engine.errors import UserError, neighbours
-from yowo.backbone3d import Backbone3d, scale_channels
-from yowo.cfam import CFAM
-from yowo.darknet19 import Darknet19
-from yowo.fine_grid import FineGrid
-from yowo.mobilenet3d import mobilenet_2x, mobilenetv2_1x
-from yowo.resnet3d import resnet18, resnet50, resnet101, resnext101
-from yowo.shufflenet3d import shufflenet_2x, shufflenetv2_2x
-from yowo.torchvision3d import mc3_18, r2plus1d_18, r3d_18
+from stadet.anchors.anchors import Anchors
+from stadet.detect.batch import Predictions, normalise_frames
+from stadet.detect.yolo.head import decode_map
+from stadet.engine.errors import UserError, neighbours
+from stadet.yowo.backbone3d import Backbone3d, scale_channels
+from stadet.yowo.cfam import CFAM
+from stadet.yowo.darknet19 import Darknet19
+from stadet.yowo.fine_grid import FineGrid
+from stadet.yowo.mobilenet3d import mobilenet_2x, mobilenetv2_1x
+from stadet.yowo.resnet3d import resnet18, resnet50, resnet101, resnext101
+from stadet.yowo.shufflenet3d import shufflenet_2x, shufflenetv2_2x
+from stadet.yowo.torchvision3d import mc3_18, r2plus1d_18, r3d_18
 
 STRIDES = (8, 16, 32)  # that a grid can have; 32 is the published one
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.errors import UserError
-from engine.files import no_file
+from stadet.engine.errors import UserError
+from stadet.engine.files import no_file
 
 _WRAPPER = "module."  # DataParallel's
 

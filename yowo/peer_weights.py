@@ -13,12 +13,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from detect.darknet_weights import read_darknet_file
-from detect.weights_report import WeightsReport
-from engine.errors import UserError
-from yowo.darknet19 import Darknet19
-from yowo.model import BACKBONES, YOWO, build_backbone3d
-from yowo.peer_files import read_state_dict
+from stadet.detect.yolo.darknet_weights import read_darknet_file
+from stadet.detect.yolo.weights_report import WeightsReport
+from stadet.engine.errors import UserError
+from stadet.yowo.darknet19 import Darknet19
+from stadet.yowo.model import BACKBONES, YOWO, build_backbone3d
+from stadet.yowo.peer_files import read_state_dict
 
 HEAD = "conv_final.weight"
 _CLASSIFIERS = ("fc.", "classifier.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from yowo.backbone3d import Backbone3d, scale_channels
+from stadet.yowo.backbone3d import Backbone3d, scale_channels
 
 
 class ZeroPadShortcut(nn.Module):

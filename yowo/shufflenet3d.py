@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from yowo.backbone3d import Backbone3d, depthwise, light_stem, scale_channels
+from stadet.yowo.backbone3d import Backbone3d, depthwise, light_stem, scale_channels
 
 _STAGE_DEPTHS = (4, 8, 4)
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from detect.batch import Predictions
-from engine.errors import UserError
-from yowo.model import YOWO
+from stadet.detect.batch import Predictions
+from stadet.engine.errors import UserError
+from stadet.yowo.model import YOWO
 
 # place in the cycle of k key frames, and the features (C, h, w) last computed
 State = tuple[int, Tensor]

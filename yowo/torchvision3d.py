@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from engine.errors import UserError
-from yowo.backbone3d import Backbone3d
+from stadet.engine.errors import UserError
+from stadet.yowo.backbone3d import Backbone3d
 
 
 class TorchvisionResNet3d(Backbone3d):

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from detect.batch import ClipBatch, Targets
-from engine.distributed import mean_over_processes, world_size
-from yowo.loss import RegionLoss
+from stadet.detect.batch import ClipBatch, Targets
+from stadet.engine.distributed import mean_over_processes, world_size
+from stadet.yowo.loss import RegionLoss
 
 
 def key_frame_targets(batch: ClipBatch) -> Targets:
@@ -24,7 +24,7 @@ def key_frame_targets(batch: ClipBatch) -> Targets:
 
 
 class YOWOTrainingStep:
-    """`(model, batch, state) -> (losses, state)` for `engine.loop.fit`.
+    """`(model, batch, state) -> (losses, state)` for `stadet.engine.loop.fit`.
 
     normalise: `"sum"` adds the loss up over the joint batch of all processes, as published;
     `"positives"` divides it by the number of boxes in it.

@@ -1,7 +1,7 @@
 """Annotation formats, one a file: each reads to, and some write from, `AnnotationSet`.
 
 `FORMATS` is what a data set file's `format` may say. A new format is one file and one entry;
-options that no format had before also become fields of `datasets.dataset.DatasetConfig`.
+options that no format had before also become fields of `stadet.datasets.dataset.DatasetConfig`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.errors import UserError, neighbours
+from stadet.engine.errors import UserError, neighbours
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,16 @@ class Format:
 
 
 FORMATS = {
-    "cvat": Format("datasets.formats.cvat:read_cvat", ("action", "annotation_size")),
-    "coco-video": Format("datasets.formats.coco_video:read_coco_video"),
-    "yolo-txt": Format("datasets.formats.yolo_txt:read_yolo_txt", ("first_frame",)),
-    "ucf24": Format("datasets.formats.ucf24:read_ucf24", ("annotation_size",)),
-    "yowo": Format("datasets.formats.yowo_layout:read_yowo_layout", ("annotation_size",)),
-    "act": Format("datasets.formats.act_pickle:read_act_pickle"),
-    "jhmdb21": Format("datasets.formats.jhmdb21:read_jhmdb21"),
+    "cvat": Format("stadet.datasets.formats.cvat:read_cvat", ("action", "annotation_size")),
+    "coco-video": Format("stadet.datasets.formats.coco_video:read_coco_video"),
+    "yolo-txt": Format("stadet.datasets.formats.yolo_txt:read_yolo_txt", ("first_frame",)),
+    "ucf24": Format("stadet.datasets.formats.ucf24:read_ucf24", ("annotation_size",)),
+    "yowo": Format("stadet.datasets.formats.yowo_layout:read_yowo_layout", ("annotation_size",)),
+    "act": Format("stadet.datasets.formats.act_pickle:read_act_pickle"),
+    "jhmdb21": Format("stadet.datasets.formats.jhmdb21:read_jhmdb21"),
     "ava": Format(
-        "datasets.formats.ava:read_ava", ("label_map", "excluded", "key_seconds", "first_second")
+        "stadet.datasets.formats.ava:read_ava",
+        ("label_map", "excluded", "key_seconds", "first_second"),
     ),
 }
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from datasets.formats.findings import Findings
-from datasets.formats.rows import build_video, class_index, scale_boxes
-from datasets.formats.safe_pickle import load_pickle
-from datasets.formats.video_info import VideoInfo, find_video
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.rows import build_video, class_index, scale_boxes
+from stadet.datasets.formats.safe_pickle import load_pickle
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 _KEYS = ("labels", "gttubes", "nframes", "resolution")
 _FPS = 25.0  # nominal, for reading without the footage

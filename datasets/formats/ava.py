@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.formats.ava_labels import read_label_map
-from datasets.formats.findings import Findings
-from datasets.formats.rows import build_video, class_index
-from datasets.formats.video_info import VideoInfo, find_video
-from detect.detection_set import DetectionSet, VideoDetections, frames_to_ranges
-from detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.ava_labels import read_label_map
+from stadet.datasets.formats.rows import build_video, class_index
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections, frames_to_ranges
+from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 KEY_SECONDS = (902, 1798)  # first and last key frame of the 15 annotated minutes
 

@@ -6,7 +6,7 @@ import csv
 import re
 from pathlib import Path
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 _ENTRY = re.compile(r"\w+\s*\{([^{}]*)\}")
 _NAME = re.compile(r"name\s*:\s*(\"[^\"]*\"|'[^']*')")

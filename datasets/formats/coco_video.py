@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from datasets.formats.findings import Findings
-from datasets.formats.rows import build_video, class_index, scale_boxes
-from datasets.formats.video_info import VideoInfo, find_video
-from detect.boxes import xywh_to_xyxy, xyxy_to_xywh
-from detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
-from engine.errors import UserError
-from engine.files import atomic_write
+from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.rows import build_video, class_index, scale_boxes
+from stadet.detect.boxes import xywh_to_xyxy, xyxy_to_xywh
+from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
+from stadet.engine.findings import Findings
 
 _DEFAULT_FPS = 25.0  # for files that state none and come without their footage
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.formats.cvat_tracks import Track, interpolate, same_actor
-from datasets.formats.cvat_writer import write_cvat
-from datasets.formats.findings import Findings
-from datasets.formats.rows import build_video, class_index, scale_boxes
-from datasets.formats.video_info import VideoInfo, find_video
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.cvat_tracks import Track, interpolate, same_actor
+from stadet.datasets.formats.cvat_writer import write_cvat
+from stadet.datasets.formats.rows import build_video, class_index, scale_boxes
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 __all__ = ["read_cvat", "write_cvat"]
 

@@ -9,10 +9,10 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from datasets.formats.cvat_tracks import keyframes
-from detect.structures import NO_TRACK, VideoAnnotations
-from engine.errors import UserError
-from engine.files import atomic_write
+from stadet.datasets.formats.cvat_tracks import keyframes
+from stadet.detect.structures import NO_TRACK, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
 
 
 def write_cvat(

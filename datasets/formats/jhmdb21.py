@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.formats.findings import Findings
-from datasets.formats.rows import build_video, class_index, scale_boxes
-from datasets.formats.video_info import VideoInfo, find_video
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.rows import build_video, class_index, scale_boxes
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 JHMDB21_NAMES = (
     *("brush_hair", "catch", "clap", "climb_stairs", "golf", "jump", "kick_ball", "pick", "pour"),

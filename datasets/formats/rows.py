@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.formats.findings import Findings
-from datasets.formats.video_info import VideoInfo
-from detect.boxes import area, clip_boxes
-from detect.structures import NO_TRACK, VideoAnnotations
-from engine.errors import UserError, neighbours
+from stadet.datasets.footage.info import VideoInfo
+from stadet.detect.boxes import area, clip_boxes
+from stadet.detect.structures import NO_TRACK, VideoAnnotations
+from stadet.engine.errors import UserError, neighbours
+from stadet.engine.findings import Findings
 
 ROUNDING = 0.01  # pixels: what a file's rounding may push over the edge without a word
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 _KINDS = frozenset("biufcSUO")  # no structured dtypes: annotation files hold plain arrays
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from datasets.formats.findings import Findings
-from datasets.formats.rows import build_video, scale_boxes
-from datasets.formats.safe_pickle import load_pickle
-from datasets.formats.video_info import VideoInfo, find_video
-from detect.boxes import xywh_to_xyxy
-from detect.structures import AnnotationSet
-from engine.errors import UserError, neighbours
+from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.rows import build_video, scale_boxes
+from stadet.datasets.formats.safe_pickle import load_pickle
+from stadet.detect.boxes import xywh_to_xyxy
+from stadet.detect.structures import AnnotationSet
+from stadet.engine.errors import UserError, neighbours
+from stadet.engine.findings import Findings
 
 UCF24_NAMES = (
     *("Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving"),

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from datasets.formats.findings import Findings
-from datasets.formats.rows import build_video
-from datasets.formats.video_info import VideoInfo, find_video
-from detect.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.config import read_yaml
-from engine.errors import UserError
-from engine.files import atomic_directory
+from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.rows import build_video
+from stadet.detect.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.config import read_yaml
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_directory
+from stadet.engine.findings import Findings
 
 _FLAT = re.compile(r"(?P<video>.+)_(?P<frame>\d+)")
 

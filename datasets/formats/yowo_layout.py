@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.formats.findings import Findings
-from datasets.formats.rows import build_video, scale_boxes
-from datasets.formats.ucf24 import ANNOTATION_SIZE, UCF24_NAMES
-from datasets.formats.video_info import VideoInfo, find_video
-from datasets.formats.yolo_txt import read_number_lines
-from datasets.video_lists import parse_entry
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo, find_video, parse_entry
+from stadet.datasets.formats.rows import build_video, scale_boxes
+from stadet.datasets.formats.ucf24 import ANNOTATION_SIZE, UCF24_NAMES
+from stadet.datasets.formats.yolo_txt import read_number_lines
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 LISTS = ("trainlist.txt", "testlist.txt")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.structures import VideoAnnotations
-from engine.errors import UserError
-from engine.files import atomic_write, disk_error
+from stadet.detect.structures import VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write, disk_error
 
 JPEG_QUALITY = 95
 

@@ -4,7 +4,7 @@
 `files.write_footage` puts the same on disk as a data set.
 """
 
-from datasets.restaurant.config import FootageConfig
-from datasets.restaurant.scene import Scene, generate
+from stadet.datasets.restaurant.config import FootageConfig
+from stadet.datasets.restaurant.scene import Scene, generate
 
 __all__ = ["FootageConfig", "Scene", "generate"]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datasets.restaurant.arm import outline_of, reach_of
-from datasets.restaurant.motion import Performance
-from datasets.restaurant.painter import rotate
-from detect.boxes import area, clip_boxes
-from detect.structures import VideoAnnotations
+from stadet.datasets.restaurant.arm import outline_of, reach_of
+from stadet.datasets.restaurant.motion import Performance
+from stadet.datasets.restaurant.painter import rotate
+from stadet.detect.boxes import area, clip_boxes
+from stadet.detect.structures import VideoAnnotations
 
 if TYPE_CHECKING:
-    from datasets.restaurant.scene import Scene
+    from stadet.datasets.restaurant.scene import Scene
 
 LEAST_VISIBLE = 0.3  # share of the box inside the picture below which nobody annotates it
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from datasets.restaurant.classes import Look
-from datasets.restaurant.food import PIECES
-from datasets.restaurant.painter import Colour, Painter, capsule, ellipse, rounded_box
-from datasets.restaurant.utensils import HELD_OVER_PALM, UTENSILS
+from stadet.datasets.restaurant.classes import Look
+from stadet.datasets.restaurant.food import PIECES
+from stadet.datasets.restaurant.painter import Colour, Painter, capsule, ellipse, rounded_box
+from stadet.datasets.restaurant.utensils import HELD_OVER_PALM, UTENSILS
 
 ITEM_SIZE = 0.5  # hand lengths: width of a carried item
 _REACH = (-1.15, -2.0, 1.15)  # left, top, right bounds of any look

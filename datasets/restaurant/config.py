@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 VIEWS = ("front", "side")
 SPANS = ("carry", "whole")
@@ -72,7 +72,7 @@ class FootageConfig:
     wrong_labels: float = 0.04
 
     def __post_init__(self) -> None:
-        from datasets.restaurant.classes import CATALOGUE
+        from stadet.datasets.restaurant.classes import CATALOGUE
 
         height, width = self.size
         self._expect(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from datasets.restaurant.food import PIECES, paint_heap
-from datasets.restaurant.layout import Layout, Station
-from datasets.restaurant.painter import Painter, capsule, ellipse, rotate, rounded_box
-from datasets.restaurant.utensils import BLACK, STEEL
+from stadet.datasets.restaurant.food import PIECES, paint_heap
+from stadet.datasets.restaurant.layout import Layout, Station
+from stadet.datasets.restaurant.painter import Painter, capsule, ellipse, rotate, rounded_box
+from stadet.datasets.restaurant.utensils import BLACK, STEEL
 
 MARGIN = 0.2  # counter units painted beyond the picture on every side, for cameras at an angle
 

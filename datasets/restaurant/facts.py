@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from datasets.restaurant.annotator import Track, tracks_of
-from datasets.restaurant.classes import ClassSet
-from datasets.restaurant.config import FootageConfig
-from datasets.restaurant.scene import Scene
-from engine.errors import UserError
+from stadet.datasets.restaurant.annotator import Track, tracks_of
+from stadet.datasets.restaurant.classes import ClassSet
+from stadet.datasets.restaurant.config import FootageConfig
+from stadet.datasets.restaurant.scene import Scene
+from stadet.engine.errors import UserError
 
 SCHEMA = "stad-restaurant/1"
 

@@ -14,15 +14,15 @@ from typing import Any
 
 import yaml
 
-from datasets.formats.cvat import write_cvat
-from datasets.restaurant.classes import ClassSet
-from datasets.restaurant.config import FootageConfig
-from datasets.restaurant.facts import describe, scene_facts
-from datasets.restaurant.scene import Scene
-from datasets.video_writer import VideoWriter
-from engine.errors import UserError
-from engine.files import atomic_write
-from engine.progress import progress
+from stadet.datasets.footage.writer import VideoWriter
+from stadet.datasets.formats.cvat import write_cvat
+from stadet.datasets.restaurant.classes import ClassSet
+from stadet.datasets.restaurant.config import FootageConfig
+from stadet.datasets.restaurant.facts import describe, scene_facts
+from stadet.datasets.restaurant.scene import Scene
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
+from stadet.engine.progress import progress
 
 QUALITY = 18  # x264's crf: coarser ones leave trails behind a hand, which tell its direction
 BLOCK_SECONDS = 4  # as report 001: frames that are closer in time never cross a split

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from datasets.restaurant.painter import Painter, ellipse, rotate, rounded_box
+from stadet.datasets.restaurant.painter import Painter, ellipse, rotate, rounded_box
 
 Piece = Callable[[Painter, np.ndarray, float, float], None]
 

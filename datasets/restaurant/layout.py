@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.restaurant.classes import FOOD, ClassSet
+from stadet.datasets.restaurant.classes import FOOD, ClassSet
 
 
 @dataclass(frozen=True)

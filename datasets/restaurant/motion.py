@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from datasets.restaurant.arm import outline_of, reach_of
-from datasets.restaurant.classes import BARE, ActionClass, Look
-from datasets.restaurant.config import FootageConfig
-from datasets.restaurant.layout import Layout, Station
+from stadet.datasets.restaurant.arm import outline_of, reach_of
+from stadet.datasets.restaurant.classes import BARE, ActionClass, Look
+from stadet.datasets.restaurant.config import FootageConfig
+from stadet.datasets.restaurant.layout import Layout, Station
 
 SHOULDER_Y = 2.3  # below the picture, so that arms come in steeply
 OUTSIDE = 0.14  # how far beyond the picture a camera may still see

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from datasets.restaurant.annotator import annotate
-from datasets.restaurant.arm import ArmPicture, Worker, paint_arm, reach_of
-from datasets.restaurant.camera import Camera
-from datasets.restaurant.classes import ClassSet, Look
-from datasets.restaurant.config import FootageConfig
-from datasets.restaurant.counter import MARGIN, paint_counter
-from datasets.restaurant.layout import Layout
-from datasets.restaurant.painter import rotate
-from datasets.restaurant.script import Script
-from detect.structures import VideoAnnotations
+from stadet.datasets.restaurant.annotator import annotate
+from stadet.datasets.restaurant.arm import ArmPicture, Worker, paint_arm, reach_of
+from stadet.datasets.restaurant.camera import Camera
+from stadet.datasets.restaurant.classes import ClassSet, Look
+from stadet.datasets.restaurant.config import FootageConfig
+from stadet.datasets.restaurant.counter import MARGIN, paint_counter
+from stadet.datasets.restaurant.layout import Layout
+from stadet.datasets.restaurant.painter import rotate
+from stadet.datasets.restaurant.script import Script
+from stadet.detect.structures import VideoAnnotations
 
 _DETAIL = 1.1  # canvas pixels a picture pixel, so that the camera's warp does not blur
 _LIFT = (0.10, 0.16)  # offset of a hand's shadow in hand lengths

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.restaurant.classes import ActionClass, ClassSet
-from datasets.restaurant.config import FootageConfig
-from datasets.restaurant.layout import Layout
-from datasets.restaurant.motion import Performance, idle, perform
+from stadet.datasets.restaurant.classes import ActionClass, ClassSet
+from stadet.datasets.restaurant.config import FootageConfig
+from stadet.datasets.restaurant.layout import Layout
+from stadet.datasets.restaurant.motion import Performance, idle, perform
 
 
 @dataclass(frozen=True, eq=False)

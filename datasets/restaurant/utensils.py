@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from datasets.restaurant.painter import Painter, capsule, ellipse, rounded_box
+from stadet.datasets.restaurant.painter import Painter, capsule, ellipse, rounded_box
 
 STEEL = (196, 200, 206)
 BLACK = (38, 38, 42)

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.metrics.columns import EvaluationColumns
-from detect.metrics.frame_map import FrameMAP, frame_map_of_columns, nan_mean
-from detect.metrics.matching import rank_in_group, score_rank
-from detect.metrics.protocols import PROTOCOLS
-from detect.structures import AnnotationSet, VideoAnnotations
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.metrics.columns import EvaluationColumns
+from stadet.detect.metrics.frame_map import FrameMAP, frame_map_of_columns, nan_mean
+from stadet.detect.metrics.matching import rank_in_group, score_rank
+from stadet.detect.metrics.protocols import PROTOCOLS
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
 
 NUM_ACTIONS = 80
 # Action ids (from 1) with too few validation examples, left out by the public label map of 60.

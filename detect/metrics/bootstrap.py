@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.metrics.frame_map import nan_mean
-from detect.metrics.unit_ranking import UnitRanking
+from stadet.detect.metrics.frame_map import nan_mean
+from stadet.detect.metrics.unit_ranking import UnitRanking
 
 REPLICATES = 1000
 CURVE_POINTS = 128  # of a class's precision-recall curve, at equal numbers of true positives

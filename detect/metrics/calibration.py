@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.metrics.ranking import Ranking
+from stadet.detect.metrics.ranking import Ranking
 
 BINS = 10
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from detect.boxes import area
-from detect.metrics.columns import EvaluationColumns
-from detect.metrics.frame_map import nan_mean
-from detect.metrics.matching import rank_in_group, score_rank
-from detect.metrics.protocols import IOU_THRESHOLDS, PROTOCOLS
-from detect.metrics.ranking import Matcher, Ranking
+from stadet.detect.boxes import area
+from stadet.detect.metrics.columns import EvaluationColumns
+from stadet.detect.metrics.frame_map import nan_mean
+from stadet.detect.metrics.matching import rank_in_group, score_rank
+from stadet.detect.metrics.protocols import IOU_THRESHOLDS, PROTOCOLS
+from stadet.detect.metrics.ranking import Matcher, Ranking
 
 # box areas in pixels, both ends included
 AREA_RANGES = {

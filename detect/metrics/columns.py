@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.metrics.matching import Pairs, pair_up
-from detect.structures import AnnotationSet, Detections, FrameAnnotations, VideoAnnotations
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.metrics.matching import Pairs, pair_up
+from stadet.detect.structures import AnnotationSet, Detections, FrameAnnotations, VideoAnnotations
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from detect.metrics.columns import EvaluationColumns
-from detect.metrics.matching import NONE, match_best_free, pair_up, score_rank
+from stadet.detect.metrics.columns import EvaluationColumns
+from stadet.detect.metrics.matching import NONE, match_best_free, pair_up, score_rank
 
 
 def confusion_matrix(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.metrics.average_precision import average_precision, precision_recall
-from detect.metrics.frame_map import nan_mean
-from detect.metrics.matching import NONE, pair_up
-from detect.metrics.ranking import Matcher
+from stadet.detect.metrics.average_precision import average_precision, precision_recall
+from stadet.detect.metrics.frame_map import nan_mean
+from stadet.detect.metrics.matching import NONE, pair_up
+from stadet.detect.metrics.ranking import Matcher
 
 BACKGROUND_IOU = 0.1
 KINDS = {

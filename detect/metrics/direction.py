@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.metrics.columns import EvaluationColumns
-from detect.metrics.frame_map import nan_mean
+from stadet.detect.metrics.columns import EvaluationColumns
+from stadet.detect.metrics.frame_map import nan_mean
 
 AGES = ((0, 3), (4, 7), (8, 11), (12, 15))  # frames since the stop, both ends included
 

@@ -7,35 +7,35 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from detect.boxes import area
-from detect.detection_set import DetectionSet
-from detect.metrics.bootstrap import REPLICATES, FrameMAPIntervals, frame_map_intervals
-from detect.metrics.calibration import Calibration, calibration
-from detect.metrics.coco import coco_summary
-from detect.metrics.columns import EvaluationColumns, gather
-from detect.metrics.confusion import confusion_matrix
-from detect.metrics.diagnosis import Diagnosis, diagnose
-from detect.metrics.direction import (
+from stadet.detect.boxes import area
+from stadet.detect.detections.detection_set import DetectionSet
+from stadet.detect.metrics.bootstrap import REPLICATES, FrameMAPIntervals, frame_map_intervals
+from stadet.detect.metrics.calibration import Calibration, calibration
+from stadet.detect.metrics.coco import coco_summary
+from stadet.detect.metrics.columns import EvaluationColumns, gather
+from stadet.detect.metrics.confusion import confusion_matrix
+from stadet.detect.metrics.diagnosis import Diagnosis, diagnose
+from stadet.detect.metrics.direction import (
     DirectionAccuracy,
     direction_accuracies,
     direction_by_age,
     images_inside,
 )
-from detect.metrics.frame_map import FrameMAPResult, frame_map_of_columns, nan_mean
-from detect.metrics.localization import Localization, localization
-from detect.metrics.operating_point import (
+from stadet.detect.metrics.frame_map import FrameMAPResult, frame_map_of_columns, nan_mean
+from stadet.detect.metrics.localization import Localization, localization
+from stadet.detect.metrics.operating_point import (
     Counts,
     best_f1_threshold,
     best_f1_thresholds,
     counts_at,
 )
-from detect.metrics.processed import Unprocessed, unprocessed_frames
-from detect.metrics.protocols import IOU_THRESHOLDS, Protocol, get_protocol
-from detect.metrics.ranking import Matcher, Ranking
-from detect.metrics.strata import Stratum, ap_by_value
-from detect.metrics.truth_runs import box_seconds, box_speed, truth_runs
-from detect.metrics.unit_ranking import UnitRanking, unit_ranking
-from detect.structures import AnnotationSet
+from stadet.detect.metrics.processed import Unprocessed, unprocessed_frames
+from stadet.detect.metrics.protocols import IOU_THRESHOLDS, Protocol, get_protocol
+from stadet.detect.metrics.ranking import Matcher, Ranking
+from stadet.detect.metrics.strata import Stratum, ap_by_value
+from stadet.detect.metrics.truth_runs import box_seconds, box_speed, truth_runs
+from stadet.detect.metrics.unit_ranking import UnitRanking, unit_ranking
+from stadet.detect.structures import AnnotationSet
 
 IN_SAMPLE = "best F1 on these same frames (in-sample)"
 DEFAULT_THRESHOLD = 0.5  # where nothing is right at any threshold
@@ -149,7 +149,7 @@ def evaluate(
     ap = ap_by_iou.at(0.5)
     video_map = None
     if with_video_map:
-        from detect.metrics.video_map import video_map as compute_video_map
+        from stadet.detect.metrics.video_map import video_map as compute_video_map
 
         video_map = compute_video_map(annotations, detections)
     return Evaluation(

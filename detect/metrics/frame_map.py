@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.metrics.columns import (
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.metrics.columns import (
     EvaluationColumns,
     columns_of_frame,
     columns_of_video,
     gather,
     join,
 )
-from detect.metrics.protocols import IOU_THRESHOLDS, Protocol, get_protocol
-from detect.metrics.ranking import Matcher
-from detect.structures import AnnotationSet, Detections, FrameAnnotations, VideoAnnotations
+from stadet.detect.metrics.protocols import IOU_THRESHOLDS, Protocol, get_protocol
+from stadet.detect.metrics.ranking import Matcher
+from stadet.detect.structures import AnnotationSet, Detections, FrameAnnotations, VideoAnnotations
 
 
 @dataclass(frozen=True, eq=False)

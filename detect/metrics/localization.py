@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.metrics.columns import EvaluationColumns
-from detect.metrics.confusion import best_class_only
-from detect.metrics.matching import pair_up
+from stadet.detect.metrics.columns import EvaluationColumns
+from stadet.detect.metrics.confusion import best_class_only
+from stadet.detect.metrics.matching import pair_up
 
 OBJECTNESS = 0.25  # a box counts above this
 IOU = 0.5  # and finds a truth above this

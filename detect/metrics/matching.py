@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from detect.boxes import rowwise_iou
+from stadet.detect.boxes import rowwise_iou
 
 NONE = -1  # no truth
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.detection_set import DetectionSet, frames_to_ranges
-from detect.structures import AnnotationSet
+from stadet.detect.detections.detection_set import DetectionSet, frames_to_ranges
+from stadet.detect.structures import AnnotationSet
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.metrics.average_precision import average_precision, precision_recall
-from detect.metrics.columns import EvaluationColumns
-from detect.metrics.matching import (
+from stadet.detect.metrics.average_precision import average_precision, precision_recall
+from stadet.detect.metrics.columns import EvaluationColumns
+from stadet.detect.metrics.matching import (
     NONE,
     Match,
     Pairs,
@@ -19,7 +19,7 @@ from detect.metrics.matching import (
     rank_in_group,
     score_rank,
 )
-from detect.metrics.protocols import Protocol
+from stadet.detect.metrics.protocols import Protocol
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from detect.metrics.average_precision import average_precision, precision_recall
-from detect.metrics.frame_map import nan_mean
-from detect.metrics.ranking import Matcher
+from stadet.detect.metrics.average_precision import average_precision, precision_recall
+from stadet.detect.metrics.frame_map import nan_mean
+from stadet.detect.metrics.ranking import Matcher
 
 MIN_TRUTHS = 10  # a class with fewer truths in a bin gives no AP there
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.boxes import area, xyxy_to_cxcywh
-from detect.metrics.columns import EvaluationColumns
-from detect.structures import NO_TRACK
+from stadet.detect.boxes import area, xyxy_to_cxcywh
+from stadet.detect.metrics.columns import EvaluationColumns
+from stadet.detect.structures import NO_TRACK
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from detect.metrics.columns import EvaluationColumns
-from detect.metrics.ranking import Ranking
-from engine.errors import UserError
-from engine.files import atomic_write
+from stadet.detect.metrics.columns import EvaluationColumns
+from stadet.detect.metrics.ranking import Ranking
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
 
 FEW_VIDEOS = 10  # below it, blocks of time are drawn instead of videos
 BLOCK_SECONDS = 10.0

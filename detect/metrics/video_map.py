@@ -2,7 +2,7 @@
 
 A detected tube is right if its overlap with a truth tube of its class reaches the threshold, where
 overlap = temporal IoU x mean spatial IoU over the shared frames. Truth tubes stand in
-`detect.tube_truth`, detected ones in `detect.tubes`. Detections choose by falling score among the
+`tubes.truth`, detected ones in `tubes.linking`. Detections choose by falling score among the
 truths of their video that are still free (as the public evaluations of ACT, Singh et al. 2017 and
 YOWO do); AP is the all-point area, its mean goes over the classes with truth.
 
@@ -18,15 +18,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.metrics.average_precision import average_precision, precision_recall
-from detect.metrics.frame_map import nan_mean
-from detect.metrics.matching import Pairs, match_best_free, score_rank
-from detect.metrics.protocols import IOU_THRESHOLDS
-from detect.structures import AnnotationSet, Tube, VideoAnnotations
-from detect.tube_overlap import TubeColumns, pair_overlaps
-from detect.tube_truth import truth_tubes
-from detect.tubes import LinkOptions, link_video
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.metrics.average_precision import average_precision, precision_recall
+from stadet.detect.metrics.frame_map import nan_mean
+from stadet.detect.metrics.matching import Pairs, match_best_free, score_rank
+from stadet.detect.metrics.protocols import IOU_THRESHOLDS
+from stadet.detect.structures import AnnotationSet, Tube, VideoAnnotations
+from stadet.detect.tubes.linking import LinkOptions, link_video
+from stadet.detect.tubes.overlap import TubeColumns, pair_overlaps
+from stadet.detect.tubes.truth import truth_tubes
 
 THRESHOLDS = (0.1, 0.2, 0.5, 0.75)
 

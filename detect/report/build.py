@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from detect.detection_set import DetectionSet
-from detect.metrics.evaluation import Evaluation
-from detect.report.figures import figures, write_figures
-from detect.report.gallery import choose_frames
-from detect.report.html import report_page
-from detect.report.markdown import markdown
-from detect.structures import AnnotationSet
-from engine.files import atomic_write
+from stadet.detect.detections.detection_set import DetectionSet
+from stadet.detect.metrics.evaluation import Evaluation
+from stadet.detect.report.figures import figures, write_figures
+from stadet.detect.report.gallery import choose_frames
+from stadet.detect.report.html import report_page
+from stadet.detect.report.markdown import markdown
+from stadet.detect.structures import AnnotationSet
+from stadet.engine.files import atomic_write
 
 FrameReader = Callable[[str, int], "np.ndarray | None"]
 
@@ -42,7 +42,7 @@ def write_report(
     numbers = figures(evaluation)
     worst, best = [], []
     if frame_of is not None and gallery:
-        from detect.report.pictures import draw_frames
+        from stadet.detect.report.pictures import draw_frames
 
         chosen = choose_frames(evaluation, gallery)
         worst, best = (

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from detect.metrics.bootstrap import Interval
-from detect.metrics.calibration import BINS
-from detect.metrics.diagnosis import KINDS
-from detect.metrics.evaluation import Evaluation
-from detect.metrics.strata import Stratum
-from detect.report.svg import Chart, round_ticks
-from detect.report.words import percent
+from stadet.detect.metrics.bootstrap import Interval
+from stadet.detect.metrics.calibration import BINS
+from stadet.detect.metrics.diagnosis import KINDS
+from stadet.detect.metrics.evaluation import Evaluation
+from stadet.detect.metrics.strata import Stratum
+from stadet.detect.report.svg import Chart, round_ticks
+from stadet.detect.report.words import percent
 
 NAMED_CURVES = 6  # classes with a colour of their own
 CURVE_POINTS = 160

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from detect.metrics.bootstrap import FrameMAPIntervals, Interval, paired_difference
-from detect.metrics.unit_ranking import UnitRanking
-from detect.report.charts import difference_chart
-from detect.report.figures import plain, read_figures, write_figures
-from detect.report.html import note, page, panel, panels, rows_table, section, share_cell
-from detect.report.words import by_frequency, facts, percent
-from engine.errors import UserError
-from engine.files import atomic_write
+from stadet.detect.metrics.bootstrap import FrameMAPIntervals, Interval, paired_difference
+from stadet.detect.metrics.unit_ranking import UnitRanking
+from stadet.detect.report.charts import difference_chart
+from stadet.detect.report.figures import plain, read_figures, write_figures
+from stadet.detect.report.html import note, page, panel, panels, rows_table, section, share_cell
+from stadet.detect.report.words import by_frequency, facts, percent
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
 
 MOST_DRAWN = 24  # classes in a plot
 ROWS = {

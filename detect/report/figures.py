@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from detect.metrics.bootstrap import Interval
-from detect.metrics.diagnosis import KINDS
-from detect.metrics.direction import DirectionAccuracy
-from detect.metrics.evaluation import Evaluation
-from engine.errors import UserError
-from engine.files import atomic_write
+from stadet.detect.metrics.bootstrap import Interval
+from stadet.detect.metrics.diagnosis import KINDS
+from stadet.detect.metrics.direction import DirectionAccuracy
+from stadet.detect.metrics.evaluation import Evaluation
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
 
 
 def figures(evaluation: Evaluation) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detect.metrics.confusion import best_class_only
-from detect.metrics.evaluation import Evaluation
+from stadet.detect.metrics.confusion import best_class_only
+from stadet.detect.metrics.evaluation import Evaluation
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from detect.metrics.diagnosis import KINDS
-from detect.metrics.evaluation import Evaluation
-from detect.report import charts
-from detect.report.words import (
+from stadet.detect.metrics.diagnosis import KINDS
+from stadet.detect.metrics.evaluation import Evaluation
+from stadet.detect.report import charts
+from stadet.detect.report.words import (
     balance,
     by_frequency,
     decimal,
@@ -40,7 +40,7 @@ class Picture:
 
 def page(title: str, body: Iterable[str]) -> str:
     """A whole page around the parts of a report."""
-    style = files("detect.report").joinpath("page.css").read_text(encoding="utf-8")
+    style = files("stadet.detect.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from detect.metrics.diagnosis import KINDS
-from detect.report.words import (
+from stadet.detect.metrics.diagnosis import KINDS
+from stadet.detect.report.words import (
     balance,
     by_frequency,
     decimal,

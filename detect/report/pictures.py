@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from detect.detection_set import DetectionSet
-from detect.render import Canvas
-from detect.report.gallery import GalleryFrame
-from detect.report.html import Picture
-from detect.structures import AnnotationSet, Detections
+from stadet.detect.detections.detection_set import DetectionSet
+from stadet.detect.drawing.render import Canvas
+from stadet.detect.report.gallery import GalleryFrame
+from stadet.detect.report.html import Picture
+from stadet.detect.structures import AnnotationSet, Detections
 
 WIDTH = 640  # pixels of a picture on the page
 QUALITY = 82

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detect.runtime.folding import fold_batch_norm
-from engine.errors import UserError
-from engine.optimise import channels_last
+from stadet.detect.runtime.folding import fold_batch_norm
+from stadet.engine.errors import UserError
+from stadet.engine.optimise import channels_last
 
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 

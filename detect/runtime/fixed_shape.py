@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from detect.batch import Predictions
+from stadet.detect.batch import Predictions
 
 
 class FixedShape(nn.Module):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 OPSET = 17
 METADATA_KEY = "stad"
@@ -120,4 +120,4 @@ def import_onnx() -> Any:
 
 def missing_runtime(package: str) -> str:
     """One line for a package of the extra that is not installed."""
-    return f"expected the package {package}, which is not installed: pip install 'stad[runtimes]'"
+    return f"expected the package {package}, which is not installed: pip install -e '.[runtimes]'"

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from detect.runtime.onnx_export import METADATA_KEY, import_onnx, missing_runtime
-from detect.runtime.sessions import Arrays
-from engine.errors import UserError
+from stadet.detect.runtime.onnx_export import METADATA_KEY, import_onnx, missing_runtime
+from stadet.detect.runtime.sessions import Arrays
+from stadet.engine.errors import UserError
 
 CONV = "Conv"
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from detect.batch import Predictions
-from detect.runtime.onnx_export import AFTER_PREFIX, OUTPUTS, STATE_PREFIX
-from detect.runtime.sessions import OPEN, Arrays, Session
-from engine.errors import UserError
+from stadet.detect.batch import Predictions
+from stadet.detect.runtime.onnx_export import AFTER_PREFIX, OUTPUTS, STATE_PREFIX
+from stadet.detect.runtime.sessions import OPEN, Arrays, Session
+from stadet.engine.errors import UserError
 
 
 class SessionDetector(nn.Module):

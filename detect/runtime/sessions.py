@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from detect.runtime.onnx_export import missing_runtime
-from engine.errors import UserError
+from stadet.detect.runtime.onnx_export import missing_runtime
+from stadet.engine.errors import UserError
 
 Arrays = dict[str, np.ndarray]
 OPEN = -1  # a side of a shape that the file leaves open

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchors.anchors import Anchors
-from anchors.presets import PRESETS, YOLOV3_COCO, YOWO_UCF24, preset
-from engine.errors import UserError
+from stadet.anchors.anchors import Anchors
+from stadet.anchors.presets import PRESETS, YOLOV3_COCO, YOWO_UCF24, preset
+from stadet.engine.errors import UserError
 
 SIDES = st.floats(0.01, 5000, allow_nan=False)
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from anchors.anchors import Anchors
-from anchors.diagnosis import comparison, diagnose
-from anchors.plot import plot_anchors
-from anchors.presets import YOLOV3_COCO
-from anchors.shapes import shape_iou
-from engine.errors import UserError
+from stadet.anchors.anchors import Anchors
+from stadet.anchors.diagnosis import comparison, diagnose
+from stadet.anchors.plot import plot_anchors
+from stadet.anchors.presets import YOLOV3_COCO
+from stadet.anchors.shapes import shape_iou
+from stadet.engine.errors import UserError
 
 ANCHORS = Anchors(([[10, 10]], [[40, 20], [400, 400]]), (16, 32), (416, 416))
 SIZES = np.array([[10, 10], [20, 10], [40, 20], [40, 5], [12, 10]], dtype=float)

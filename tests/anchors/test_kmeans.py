@@ -4,10 +4,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from anchors.kmeans import kmeans, plus_plus
-from anchors.lloyd import lloyd
-from anchors.shapes import best_anchor, shape_iou, unique_sizes
-from engine.errors import UserError
+from stadet.anchors.kmeans import kmeans, plus_plus
+from stadet.anchors.lloyd import lloyd
+from stadet.anchors.shapes import best_anchor, shape_iou, unique_sizes
+from stadet.engine.errors import UserError
 
 
 def long_tailed(count, seed=0):

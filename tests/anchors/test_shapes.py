@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anchors.shapes import CHUNK, best_anchor, check_sizes, shape_iou, unique_sizes
-from detect.boxes import pairwise_iou
-from engine.errors import UserError
+from stadet.anchors.shapes import CHUNK, best_anchor, check_sizes, shape_iou, unique_sizes
+from stadet.detect.boxes import pairwise_iou
+from stadet.engine.errors import UserError
 
 
 def at_origin(sizes):

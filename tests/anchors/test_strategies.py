@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from anchors.coverage import BEYOND, greatest_coverage
-from anchors.diagnosis import diagnose
-from anchors.kmeans import kmeans
-from anchors.shapes import shape_iou, size_cells
-from anchors.strategies import STRATEGIES, class_weights, pick_anchors, spread_weights
-from engine.errors import UserError
+from stadet.anchors.coverage import BEYOND, greatest_coverage
+from stadet.anchors.diagnosis import diagnose
+from stadet.anchors.kmeans import kmeans
+from stadet.anchors.shapes import shape_iou, size_cells
+from stadet.anchors.strategies import STRATEGIES, class_weights, pick_anchors, spread_weights
+from stadet.engine.errors import UserError
 
 STRIDES = (8, 16, 32)
 SIZE = (416, 416)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from classify.model import ClipClassifier
+from stadet.classify.models.classifier import ClipClassifier
 
 
 class MeanClassifier(ClipClassifier):

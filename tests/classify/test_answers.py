@@ -7,11 +7,18 @@ import pytest
 import torch
 from sklearn import metrics
 
-from classify.answers import Answers, average_clips, classify
-from classify.figures import accuracy_interval, class_recalls, confusion, figures, score, top_k
-from classify.rejection import Rejection, learn_rejection
-from classify.report import NONE, write_report
-from detect.classification_batch import UNKNOWN, LabelledClip, collate_labelled
+from stadet.classify.answers import Answers, average_clips, classify
+from stadet.classify.figures import (
+    accuracy_interval,
+    class_recalls,
+    confusion,
+    figures,
+    score,
+    top_k,
+)
+from stadet.classify.rejection import Rejection, learn_rejection
+from stadet.classify.report import NONE, write_report
+from stadet.detect.classification_batch import UNKNOWN, LabelledClip, collate_labelled
 from tests.classify.fake_models import FixedLogits, clip_of_logits
 
 NAMES = ("a", "b", "c")

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from classify.keypoints import (
+from stadet.classify.keypoints import (
     NUM_KEYPOINTS,
     PARTS,
     extract_keypoints,
@@ -11,8 +11,8 @@ from classify.keypoints import (
     open_holistic,
     part_slice,
 )
-from datasets.keypoints import NUM_KEYPOINTS as STORED
-from engine.errors import UserError
+from stadet.datasets.labelled.keypoints import NUM_KEYPOINTS as STORED
+from stadet.engine.errors import UserError
 
 
 def landmarks(count, start):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from classify.registry import MODELS
-from engine.errors import UserError
+from stadet.classify.models.registry import MODELS
+from stadet.engine.errors import UserError
 from tests.classify.tiny_models import TINY, tiny_inputs, tiny_model
 
 

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from datasets.reversals import write_reversals
-from tools import train_classifier
-from tools.cli import run_verb
+from stadet.datasets.labelled.reversals import write_reversals
+from stadet.tools import train_classifier
+from stadet.tools.cli import run_verb
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from classify.registry import build_model
+from stadet.classify.models.registry import build_model
 
 
 def count(name, num_classes, **options):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from classify.streams import flow_image, hog, hog_image, optical_flow, three_streams
+from stadet.classify.streams import flow_image, hog, hog_image, optical_flow, three_streams
 
 
 def moving_texture(shift=3, length=3):

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classify.answers import Answers
-from classify.checklist import check_timelines, check_videos, describe
-from classify.rejection import Rejection
-from classify.timeline import Timeline, plot_timeline, segments, window_spans, write_timeline
-from detect.classification_batch import UNKNOWN
-from engine.errors import UserError
+from stadet.classify.answers import Answers
+from stadet.classify.checklist import check_timelines, check_videos, describe
+from stadet.classify.rejection import Rejection
+from stadet.classify.timeline import Timeline, plot_timeline, segments, window_spans, write_timeline
+from stadet.detect.classification_batch import UNKNOWN
+from stadet.engine.errors import UserError
 
 NAMES = ("rinse", "soap", "dry")
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from classify.multi_head import MultiHead
-from classify.training import ClassificationStep, logits_of
-from detect.classification_batch import UNKNOWN, ClassificationBatch
+from stadet.classify.models.multi_head import MultiHead
+from stadet.classify.training import ClassificationStep, logits_of
+from stadet.detect.classification_batch import UNKNOWN, ClassificationBatch
 from tests.classify.fake_models import FixedLogits, MeanClassifier, clip_of_logits
 
 LOGITS = [[1.0, 0.5, -2.0], [0.0, 3.0, 0.1], [2.0, 2.0, 2.0]]
@@ -79,7 +79,7 @@ def test_heads_share_everything_but_themselves():
 
 @pytest.mark.parametrize("name", ["resnet3d", "convlstm", "late_fusion_average"])
 def test_real_models_share_their_bodies(name):
-    from classify.registry import build_model
+    from stadet.classify.models.registry import build_model
 
     options = {"resnet3d": {"width": 0.125}, "convlstm": {"hidden": 2},
                "late_fusion_average": {"backbone": "resnet18", "embedding": 8}}[name]  # fmt: skip

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from classify.c3d import C3D
-from classify.image_backbone import ImageBackbone
-from classify.model import ClipClassifier
-from classify.registry import build_model
+from stadet.classify.models.c3d import C3D
+from stadet.classify.models.classifier import ClipClassifier
+from stadet.classify.models.image_backbone import ImageBackbone
+from stadet.classify.models.registry import build_model
 
 TINY = {
     "convlstm": dict(hidden=4, grid=4),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from detect.structures import AnnotationSet, VideoAnnotations
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
 
 NAMES = ("left", "right", "wave")
 SIZE = (120, 200)

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.dataset import DatasetConfig, load_dataset
-from datasets.formats import FORMATS
-from datasets.ranges import mask_to_ranges, ranges_to_mask
-from datasets.video_catalog import find_video_paths
-from engine.errors import UserError
+from stadet.datasets.dataset import DatasetConfig, load_dataset
+from stadet.datasets.footage.catalog import find_video_paths
+from stadet.datasets.formats import FORMATS
+from stadet.datasets.splits.ranges import mask_to_ranges, ranges_to_mask
+from stadet.engine.errors import UserError
 from tests.shared_data import SHARED
 
 XML = """<annotations><meta><task><labels><label><name>pick</name></label>

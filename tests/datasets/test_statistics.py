@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from datasets.statistics import measure
-from detect.structures import AnnotationSet, VideoAnnotations
+from stadet.datasets.statistics import measure
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
 
 
 def annotation_set():

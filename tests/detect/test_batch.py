@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from detect.batch import PADDING, ClipBatch, ClipRequest, Targets, normalise_frames
-from detect.view import View
+from stadet.detect.batch import PADDING, ClipBatch, ClipRequest, Targets, normalise_frames
+from stadet.detect.view import View
 
 
 def make_targets(boxes=2, images=2):

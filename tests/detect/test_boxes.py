@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torchvision.ops import box_convert, box_iou
 
-from detect import boxes as B
+from stadet.detect import boxes as B
 
 COORDINATES = st.floats(-500, 500, width=32)
 ANY_BOXES = arrays.arrays(

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from detect.batch import ClipBatch, Predictions, Targets
-from detect.inference import InferenceConfig, detect
-from detect.view import View
-from engine.errors import UserError
+from stadet.detect.batch import ClipBatch, Predictions, Targets
+from stadet.detect.inference import InferenceConfig, detect
+from stadet.detect.view import View
+from stadet.engine.errors import UserError
 
 CPU = torch.device("cpu")
 NETWORK = (32, 64)  # (height, width)

@@ -3,10 +3,10 @@ import pytest
 import torch
 from torchvision.ops import nms
 
-from detect.batch import Predictions
-from detect.boxes import pairwise_iou
-from detect.nms import suppress, to_detections
-from detect.view import View
+from stadet.detect.batch import Predictions
+from stadet.detect.boxes import pairwise_iou
+from stadet.detect.nms import suppress, to_detections
+from stadet.detect.view import View
 
 
 def random_predictions(images=3, boxes=60, classes=4, seed=0):

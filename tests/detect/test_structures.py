@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from detect.structures import (
+from stadet.detect.structures import (
     NO_TRACK,
     AnnotationSet,
     Detections,

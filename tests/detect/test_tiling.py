@@ -3,11 +3,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from detect.boxes import clip_boxes
-from detect.structures import Detections
-from detect.tiling import detect_tiled, tile_views
-from detect.view import View
-from engine.errors import UserError
+from stadet.detect.boxes import clip_boxes
+from stadet.detect.structures import Detections
+from stadet.detect.tiling import detect_tiled, tile_views
+from stadet.detect.view import View
+from stadet.engine.errors import UserError
 
 SETTINGS = {"score_floor": 0.05, "iou_threshold": 0.5, "max_detections": 100}
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detect.view import PAD_VALUE, View
+from stadet.detect.view import PAD_VALUE, View
 from tests.planted import find_rectangle, rectangle_image
 
 SIDES = st.integers(16, 900)

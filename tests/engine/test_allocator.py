@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from engine import allocator
+from stadet.engine import allocator
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 FAULTS = """
 import resource, sys
 import numpy as np
-from engine.allocator import keep_freed_memory
+from stadet.engine.allocator import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 np.ones(50_000_000)

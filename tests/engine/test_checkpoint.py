@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from engine.checkpoint import (
+from stadet.engine.checkpoint import (
     load_checkpoint,
     random_state,
     restore_random_state,
     save_checkpoint,
     seed_everything,
 )
-from engine.errors import UserError
+from stadet.engine.errors import UserError
 
 
 def test_round_trip(tmp_path):

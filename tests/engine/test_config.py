@@ -3,8 +3,8 @@ from typing import Literal
 
 import pytest
 
-from engine.config import dotted_keys, from_dict, load_config, to_dict
-from engine.errors import UserError
+from stadet.engine.config import dotted_keys, from_dict, load_config, to_dict
+from stadet.engine.errors import UserError
 
 
 @dataclass

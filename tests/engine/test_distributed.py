@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from engine import distributed
-from engine.loop import LoopConfig, fit
-from engine.runlog import RunLog
+from stadet.engine import distributed
+from stadet.engine.loop import LoopConfig, fit
+from stadet.engine.runlog import RunLog
 from tests.engine.toy import ToyLoader, ToyModel, ToySampler
 from tests.processes import spawn
 

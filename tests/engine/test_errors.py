@@ -1,4 +1,4 @@
-from engine.errors import UserError, neighbours
+from stadet.engine.errors import UserError, neighbours
 
 
 def test_neighbours_names_close_words_only():

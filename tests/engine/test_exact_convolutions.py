@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.exact_convolutions import ExactSmallConvolutions
+from stadet.engine.exact_convolutions import ExactSmallConvolutions
 
 BF16 = torch.bfloat16
 

@@ -5,8 +5,14 @@ import stat
 
 import pytest
 
-from engine.errors import UserError
-from engine.files import _digest_in_chunks, atomic_path, atomic_write, disk_error, file_digest
+from stadet.engine.errors import UserError
+from stadet.engine.files import (
+    _digest_in_chunks,
+    atomic_path,
+    atomic_write,
+    disk_error,
+    file_digest,
+)
 
 
 def test_text_and_bytes_arrive_whole(tmp_path):

@@ -2,8 +2,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from engine.errors import UserError
-from engine.limits import INFINITE, POSITIVE, expect_limits
+from stadet.engine.errors import UserError
+from stadet.engine.limits import INFINITE, POSITIVE, expect_limits
 
 
 @dataclass

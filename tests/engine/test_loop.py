@@ -6,11 +6,11 @@ import threading
 import pytest
 import torch
 
-from engine.checkpoint import load_checkpoint, seed_everything
-from engine.errors import UserError
-from engine.loop import LoopConfig, fit
-from engine.optimise import OptimiserConfig
-from engine.runlog import RunLog
+from stadet.engine.checkpoint import load_checkpoint, seed_everything
+from stadet.engine.errors import UserError
+from stadet.engine.loop import LoopConfig, fit
+from stadet.engine.optimise import OptimiserConfig
+from stadet.engine.runlog import RunLog
 from tests.engine.toy import ToyLoader, ToyModel, ToySampler, toy_step, validate
 
 CPU = torch.device("cpu")

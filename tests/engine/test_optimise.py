@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-from engine.errors import UserError
-from engine.optimise import (
+from stadet.engine.errors import UserError
+from stadet.engine.optimise import (
     OptimiserConfig,
     ScheduleConfig,
     build_optimiser,

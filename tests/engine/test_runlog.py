@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import UserError
-from engine.runlog import RunLog, read_events
+from stadet.engine.errors import UserError
+from stadet.engine.runlog import RunLog, read_events
 
 
 def test_events_append_filter_and_rewind(tmp_path):

@@ -1,8 +1,8 @@
 import torch
 from torch import nn
 
-from recurrent_yolo.convgru import ConvGRUCell, ConvMinGRUCell
-from recurrent_yolo.recurrence import ConvRecurrence, unroll
+from stadet.recurrent_yolo.convgru import ConvGRUCell, ConvMinGRUCell
+from stadet.recurrent_yolo.recurrence import ConvRecurrence, unroll
 
 
 def test_equals_torch_gru_at_one_pixel():

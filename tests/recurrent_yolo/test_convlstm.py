@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
-from engine.errors import UserError
-from recurrent_yolo.convlstm import ConvLSTM, ConvLSTMCell
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.convlstm import ConvLSTM, ConvLSTMCell
 
 
 def clip(batch=2, steps=5, channels=3, size=(4, 6), seed=0):

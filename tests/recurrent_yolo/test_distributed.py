@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from detect.losses import YoloLoss
-from engine import distributed
-from recurrent_yolo.model import RecurrentYOLO
-from recurrent_yolo.sampler import HybridClipSampler, SamplerConfig
-from recurrent_yolo.sequences import ActionSequence
-from recurrent_yolo.temporal import MemoryConfig
-from recurrent_yolo.training import RecurrentTrainingStep
+from stadet.detect.yolo.loss import YoloLoss
+from stadet.engine import distributed
+from stadet.recurrent_yolo.model import RecurrentYOLO
+from stadet.recurrent_yolo.sampler import HybridClipSampler, SamplerConfig
+from stadet.recurrent_yolo.sequences import ActionSequence
+from stadet.recurrent_yolo.temporal import MemoryConfig
+from stadet.recurrent_yolo.training import RecurrentTrainingStep
 from tests.processes import spawn
 from tests.recurrent_yolo.tiny import anchors, detector, randomise, requested_batch
 

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import UserError
-from recurrent_yolo.lookback import LookBack
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.lookback import LookBack
 
 flags = st.lists(st.booleans(), min_size=12, max_size=12)
 

@@ -3,9 +3,9 @@ import copy
 import pytest
 import torch
 
-from engine.errors import UserError
-from recurrent_yolo.model import PARTS, RecurrentYOLO
-from recurrent_yolo.temporal import MemoryConfig
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.model import PARTS, RecurrentYOLO
+from stadet.recurrent_yolo.temporal import MemoryConfig
 from tests.recurrent_yolo.tiny import detector, frames, randomise
 
 REPORT = MemoryConfig(depthwise=False, hidden=1, peepholes="conv", differences=(), residual=False)

@@ -3,11 +3,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import UserError
-from recurrent_yolo.convgru import ConvGRUCell, ConvMinGRUCell
-from recurrent_yolo.convlstm import ConvLSTM, ConvLSTMCell
-from recurrent_yolo.recurrence import ConvRecurrence
-from recurrent_yolo.state import detach
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.convgru import ConvGRUCell, ConvMinGRUCell
+from stadet.recurrent_yolo.convlstm import ConvLSTM, ConvLSTMCell
+from stadet.recurrent_yolo.recurrence import ConvRecurrence
+from stadet.recurrent_yolo.state import detach
 
 MAKERS = {
     "lstm": lambda c: ConvLSTMCell(c, 4),

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from detect.losses import YoloLoss
-from engine.loop import LoopConfig, fit
-from engine.runlog import RunLog
-from recurrent_yolo.model import RecurrentYOLO
-from recurrent_yolo.sampler import HybridClipSampler, SamplerConfig
-from recurrent_yolo.sequences import ActionSequence
-from recurrent_yolo.temporal import MemoryConfig
-from recurrent_yolo.training import RecurrentTrainingStep
+from stadet.detect.yolo.loss import YoloLoss
+from stadet.engine.loop import LoopConfig, fit
+from stadet.engine.runlog import RunLog
+from stadet.recurrent_yolo.model import RecurrentYOLO
+from stadet.recurrent_yolo.sampler import HybridClipSampler, SamplerConfig
+from stadet.recurrent_yolo.sequences import ActionSequence
+from stadet.recurrent_yolo.temporal import MemoryConfig
+from stadet.recurrent_yolo.training import RecurrentTrainingStep
 from tests.recurrent_yolo.tiny import anchors, detector, randomise, requested_batch
 
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.batch import PADDING
-from engine.errors import UserError
-from recurrent_yolo.sampler import HybridClipSampler, SamplerConfig
-from recurrent_yolo.sequences import ActionSequence
+from stadet.detect.batch import PADDING
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.sampler import HybridClipSampler, SamplerConfig
+from stadet.recurrent_yolo.sequences import ActionSequence
 
 
 def clips(lengths, **options):

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import UserError
-from recurrent_yolo.sequences import (
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.sequences import (
     ActionSequence,
     SequenceConfig,
     action_sequences,

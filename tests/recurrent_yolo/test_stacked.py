@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
-from engine.errors import UserError
-from recurrent_yolo.stacked import StackedYOLO
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.stacked import StackedYOLO
 from tests.recurrent_yolo.tiny import detector, frames, randomise
 
 

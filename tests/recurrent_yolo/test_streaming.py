@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from detect.batch import ClipBatch
-from detect.inference import InferenceConfig, detect
-from engine.errors import UserError
-from recurrent_yolo.model import RecurrentYOLO
-from recurrent_yolo.stacked import StackedYOLO
-from recurrent_yolo.streaming import SceneCuts, StreamingDetector, reset_at_cuts
-from recurrent_yolo.temporal import MemoryConfig
+from stadet.detect.batch import ClipBatch
+from stadet.detect.inference import InferenceConfig, detect
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.model import RecurrentYOLO
+from stadet.recurrent_yolo.stacked import StackedYOLO
+from stadet.recurrent_yolo.streaming import SceneCuts, StreamingDetector, reset_at_cuts
+from stadet.recurrent_yolo.temporal import MemoryConfig
 from tests.recurrent_yolo.tiny import SIZE, clip_batch, detector, frames, randomise
 
 

@@ -3,14 +3,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from detect.losses import YoloLoss
-from detect.training import FrameTrainingStep
-from engine.checkpoint import load_checkpoint, save_checkpoint
-from engine.errors import UserError
-from recurrent_yolo.model import RecurrentYOLO
-from recurrent_yolo.stacked import StackedYOLO
-from recurrent_yolo.temporal import MemoryConfig
-from recurrent_yolo.training import RecurrentTrainingStep
+from stadet.detect.yolo.loss import YoloLoss
+from stadet.detect.yolo.training import FrameTrainingStep
+from stadet.engine.checkpoint import load_checkpoint, save_checkpoint
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.model import RecurrentYOLO
+from stadet.recurrent_yolo.stacked import StackedYOLO
+from stadet.recurrent_yolo.temporal import MemoryConfig
+from stadet.recurrent_yolo.training import RecurrentTrainingStep
 from tests.recurrent_yolo.tiny import anchors, clip_batch, detector, randomise
 
 

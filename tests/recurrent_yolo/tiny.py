@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from anchors.anchors import Anchors
-from detect.batch import PADDING, ClipBatch, ClipRequest, Targets
-from detect.view import View
-from detect.yolov3 import YOLOv3
+from stadet.anchors.anchors import Anchors
+from stadet.detect.batch import PADDING, ClipBatch, ClipRequest, Targets
+from stadet.detect.view import View
+from stadet.detect.yolo.yolov3 import YOLOv3
 
 SIZE = (32, 64)  # (height, width)
 NUM_CLASSES = 3

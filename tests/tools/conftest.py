@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from datasets.restaurant import FootageConfig
-from datasets.restaurant.files import write_footage
-from tools.cli import main
+from stadet.datasets.restaurant import FootageConfig
+from stadet.datasets.restaurant.files import write_footage
+from stadet.tools.cli import main
 
 TINY = [
     "data.size=[64, 96]", "data.resize=stretch", "data.batch=8", "data.workers=0",
@@ -69,7 +69,7 @@ def start_stad():
 
     def start(*arguments) -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tools.cli", *map(str, arguments)],
+            [sys.executable, "-m", "stadet.tools.cli", *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
         )  # fmt: skip

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anchors.anchors import Anchors
-from detect.yolo_head import OutputConv
-from engine.checkpoint import save_checkpoint
-from engine.config import from_dict
-from tools.detectors import build_detector, checkpoint_description
-from tools.training_config import TrainConfig
+from stadet.anchors.anchors import Anchors
+from stadet.detect.yolo.head import OutputConv
+from stadet.engine.checkpoint import save_checkpoint
+from stadet.engine.config import from_dict
+from stadet.tools.inference.detectors import build_detector, checkpoint_description
+from stadet.tools.training.config import TrainConfig
 
 SIZE = (32, 64)  # (height, width)
 NAMES = ("pick up", "put back")

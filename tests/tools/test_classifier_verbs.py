@@ -7,12 +7,19 @@ import cv2
 import numpy as np
 import pytest
 
-from engine.checkpoint import load_checkpoint
+from stadet.engine.checkpoint import load_checkpoint
+from stadet.tools import (
+    classify,
+    cross_validate,
+    explain,
+    grid_search,
+    make_reversals,
+    train_classifier,
+)
+from stadet.tools.classification.checkpoint import open_classifier
+from stadet.tools.cli import run_verb
 from tests.datasets.tiny_classes import write_classes, write_frames
 from tests.tools.small_checkpoints import save_small_checkpoint
-from tools import classify, cross_validate, explain, grid_search, make_reversals, train_classifier
-from tools.classifiers import open_classifier
-from tools.cli import run_verb
 
 QUICK = (
     "model.name=convlstm", "model.options={hidden: 6, grid: 2, dropout: 0.0, activation: tanh}",
@@ -60,7 +67,7 @@ def test_a_resumed_run_ends_with_the_same_weights(data, trained, tmp_path, monke
     run = tmp_path / "run"
     arguments = [*QUICK, f"data.root={data}", f"output={run}"]
     stopped_after = 6
-    from engine import loop
+    from stadet.engine import loop
 
     class Stop:
         """Asks to stop once so many steps are done."""
@@ -333,9 +340,9 @@ def test_keypoint_sets_train_the_fused_model(tmp_path, capsys):
 
 
 def test_streams_of_flow_and_hog_reach_their_model(data, tmp_path):
-    from engine.config import from_dict
-    from tools.classifier_config import ClassifierConfig
-    from tools.classifier_data import open_footage
+    from stadet.engine.config import from_dict
+    from stadet.tools.classification.config import ClassifierConfig
+    from stadet.tools.classification.data import open_footage
 
     values = {"data": {"root": str(data)}, "input": {"size": [32, 48], "workers": 0}}
     config = from_dict(ClassifierConfig, values, "a test")

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import UserError
-from tools import cli
+from stadet.engine.errors import UserError
+from stadet.tools import cli
 
 TOOLS = Path(cli.__file__).parent
 HEAVY = ("torch", "torchvision", "cv2", "albumentations", "av", "matplotlib", "ultralytics")
 
 
 def module_of(verb):
-    return importlib.import_module("tools." + verb.replace("-", "_"))
+    return importlib.import_module("stadet.tools." + verb.replace("-", "_"))
 
 
 def test_building_any_parser_imports_nothing_heavy():
-    names = [f"tools.{verb.replace('-', '_')}" for verb in cli.VERBS]
+    names = [f"stadet.tools.{verb.replace('-', '_')}" for verb in cli.VERBS]
     code = (
         "import importlib, sys\n"
         f"for name in {names!r}:\n"
@@ -46,7 +46,7 @@ def test_no_file_takes_a_name_of_the_standard_library():
 
 
 def test_every_verb_keeps_freed_memory(monkeypatch):
-    from engine import allocator
+    from stadet.engine import allocator
 
     calls = []
     monkeypatch.setattr(allocator, "keep_freed_memory", lambda: calls.append(1))
@@ -118,7 +118,8 @@ class OutOfMemoryError(RuntimeError):
         (
             UserError(
                 "Caught UserError in DataLoader worker process 0.\nOriginal Traceback (most recent "
-                "call last):\n  File ..\nengine.errors.UserError: a.raw: the cache was changed\n"
+                "call last):\n  File ..\n"
+                "stadet.engine.errors.UserError: a.raw: the cache was changed\n"
             ),
             2,
             "stad verb: a.raw: the cache was changed",

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import yaml
 
-from datasets.dataset import load_dataset
-from datasets.formats.video_info import VideoInfo
-from datasets.pre_annotation import annotations_from_detections, link_boxes
-from detect.detection_set import VideoDetections
-from detect.detections_file import DetectionsWriter
-from detect.structures import Detections
-from tools import convert
-from tools.cli import run_verb
+from stadet.datasets.dataset import load_dataset
+from stadet.datasets.footage.info import VideoInfo
+from stadet.datasets.formats.pre_annotation import annotations_from_detections, link_boxes
+from stadet.detect.detections.detection_set import VideoDetections
+from stadet.detect.detections.reader import DetectionsWriter
+from stadet.detect.structures import Detections
+from stadet.tools import convert
+from stadet.tools.cli import run_verb
 
 LENGTH = 30
 
@@ -78,7 +78,7 @@ def test_every_direction_keeps_everything(data, tmp_path, through, target, capsy
     def load(folder):
         if (folder / "dataset.yaml").exists():
             return load_dataset(folder).annotations
-        from datasets.formats.coco_video import read_coco_video
+        from stadet.datasets.formats.coco_video import read_coco_video
 
         return read_coco_video(folder / "gt.json")
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from datasets.video import open_video
-from tools.cli import main
+from stadet.datasets.footage.video import open_video
+from stadet.tools.cli import main
 
 
 @pytest.mark.slow

@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.contact_sheet import choose_frames
-from datasets.dataset import load_dataset
-from tools import describe
-from tools.cli import run_verb
+from stadet.datasets.contact_sheet import choose_frames
+from stadet.datasets.dataset import load_dataset
+from stadet.tools import describe
+from stadet.tools.cli import run_verb
 
 BOX = '<box frame="{}" outside="0" xtl="{}" ytl="4" xbr="{}" ybr="24"/>'
 

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from datasets.formats.coco_video import write_coco_video
-from detect.boxes import xyxy_to_xywh
-from detect.detections_file import DetectionsWriter
-from detect.structures import AnnotationSet, Detections, VideoAnnotations
-from tools.cli import main
+from stadet.datasets.formats.coco_video import write_coco_video
+from stadet.detect.boxes import xyxy_to_xywh
+from stadet.detect.detections.reader import DetectionsWriter
+from stadet.detect.structures import AnnotationSet, Detections, VideoAnnotations
+from stadet.tools.cli import main
 
 NAMES = ("put", "take")
 
@@ -145,7 +145,8 @@ def test_evaluation_does_not_need_torch():
     import sys
 
     code = (
-        "import sys, detect.metrics.evaluation, detect.report.build, detect.detections_file;"
+        "import sys, stadet.detect.metrics.evaluation, stadet.detect.report.build;"
+        "import stadet.detect.detections.reader;"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.video_writer import VideoWriter
-from detect.detections_file import read_detections
-from engine.checkpoint import save_checkpoint
+from stadet.datasets.footage.writer import VideoWriter
+from stadet.detect.detections.reader import read_detections
+from stadet.engine.checkpoint import save_checkpoint
+from stadet.tools import cli
+from stadet.tools.inference.exported import export_detector, open_exported
+from stadet.tools.inference.runtimes import RuntimeOptions, open_for_runtime, prepare_model
 from tests.tools.small_checkpoints import NAMES, SIZE, save_small_checkpoint
-from tools import cli
-from tools.exported import export_detector, open_exported
-from tools.runtimes import RuntimeOptions, open_for_runtime, prepare_model
 
 onnx = pytest.importorskip("onnx")
 KINDS = ("yolo", "recurrent-yolo", "stacked-yolo", "yowo")
@@ -190,9 +190,9 @@ def test_a_bidirectional_memory_cannot_be_exported(tmp_path, capsys):
     path = save_small_checkpoint(tmp_path / "best.pt", "recurrent-yolo")
     content = torch.load(path, weights_only=True)
     content["config"]["recurrent"]["memory"]["bidirectional"] = True
-    from engine.config import from_dict
-    from tools.detectors import build_detector
-    from tools.training_config import TrainConfig
+    from stadet.engine.config import from_dict
+    from stadet.tools.inference.detectors import build_detector
+    from stadet.tools.training.config import TrainConfig
 
     detector = open_for_runtime(path, RuntimeOptions())
     config = from_dict(TrainConfig, content["config"], "a test")

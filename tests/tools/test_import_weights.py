@@ -3,11 +3,11 @@ import re
 import pytest
 import torch
 
-from anchors.presets import YOWO_UCF24
+from stadet.anchors.presets import YOWO_UCF24
+from stadet.tools.cli import main
+from stadet.tools.inference.detectors import build_base, open_detector
+from stadet.tools.training.config import TrainConfig, YowoConfig
 from tests.yowo.tiny import SIZE, frames
-from tools.cli import main
-from tools.detectors import build_base, open_detector
-from tools.training_config import TrainConfig, YowoConfig
 
 CONFIG = """\
 model: yowo

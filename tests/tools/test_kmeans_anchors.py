@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from anchors.anchors import Anchors
-from tools.cli import main
+from stadet.anchors.anchors import Anchors
+from stadet.tools.cli import main
 
 SIZE = (60, 80)
 

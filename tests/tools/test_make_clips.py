@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.class_folders import read_class_folders
-from datasets.dataset import load_dataset
-from datasets.video import open_video
-from recurrent_yolo.sequences import SequenceConfig
-from tools.cli import main
-from tools.make_clips import plan_clips
+from stadet.datasets.dataset import load_dataset
+from stadet.datasets.footage.video import open_video
+from stadet.datasets.labelled.folders import read_class_folders
+from stadet.recurrent_yolo.sequences import SequenceConfig
+from stadet.tools.cli import main
+from stadet.tools.make_clips import plan_clips
 
 FRAMES, SIZE = 60, (48, 64)  # at 10 frames a second
 TRACK = '<track id="{}" label="{}">{}</track>'

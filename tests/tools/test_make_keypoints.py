@@ -3,12 +3,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from classify import keypoints
-from classify.keypoints import part_slice
-from datasets.keypoints import read_keypoint_set
-from datasets.video import open_video
+from stadet.classify import keypoints
+from stadet.classify.keypoints import part_slice
+from stadet.datasets.footage.video import open_video
+from stadet.datasets.labelled.keypoints import read_keypoint_set
+from stadet.tools.cli import main
 from tests.datasets.numbered_videos import write_numbered
-from tools.cli import main
 
 COUNTS = {"hello": (3, 9), "thanks": (12, 12)}  # class: frames of its videos
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 import yaml
 
-from datasets.video import open_video
-from detect.boxes import xyxy_to_xywh
-from detect.detections_file import read_detections
-from detect.nms import suppress, to_detections
-from detect.view import View
-from tools.cli import main
-from tools.detectors import open_detector
+from stadet.datasets.footage.video import open_video
+from stadet.detect.boxes import xyxy_to_xywh
+from stadet.detect.detections.reader import read_detections
+from stadet.detect.nms import suppress, to_detections
+from stadet.detect.view import View
+from stadet.tools.cli import main
+from stadet.tools.inference.detectors import open_detector
 
 
 @pytest.fixture(scope="module")

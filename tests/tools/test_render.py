@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.formats.coco_video import write_coco_video
-from datasets.video import open_video
-from detect.colours import class_colours
-from detect.detections_writer import DetectionsWriter
-from detect.structures import AnnotationSet, Detections, Tube, VideoAnnotations
-from detect.tube_file import write_tubes
-from detect.tube_set import TubeSet, VideoTubes
+from stadet.datasets.footage.video import open_video
+from stadet.datasets.formats.coco_video import write_coco_video
+from stadet.detect.detections.writer import DetectionsWriter
+from stadet.detect.drawing.colours import class_colours
+from stadet.detect.structures import AnnotationSet, Detections, Tube, VideoAnnotations
+from stadet.detect.tubes.file import write_tubes
+from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
+from stadet.tools import render
+from stadet.tools.cli import main, run_verb
 from tests.datasets.numbered_videos import number_of, write_numbered
-from tools import render
-from tools.cli import main, run_verb
 
 NAMES = ("pick up", "put back")
 SIZE = (160, 240)  # boxes and labels below the row of blocks that shows a frame's number

@@ -7,13 +7,13 @@ import pytest
 import torch
 import yaml
 
-from datasets.splits import Split
-from engine.checkpoint import load_checkpoint, save_checkpoint
-from engine.config import load_config
-from engine.runlog import read_events
-from tools.cli import main
-from tools.detectors import open_detector
-from tools.training_config import TrainConfig
+from stadet.datasets.splits.split import Split
+from stadet.engine.checkpoint import load_checkpoint, save_checkpoint
+from stadet.engine.config import load_config
+from stadet.engine.runlog import read_events
+from stadet.tools.cli import main
+from stadet.tools.inference.detectors import open_detector
+from stadet.tools.training.config import TrainConfig
 
 LONG = ("loop.max_steps=24", "loop.ema_decay=0.9", "loop.save_minutes=0")
 

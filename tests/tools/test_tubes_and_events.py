@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detect.detections_writer import DetectionsWriter
-from detect.structures import Detections
-from detect.tube_file import read_tubes
-from tools.cli import main
+from stadet.detect.detections.writer import DetectionsWriter
+from stadet.detect.structures import Detections
+from stadet.detect.tubes.file import read_tubes
+from stadet.tools.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 BOX = np.array([[10.0, 20.0, 60.0, 120.0]])

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.augment import AugmentConfig
-from datasets.loader import build_loader
-from tools.detectors import build_detector
-from tools.recipes import training_sampler, training_step
-from tools.scoring import score
-from tools.training_config import DataConfig, TrainConfig, YowoConfig
-from tools.training_data import choose_anchors, open_footage
+from stadet.datasets.clips.augment import AugmentConfig
+from stadet.datasets.clips.loader import build_loader
+from stadet.tools.inference.detectors import build_detector
+from stadet.tools.training.config import DataConfig, TrainConfig, YowoConfig
+from stadet.tools.training.data import choose_anchors, open_footage
+from stadet.tools.training.recipes import training_sampler, training_step
+from stadet.tools.training.scoring import score
 
 FPS, SECONDS = 10, 6
 LABEL_MAP = "label_id,label_name\n11,sit\n12,stand\n17,carry\n80,watch\n"

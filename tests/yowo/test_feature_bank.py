@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from datasets.stream import window_batches
-from detect.inference import InferenceConfig, detect
-from detect.view import View
-from engine.errors import UserError
+from stadet.datasets.clips.live_batches import window_batches
+from stadet.detect.inference import InferenceConfig, detect
+from stadet.detect.view import View
+from stadet.engine.errors import UserError
+from stadet.yowo.feature_bank import FeatureBank
+from stadet.yowo.model import YOWO
 from tests.yowo import tiny_yowo
-from yowo.feature_bank import FeatureBank
-from yowo.model import YOWO
 
 VIEW = View.resize(tiny_yowo.SIZE, tiny_yowo.SIZE)
 

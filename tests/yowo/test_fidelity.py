@@ -5,7 +5,9 @@ import json
 import pytest
 import torch
 
-from anchors.presets import YOWO_UCF24
+from stadet.anchors.presets import YOWO_UCF24
+from stadet.yowo.model import YOWO
+from stadet.yowo.peer_weights import load_yowo_checkpoint
 from tests.shared_data import SHARED
 from tests.yowo.literal_yowo import (
     BACKBONES,
@@ -15,8 +17,6 @@ from tests.yowo.literal_yowo import (
     random_tensor,
     yowo,
 )
-from yowo.model import YOWO
-from yowo.peer_weights import load_yowo_checkpoint
 
 SIZE = (64, 96)  # (height, width)
 LIGHT = ("resnet18", "shufflenet_2x")

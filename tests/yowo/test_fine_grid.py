@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn.functional import batch_norm, conv2d
 
+from stadet.yowo.fine_grid import FineGrid
 from tests.yowo.tiny import SIZE, frames, network
-from yowo.fine_grid import FineGrid
 
 
 def literal_block(block, x, padding):
@@ -80,7 +80,7 @@ def test_the_published_weights_fit_beside_it():
 
 def test_a_box_smaller_than_a_coarse_cell_is_told_from_its_neighbour():
     """Two boxes in one cell of stride 32 with one shape: only a finer grid has room for both."""
-    from detect.assignment import assign
+    from stadet.detect.yolo.assignment import assign
     from tests.yowo.tiny import targets
 
     truth = targets([(0, (2, 2, 14, 20), [0]), (0, (17, 2, 29, 20), [1])], 1)

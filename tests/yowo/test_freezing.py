@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from engine.errors import UserError
-from engine.optimise import OptimiserConfig, build_optimiser
+from stadet.engine.errors import UserError
+from stadet.engine.optimise import OptimiserConfig, build_optimiser
+from stadet.yowo.freezing import freeze_branches
+from stadet.yowo.loss import RegionLoss
+from stadet.yowo.training import YOWOTrainingStep
 from tests.yowo.tiny import anchors, clip_batch, network
-from yowo.freezing import freeze_branches
-from yowo.loss import RegionLoss
-from yowo.training import YOWOTrainingStep
 
 BACKBONES = (
     "resnet18", "mobilenet_2x", "mobilenetv2_1x", "shufflenet_2x", "shufflenetv2_2x",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from stadet.yowo.loss import RegionLoss, focal_softmax_loss
 from tests.yowo.tiny import NUM_CLASSES, SIZE, anchors, targets
-from yowo.loss import RegionLoss, focal_softmax_loss
 
 CELLS = (SIZE[0] // 32, SIZE[1] // 32)
 SIZES = anchors().levels[0].tolist()

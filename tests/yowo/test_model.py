@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from anchors.anchors import Anchors
-from engine.errors import UserError
+from stadet.anchors.anchors import Anchors
+from stadet.engine.errors import UserError
+from stadet.yowo.model import BACKBONES, YOWO
 from tests.yowo.tiny import NUM_CLASSES, SIZE, anchors, frames, network, targets
-from yowo.model import BACKBONES, YOWO
 
 WIDE = [name for name in BACKBONES if name[-3:] != "_18"]  # those that have a width
 
@@ -130,7 +130,7 @@ def test_a_width_that_torchvision_does_not_have():
 @pytest.mark.parametrize("stride", [32, 16, 8])
 def test_an_encoded_box_is_decoded_again(stride):
     """What the loss asks of the map is what decode reads from it."""
-    from yowo.loss import RegionLoss
+    from stadet.yowo.loss import RegionLoss
 
     model = network(stride=stride)
     truth = targets([(0, (20.0, 10.0, 55.0, 40.0), [2])], 1)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import UserError
-from yowo.cfam import ChannelAttention
-from yowo.darknet19 import reorganise
-from yowo.model import BACKBONES, build_backbone3d
-from yowo.resnet3d import ZeroPadShortcut
-from yowo.shufflenet3d import ShuffleNet3d, ShuffleUnit, channel_shuffle
+from stadet.engine.errors import UserError
+from stadet.yowo.cfam import ChannelAttention
+from stadet.yowo.darknet19 import reorganise
+from stadet.yowo.model import BACKBONES, build_backbone3d
+from stadet.yowo.resnet3d import ZeroPadShortcut
+from stadet.yowo.shufflenet3d import ShuffleNet3d, ShuffleUnit, channel_shuffle
 
 
 def test_reorg_puts_the_sub_pixel_before_the_channel():

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from anchors.anchors import Anchors
-from anchors.presets import YOWO_UCF24
-from engine.errors import UserError
-from tests.yowo.literal_yowo import BACKBONES, Weights, darknet19, public_checkpoint
-from yowo.model import YOWO
-from yowo.peer_files import read_state_dict
-from yowo.peer_weights import (
+from stadet.anchors.anchors import Anchors
+from stadet.anchors.presets import YOWO_UCF24
+from stadet.engine.errors import UserError
+from stadet.yowo.model import YOWO
+from stadet.yowo.peer_files import read_state_dict
+from stadet.yowo.peer_weights import (
     load_darknet19_weights,
     load_kinetics_weights,
     load_yowo_checkpoint,
     recognise_backbone,
 )
+from tests.yowo.literal_yowo import BACKBONES, Weights, darknet19, public_checkpoint
 
 SIZE = (64, 64)
 

@@ -2,15 +2,15 @@ import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from detect.runtime.compiled import compile_frozen, fold_for_inference
-from detect.runtime.onnx_export import export_onnx, read_description
-from detect.runtime.session_detector import SessionDetector
-from detect.runtime.sessions import SESSIONS
-from engine.errors import UserError
+from stadet.detect.runtime.compiled import compile_frozen, fold_for_inference
+from stadet.detect.runtime.onnx_export import export_onnx, read_description
+from stadet.detect.runtime.session_detector import SessionDetector
+from stadet.detect.runtime.sessions import SESSIONS
+from stadet.engine.errors import UserError
+from stadet.yowo.model import BACKBONES
+from stadet.yowo.resnet3d import ZeroPadShortcut
+from stadet.yowo.streaming import TemporalEvery
 from tests.yowo import tiny_yowo
-from yowo.model import BACKBONES
-from yowo.resnet3d import ZeroPadShortcut
-from yowo.streaming import TemporalEvery
 
 SIZE = (96, 64)  # shufflenet's pooling needs a few cells
 ONE_WIDTH = {"r3d_18", "mc3_18", "r2plus1d_18"}

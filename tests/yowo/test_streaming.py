@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from datasets.stream import key_frame_batches
-from detect.inference import InferenceConfig, detect
-from detect.runtime.fixed_shape import FixedShape
-from detect.view import View
-from engine.errors import UserError
+from stadet.datasets.clips.live_batches import key_frame_batches
+from stadet.detect.inference import InferenceConfig, detect
+from stadet.detect.runtime.fixed_shape import FixedShape
+from stadet.detect.view import View
+from stadet.engine.errors import UserError
+from stadet.yowo.feature_bank import FeatureBank
+from stadet.yowo.streaming import TemporalEvery
 from tests.yowo import tiny_yowo
-from yowo.feature_bank import FeatureBank
-from yowo.streaming import TemporalEvery
 
 VIEW = View.resize(tiny_yowo.SIZE, tiny_yowo.SIZE)
 

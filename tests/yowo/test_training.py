@@ -1,8 +1,8 @@
 import torch
 
+from stadet.yowo.loss import RegionLoss
+from stadet.yowo.training import YOWOTrainingStep, key_frame_targets
 from tests.yowo.tiny import anchors, clip_batch, network
-from yowo.loss import RegionLoss
-from yowo.training import YOWOTrainingStep, key_frame_targets
 
 
 def test_targets_of_the_key_frames():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from anchors.anchors import Anchors
-from detect.batch import ClipBatch, Targets
-from detect.view import View
-from yowo.model import YOWO
+from stadet.anchors.anchors import Anchors
+from stadet.detect.batch import ClipBatch, Targets
+from stadet.detect.view import View
+from stadet.yowo.model import YOWO
 
 SIZE = (64, 96)  # (height, width)
 NUM_CLASSES = 3

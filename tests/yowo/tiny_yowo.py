@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from anchors.anchors import Anchors
-from yowo.model import YOWO
+from stadet.anchors.anchors import Anchors
+from stadet.yowo.model import YOWO
 
 SIZE = (64, 32)  # (height, width)
 NUM_CLASSES = 3

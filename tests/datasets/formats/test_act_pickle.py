@@ -3,11 +3,11 @@ import pickle
 import numpy as np
 import pytest
 
-from datasets.formats.act_pickle import read_act_pickle, read_act_split
-from datasets.formats.findings import Findings
-from datasets.formats.video_info import VideoInfo
-from datasets.video_lists import read_video_list
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo
+from stadet.datasets.formats.act_pickle import read_act_pickle, read_act_split
+from stadet.datasets.splits.lists import read_video_list
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 
 def tube(start, stop, x=10.0):

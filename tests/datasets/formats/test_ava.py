@@ -2,12 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.dataset import load_dataset
-from datasets.formats.ava import read_ava, read_ava_detections
-from datasets.formats.ava_labels import read_label_map
-from datasets.formats.findings import Findings
-from datasets.formats.video_info import VideoInfo
-from engine.errors import UserError
+from stadet.datasets.dataset import load_dataset
+from stadet.datasets.footage.info import VideoInfo
+from stadet.datasets.formats.ava import read_ava, read_ava_detections
+from stadet.datasets.formats.ava_labels import read_label_map
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 PBTXT = """\
 item {

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from datasets.formats.coco_video import read_coco_video, write_coco_video
-from datasets.formats.findings import Findings
-from datasets.formats.video_info import VideoInfo
-from detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo
+from stadet.datasets.formats.coco_video import read_coco_video, write_coco_video
+from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 
 @st.composite

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.formats.cvat import read_cvat, write_cvat
-from datasets.formats.cvat_tracks import keyframes
-from datasets.formats.findings import Findings
-from datasets.formats.video_info import VideoInfo
-from detect.structures import VideoAnnotations
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo
+from stadet.datasets.formats.cvat import read_cvat, write_cvat
+from stadet.datasets.formats.cvat_tracks import keyframes
+from stadet.detect.structures import VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 INFO = {"a": VideoInfo("a", (100, 200), 30.0, 50)}
 

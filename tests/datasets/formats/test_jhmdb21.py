@@ -2,11 +2,16 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from datasets.formats.findings import Findings
-from datasets.formats.jhmdb21 import JHMDB21_NAMES, mask_boxes, read_jhmdb21, read_jhmdb21_split
-from datasets.formats.video_info import VideoInfo
-from datasets.video_lists import read_video_list
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo
+from stadet.datasets.formats.jhmdb21 import (
+    JHMDB21_NAMES,
+    mask_boxes,
+    read_jhmdb21,
+    read_jhmdb21_split,
+)
+from stadet.datasets.splits.lists import read_video_list
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 VIDEOS = {"wave/v1": VideoInfo("wave/v1", (240, 320), 30.0, 5)}
 

@@ -7,8 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
-from datasets.formats.safe_pickle import load_pickle
-from engine.errors import UserError
+from stadet.datasets.formats.safe_pickle import load_pickle
+from stadet.engine.errors import UserError
 
 ARRAYS = [
     np.arange(12, dtype=np.uint8).reshape(3, 4),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from datasets.formats.findings import Findings
-from datasets.formats.ucf24 import UCF24_NAMES, read_ucf24
-from datasets.formats.video_info import VideoInfo
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo
+from stadet.datasets.formats.ucf24 import UCF24_NAMES, read_ucf24
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 from tests.shared_data import SHARED
 
 NAME = "Biking/v_Biking_g01_c01"

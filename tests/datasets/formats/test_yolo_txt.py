@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from datasets.formats.findings import Findings
-from datasets.formats.video_info import VideoInfo
-from datasets.formats.yolo_txt import read_yolo_txt, write_yolo_txt
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo
+from stadet.datasets.formats.yolo_txt import read_yolo_txt, write_yolo_txt
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 INFO = {"a": VideoInfo("a", (100, 200), 30.0, 6), "C/b": VideoInfo("C/b", (50, 50), 30.0, 6)}
 

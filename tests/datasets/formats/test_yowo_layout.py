@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from datasets.formats.findings import Findings
-from datasets.formats.video_info import VideoInfo
-from datasets.formats.yowo_layout import read_yowo_layout
-from engine.errors import UserError
+from stadet.datasets.footage.info import VideoInfo
+from stadet.datasets.formats.yowo_layout import read_yowo_layout
+from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 
 INFO = {"pick/x": VideoInfo("pick/x", (480, 640), 30.0, 5)}
 

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from datasets.dataset import load_dataset
-from datasets.restaurant import FootageConfig, Scene
-from datasets.restaurant.facts import read_facts
-from engine.errors import UserError
-from tools import make_footage
-from tools.cli import run_verb
+from stadet.datasets.dataset import load_dataset
+from stadet.datasets.restaurant import FootageConfig, Scene
+from stadet.datasets.restaurant.facts import read_facts
+from stadet.engine.errors import UserError
+from stadet.tools import make_footage
+from stadet.tools.cli import run_verb
 
 FLAGS = (
     "--minutes 0.4 --scenes 2 --size 64 112 --hand-scale 2 --unseen-share 0.2 --imperfect "

@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from datasets.restaurant import FootageConfig, Scene, generate
-from datasets.restaurant.annotator import tracks_of
-from datasets.restaurant.classes import CATALOGUE, ClassSet
-from datasets.restaurant.motion import perform
-from datasets.restaurant.script import Appearance, Script
+from stadet.datasets.restaurant import FootageConfig, Scene, generate
+from stadet.datasets.restaurant.annotator import tracks_of
+from stadet.datasets.restaurant.classes import CATALOGUE, ClassSet
+from stadet.datasets.restaurant.motion import perform
+from stadet.datasets.restaurant.script import Appearance, Script
 
 STEADY = FootageConfig(
     size=(96, 160), minutes=0.2, scenes=1, noise=0, drift=0, variety=0, still_share=1, classes=40

@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from datasets.restaurant import FootageConfig, Scene, generate
-from datasets.restaurant.annotator import tracks_of
-from datasets.restaurant.arm import POSES, outline_of, reach_of
-from datasets.restaurant.classes import CATALOGUE, ClassSet, Look
-from datasets.restaurant.facts import describe, ranges, scene_facts
-from datasets.restaurant.motion import perform
-from datasets.restaurant.script import Appearance, Script
-from engine.errors import UserError
+from stadet.datasets.restaurant import FootageConfig, Scene, generate
+from stadet.datasets.restaurant.annotator import tracks_of
+from stadet.datasets.restaurant.arm import POSES, outline_of, reach_of
+from stadet.datasets.restaurant.classes import CATALOGUE, ClassSet, Look
+from stadet.datasets.restaurant.facts import describe, ranges, scene_facts
+from stadet.datasets.restaurant.motion import perform
+from stadet.datasets.restaurant.script import Appearance, Script
+from stadet.engine.errors import UserError
 
 SMALL = FootageConfig(size=(96, 160), minutes=1.0, scenes=2)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.structures import AnnotationSet, VideoAnnotations
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
 
 
 def random_problem(

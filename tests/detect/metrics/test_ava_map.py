@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from detect.boxes import pairwise_iou
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.metrics.ava_map import NOT_EVALUATED, AvaMAP, ava_map
-from detect.structures import AnnotationSet, VideoAnnotations
+from stadet.detect.boxes import pairwise_iou
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.metrics.ava_map import NOT_EVALUATED, AvaMAP, ava_map
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
 
 NAMES = tuple(f"action {i}" for i in range(6))
 

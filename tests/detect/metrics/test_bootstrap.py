@@ -1,22 +1,22 @@
 import numpy as np
 import pytest
-from generated import random_problem
 
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.metrics.bootstrap import (
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.metrics.bootstrap import (
     CURVE_POINTS,
     average_precision_replicates,
     draw_weights,
     frame_map_intervals,
     paired_difference,
 )
-from detect.metrics.columns import gather
-from detect.metrics.frame_map import frame_map
-from detect.metrics.protocols import get_protocol
-from detect.metrics.ranking import Matcher
-from detect.metrics.unit_ranking import UnitRanking, unit_ranking
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.errors import UserError
+from stadet.detect.metrics.columns import gather
+from stadet.detect.metrics.frame_map import frame_map
+from stadet.detect.metrics.protocols import get_protocol
+from stadet.detect.metrics.ranking import Matcher
+from stadet.detect.metrics.unit_ranking import UnitRanking, unit_ranking
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from tests.detect.metrics.generated import random_problem
 
 
 def ranked(annotations, detections):

@@ -2,26 +2,26 @@
 
 import numpy as np
 import pytest
-from generated import random_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.metrics.calibration import calibration
-from detect.metrics.columns import gather
-from detect.metrics.confusion import best_class_only, confusion_matrix
-from detect.metrics.diagnosis import KINDS, diagnose
-from detect.metrics.direction import direction_accuracies, direction_by_age
-from detect.metrics.evaluation import evaluate
-from detect.metrics.frame_map import frame_map
-from detect.metrics.localization import localization
-from detect.metrics.operating_point import best_f1_threshold, best_f1_thresholds, counts_at
-from detect.metrics.processed import only_processed, unprocessed_frames
-from detect.metrics.protocols import get_protocol
-from detect.metrics.ranking import Matcher
-from detect.metrics.strata import ap_by_value
-from detect.metrics.truth_runs import box_seconds, box_speed, truth_runs
-from detect.structures import AnnotationSet, VideoAnnotations
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.metrics.calibration import calibration
+from stadet.detect.metrics.columns import gather
+from stadet.detect.metrics.confusion import best_class_only, confusion_matrix
+from stadet.detect.metrics.diagnosis import KINDS, diagnose
+from stadet.detect.metrics.direction import direction_accuracies, direction_by_age
+from stadet.detect.metrics.evaluation import evaluate
+from stadet.detect.metrics.frame_map import frame_map
+from stadet.detect.metrics.localization import localization
+from stadet.detect.metrics.operating_point import best_f1_threshold, best_f1_thresholds, counts_at
+from stadet.detect.metrics.processed import only_processed, unprocessed_frames
+from stadet.detect.metrics.protocols import get_protocol
+from stadet.detect.metrics.ranking import Matcher
+from stadet.detect.metrics.strata import ap_by_value
+from stadet.detect.metrics.truth_runs import box_seconds, box_speed, truth_runs
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from tests.detect.metrics.generated import random_problem
 
 NAMES = ("put", "take", "wave")
 A, B, C = [0, 0, 10, 10], [50, 0, 60, 10], [0, 50, 10, 60]

@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
-from generated import coco_figures, random_problem, slow_voc_ap
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.metrics.coco import coco_summary
-from detect.metrics.columns import gather
-from detect.metrics.frame_map import FrameMAP, frame_map
-from detect.structures import AnnotationSet, VideoAnnotations
-from engine.errors import UserError
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.metrics.coco import coco_summary
+from stadet.detect.metrics.columns import gather
+from stadet.detect.metrics.frame_map import FrameMAP, frame_map
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
+from tests.detect.metrics.generated import coco_figures, random_problem, slow_voc_ap
 
 PROBLEMS = [
     {},

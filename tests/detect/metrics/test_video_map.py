@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from detect.detection_set import DetectionSet, VideoDetections
-from detect.metrics.video_map import VideoMAP, near_looked_at, video_map
-from detect.structures import AnnotationSet, Tube, VideoAnnotations
-from detect.tubes import LinkOptions
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.metrics.video_map import VideoMAP, near_looked_at, video_map
+from stadet.detect.structures import AnnotationSet, Tube, VideoAnnotations
+from stadet.detect.tubes.linking import LinkOptions
 from tests.detect.metrics import slow_video_map as slow
 
 NAMES = ("wipe", "pour", "cut")

@@ -5,15 +5,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from generated import random_problem
 
-from detect.metrics.evaluation import IN_SAMPLE, Thresholds, evaluate
-from detect.report.build import write_report
-from detect.report.comparison import compare, read_run, write_comparison
-from detect.report.figures import figures, plain, read_figures
-from detect.report.gallery import choose_frames
-from detect.report.svg import Chart, round_ticks
-from engine.errors import UserError
+from stadet.detect.metrics.evaluation import IN_SAMPLE, Thresholds, evaluate
+from stadet.detect.report.build import write_report
+from stadet.detect.report.comparison import compare, read_run, write_comparison
+from stadet.detect.report.figures import figures, plain, read_figures
+from stadet.detect.report.gallery import choose_frames
+from stadet.detect.report.svg import Chart, round_ticks
+from stadet.engine.errors import UserError
+from tests.detect.metrics.generated import random_problem
 
 DESIGN_KEYS = {
     "frame_map_50", "precision", "recall", "threshold", "per_class", "video_map",

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from detect.runtime.folding import fold_batch_norm
-from engine.optimise import channels_last
+from stadet.detect.runtime.folding import fold_batch_norm
+from stadet.engine.optimise import channels_last
 from tests.recurrent_yolo import tiny
 
 

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from anchors.anchors import Anchors
-from detect.runtime.fixed_shape import FixedShape
-from detect.runtime.onnx_export import export_onnx, read_description
-from detect.runtime.session_detector import SessionDetector
-from detect.runtime.sessions import SESSIONS
-from detect.yolov3_tiny import YOLOv3Tiny
-from engine.errors import UserError
-from recurrent_yolo.model import RecurrentYOLO
-from recurrent_yolo.single_step import SingleStep
-from recurrent_yolo.stacked import StackedYOLO
-from recurrent_yolo.temporal import MemoryConfig
+from stadet.anchors.anchors import Anchors
+from stadet.detect.runtime.fixed_shape import FixedShape
+from stadet.detect.runtime.onnx_export import export_onnx, read_description
+from stadet.detect.runtime.session_detector import SessionDetector
+from stadet.detect.runtime.sessions import SESSIONS
+from stadet.detect.yolo.yolov3_tiny import YOLOv3Tiny
+from stadet.engine.errors import UserError
+from stadet.recurrent_yolo.model import RecurrentYOLO
+from stadet.recurrent_yolo.single_step import SingleStep
+from stadet.recurrent_yolo.stacked import StackedYOLO
+from stadet.recurrent_yolo.temporal import MemoryConfig
 from tests.recurrent_yolo import tiny
 
 pytest.importorskip("onnx")
@@ -179,7 +179,7 @@ def test_bad_input_is_one_line(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     for runtime in SESSIONS:
-        with pytest.raises(UserError, match=r"pip install 'stad\[runtimes\]'"):
+        with pytest.raises(UserError, match=r"pip install -e '\.\[runtimes\]'"):
             SESSIONS[runtime](content)
     with pytest.raises(UserError, match=r"onnx, which is not installed"):
         export_onnx(tiny.detector(), tiny.SIZE)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from detect.batch import Predictions
-from detect.runtime.onnx_export import METADATA_KEY, export_onnx, read_description
-from detect.runtime.quantise import last_convolutions, quantise_int8
-from detect.runtime.session_detector import SessionDetector
-from detect.runtime.sessions import SESSIONS
-from engine.errors import UserError
+from stadet.detect.batch import Predictions
+from stadet.detect.runtime.onnx_export import METADATA_KEY, export_onnx, read_description
+from stadet.detect.runtime.quantise import last_convolutions, quantise_int8
+from stadet.detect.runtime.session_detector import SessionDetector
+from stadet.detect.runtime.sessions import SESSIONS
+from stadet.engine.errors import UserError
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

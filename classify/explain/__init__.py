@@ -1,0 +1,1 @@
+"""What a model saw: Grad-CAM, guided backpropagation, activation maps."""

@@ -1,0 +1,1 @@
+"""Clip classifiers, one model family a file."""

@@ -1,0 +1,35 @@
+"""LRCN (Donahue et al., arXiv 1411.4389) as report 003 has it: features, LSTM, linear layer."""
+
+from __future__ import annotations
+
+from stadet.classify.models.cnn_lstm import Readout, RecurrentClassifier
+from stadet.classify.models.image_backbone import ImageBackbone
+
+
+def lrcn(
+    num_classes: int,
+    *,
+    backbone: str = "resnet152",
+    trainable: bool = False,
+    embedding: int = 512,
+    hidden: int = 256,
+    layers: int = 2,
+    bidirectional: bool = False,
+    readout: Readout = "last",
+    clip_length: int = 5,
+) -> RecurrentClassifier:
+    """Five uniform frames (report 003, strategy 1) of any size, 224 x 224 in the report.
+
+    The backbone's last layer is a trained linear embedding; nothing stands between it and the LSTM.
+    """
+    return RecurrentClassifier(
+        num_classes,
+        ImageBackbone(backbone, trainable=trainable),
+        embedding=embedding,
+        hidden=hidden,
+        layers=layers,
+        bidirectional=bidirectional,
+        activation=False,
+        readout=readout,
+        clip_length=clip_length,
+    )

@@ -1,0 +1,146 @@
+"""Weights to start a clip classifier from: local files in the common layouts, torchvision's own.
+
+What a file gives is always said (`WeightsReport`), and a tensor of another shape is an error unless
+it belongs to the classifier of other classes.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stadet.classify.models.classifier import ClipClassifier
+from stadet.classify.models.inflate import inflate
+from stadet.detect.yolo.weights_report import WeightsReport
+from stadet.engine.errors import UserError, neighbours
+from stadet.engine.files import no_file
+
+
+def load_weights(model: ClipClassifier, source: str | os.PathLike) -> WeightsReport:
+    """Fill `model` from a file, or from torchvision by the name of its weights.
+
+    source: a local file (of this program, or in a public layout that the model's docstring names),
+    else a name such as `"IMAGENET1K_V1"` or `"DEFAULT"` of `model.torchvision_name`, which
+    torchvision downloads or takes from its own cache. Raises UserError for a file that cannot be
+    read, is of another network or has a tensor of another shape, and where a download fails.
+    """
+    path = Path(source)
+    if path.is_file():
+        return fill(model, read_state_dict(path), path.name)
+    return fill(model, torchvision_weights(model, str(source)), str(source))
+
+
+def fill(model: ClipClassifier, weights: Mapping[str, Tensor], source: str) -> WeightsReport:
+    """Copy what `weights` holds, by the model's own names or its public layouts'.
+
+    2D weights are inflated where the model has them in 3D. Raises UserError for a shape that does
+    not fit outside the classifier, and where not half of the trunk's tensors would be filled.
+    """
+    # Files from before PyTorch 0.4.1 do not count batches; nothing depends on that count.
+    own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    used: dict[str, Tensor] = {}
+    unused, inflated = [], 0
+    for key, tensor in weights.items():
+        if key.endswith("num_batches_tracked"):
+            continue
+        targets = (key,) if key in own else model.public_keys(key)
+        taken = False
+        for target in targets:
+            if target not in own:
+                continue
+            fitted = _fit(tensor, own[target].shape)
+            if fitted is not None:
+                used[target], taken = fitted, True
+                inflated += fitted.ndim > tensor.ndim
+            elif not target.startswith(model.head_keys):
+                raise UserError(
+                    f"{source}: {key}: expected shape {tuple(own[target].shape)}, found "
+                    f"{tuple(tensor.shape)}; it is of another network, width or size"
+                )
+        if not taken:
+            unused.append(key)
+    wanted = [k for k in own if k.startswith(model.trunk_key) and not k.startswith(model.head_keys)]
+    filled = sum(key in used for key in wanted)
+    if filled < 0.5 * len(wanted):
+        raise UserError(
+            f"{source}: holds {filled} of the {len(wanted)} tensors of {type(model).__name__}'s "
+            "trunk; expected a file of the same network"
+        )
+    model.load_state_dict(used, strict=False)
+    if inflated:
+        source += f" ({inflated} inflated)"
+    return WeightsReport(source, tuple(used), tuple(k for k in own if k not in used), tuple(unused))
+
+
+def _fit(tensor: Tensor, shape: torch.Size) -> Tensor | None:
+    """`tensor` in this shape: as it is, without trailing ones, or inflated; None if it cannot."""
+    if tensor.shape == shape:
+        return tensor
+    if tensor.numel() == shape.numel() and tensor.shape[: len(shape)] == shape:
+        return tensor.reshape(shape)  # a 1x1x1 convolution for a linear layer
+    if tensor.ndim == 4 and len(shape) == 5 and tensor.shape == (*shape[:2], *shape[3:]):
+        return inflate(tensor, shape[2])
+    return None
+
+
+def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The tensors of a PyTorch file: a state dict, or one under `"state_dict"` or `"model"`.
+
+    Data parallelism's `module.` prefixes are taken off. Raises UserError for a missing, damaged or
+    unsafe file (nothing but tensors and plain data is loaded), and for one without tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"weights {path}: {no_file(path)}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"weights {path}: refused, it holds more than tensors and plain data; save its "
+            "state_dict() alone"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"weights {path}: not a whole PyTorch file ({first})") from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    tensors = {}
+    if isinstance(content, Mapping):
+        tensors = {str(k).removeprefix("module."): v for k, v in content.items()
+                   if isinstance(v, Tensor)}  # fmt: skip
+    if not tensors:
+        raise UserError(f"weights {path}: expected named tensors, found {type(content).__name__}")
+    return tensors
+
+
+def torchvision_weights(model: ClipClassifier, name: str) -> dict[str, Tensor]:
+    """torchvision's weights of this name for `model.torchvision_name`, downloaded or cached.
+
+    UserError where the name is unknown or the download fails.
+    """
+    network = model.torchvision_name
+    if network is None:
+        raise UserError(f"weights {name}: no such file (and torchvision has none for this model)")
+    from torchvision.models import get_model_weights
+
+    known = get_model_weights(network)
+    names = [*known.__members__, "DEFAULT"]
+    if name not in names:
+        raise UserError(
+            f"weights {name}: neither a file nor one of torchvision's for {network} "
+            f"({', '.join(names)}){neighbours(name, names)}"
+        )
+    entry = getattr(known, name)
+    try:
+        return entry.get_state_dict(progress=False)
+    except OSError as error:  # urllib's errors are among them
+        raise UserError(
+            f"weights {name} of {network}: cannot download here ({error}); fetch {entry.url} "
+            "elsewhere and give the local file"
+        ) from error

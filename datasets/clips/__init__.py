@@ -1,0 +1,1 @@
+"""Clips of detection data sets: sampling, augmentation, loading."""

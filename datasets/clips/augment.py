@@ -1,0 +1,116 @@
+"""Augmentation of clips: one draw for all frames of a clip, from a seed that the sampler gives.
+
+Geometry is a `View` (zoom, aspect, shift, mirror), so boxes follow by the same map that brings
+detections home; colour, blur and noise are albumentations on all frames at once.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from stadet.detect.boxes import area, clip_boxes
+from stadet.detect.view import View
+from stadet.engine.errors import UserError
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """zoom: (least, most) magnification of the frame; aspect: most that one side is stretched over
+    the other (0.1 = by 10%); shift: how far from the centre the view may go, as a share of the room
+    there is; flip: chance of a mirrored clip; colour: chance of each of the next two; brightness,
+    contrast: largest change as a share; hue (degrees of 180), saturation (of 255): largest change;
+    blur, noise: chances; min_visible: a box of which a smaller share of its area stays in view is
+    dropped. Equal zooms of 1 and chances of 0 switch a part off."""
+
+    zoom: tuple[float, float] = (0.8, 1.4)
+    aspect: float = 0.15
+    shift: float = 1.0
+    flip: float = 0.5
+    colour: float = 0.8
+    brightness: float = 0.25
+    contrast: float = 0.25
+    hue: float = 9.0
+    saturation: float = 50.0
+    blur: float = 0.05
+    noise: float = 0.1
+    min_visible: float = 0.3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "zoom", tuple(self.zoom))  # hashable, also from YAML's list
+        low, high = self.zoom
+        if not 0 < low <= high:
+            raise UserError(f"augment.zoom: expected 0 < least <= most, found {self.zoom}")
+        for name in ("shift", "flip", "colour", "blur", "noise", "min_visible"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(
+                    f"augment.{name}: expected a share from 0 to 1, found {getattr(self, name)}"
+                )
+        for name in ("aspect", "brightness", "contrast", "hue", "saturation"):
+            if getattr(self, name) < 0:
+                raise UserError(f"augment.{name}: expected 0 or more, found {getattr(self, name)}")
+
+
+def draw_view(base: View, config: AugmentConfig, rng: np.random.Generator) -> View:
+    """A zoomed, stretched, shifted and perhaps mirrored variant of `base`.
+
+    Zoomed in, the network sees a part of `base` and nothing beside it; zoomed out, all of it.
+    """
+    zoom = np.exp(rng.uniform(*np.log(config.zoom)))
+    stretch = np.exp(rng.uniform(-1, 1) * np.log1p(config.aspect) / 2)
+    position = 0.5 + config.shift * rng.uniform(-0.5, 0.5, size=2)  # (y, x), 0.5 = centred
+    flip = rng.random() < config.flip
+    factor = np.array([zoom / stretch, zoom * stretch])  # (y, x)
+    offset = factor * base.offset + position * (1 - factor) * base.network_size
+    view = replace(
+        base,
+        scale=tuple(map(float, factor * base.scale)),
+        offset=tuple(map(float, offset)),
+    )
+    return view.flipped() if flip else view
+
+
+def visible_boxes(
+    boxes: np.ndarray, view: View, min_visible: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 4) xyxy video pixels to (M, 4) xyxy network pixels inside the view, and which: (N,) bool.
+
+    Kept are boxes of which more than nothing, and at least `min_visible` of the area, is seen.
+    """
+    whole = view.to_network(boxes)
+    seen = clip_boxes(whole, view.network_size)
+    share = np.divide(area(seen), area(whole), out=np.zeros(len(whole)), where=area(whole) > 0)
+    keep = (share > 0) & (share >= min_visible)
+    return seen[keep], keep
+
+
+def recolour(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """(T, H, W, 3) uint8 frames under one draw of colour, blur and noise for all of them.
+
+    The draw depends on the generator only, not on how many frames there are.
+    """
+    seed = int(rng.integers(2**31))
+    if not (config.colour or config.blur or config.noise):
+        return frames
+    pipeline = _pipeline(config)
+    pipeline.set_random_seed(seed)
+    return pipeline(images=frames)["images"]
+
+
+@lru_cache(maxsize=4)
+def _pipeline(config: AugmentConfig) -> Any:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network
+    import albumentations as A  # late: 2.6 s
+
+    return A.Compose(
+        [
+            A.RandomBrightnessContrast(config.brightness, config.contrast, p=config.colour),
+            A.HueSaturationValue(config.hue, config.saturation, 0, p=config.colour),
+            A.GaussianBlur(blur_limit=(3, 5), p=config.blur),
+            A.GaussNoise(std_range=(0.01, 0.04), p=config.noise),
+        ]
+    )

@@ -1,0 +1,152 @@
+"""Frames of a video file by exact index: forward where possible, else a seek that is verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from av import VideoFrame
+
+from stadet.datasets.footage.decode import Decoder
+from stadet.datasets.footage.index import VideoIndex
+from stadet.engine.errors import UserError
+
+# frames ahead that are decoded rather than sought, as a seek costs about as much ..
+NEAR = 16  # .. on its own
+FAR = 250  # .. in a pass, which should stay one
+
+
+class VideoFile:
+    """A `FrameSource` over a video file and its index."""
+
+    def __init__(self, path: Path, index: VideoIndex):
+        self._path = path
+        self._index = index
+        self._cursor: _Cursor | None = None
+        self.timestamps = index.timestamps
+        self.constant_rate = index.constant_rate
+
+    @property
+    def digest(self) -> str:
+        return self._index.digest
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._index.size
+
+    @property
+    def rate(self) -> Fraction:
+        return self._index.rate
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._index.notes
+
+    def frame(self, index: int) -> np.ndarray:
+        if self._cursor is None:
+            self._cursor = _Cursor(self._path, self._index)
+        self._cursor.jump_to(index)
+        return self._cursor.go_on_to(index)
+
+    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        if not len(indices):
+            return
+        cursor = _Cursor(self._path, self._index)
+        try:
+            cursor.jump_to(int(indices[0]))
+            for index in indices:
+                if not isinstance(indices, range):
+                    cursor.jump_to(int(index), near=FAR)
+                yield int(index), cursor.go_on_to(int(index))
+        finally:
+            cursor.close()
+
+    def close(self) -> None:
+        if self._cursor is not None:
+            self._cursor.close()
+            self._cursor = None
+
+    def __getstate__(self) -> dict:  # an open decoder stays in its process
+        return {**self.__dict__, "_cursor": None}
+
+
+class _Cursor:
+    """A decoder and the index of the frame it stands on."""
+
+    def __init__(self, path: Path, index: VideoIndex):
+        self._path = path
+        self._index = index
+        self._key_frames = np.flatnonzero(index.key_frames)
+        self._restart()
+
+    def jump_to(self, target: int, near: int = NEAR) -> None:
+        """Stand on `target` or before it, by a seek where that is cheaper than decoding on."""
+        shortcut = (
+            self._index.seekable
+            and target - self._position > near
+            and self._key_frame_before(target) > self._position + 1
+        )
+        if target < self._position or shortcut:
+            self._jump(target)
+
+    def go_on_to(self, target: int) -> np.ndarray:
+        """The frame `target`, not behind the present one: (H, W, 3) uint8 RGB. Never seeks."""
+        while self._position < target:
+            self._advance()
+        return self._decoder.rgb(self._frame)
+
+    def close(self) -> None:
+        self._decoder.close()
+
+    def _restart(self) -> None:
+        self._decoder = Decoder(self._path)
+        self._frames: Iterator[VideoFrame] = iter(self._decoder)
+        self._position = -1
+        self._frame: VideoFrame | None = None
+
+    def _advance(self) -> None:
+        frame = next(self._frames, None)
+        position = self._position + 1
+        if frame is None or (self._index.seekable and frame.pts != self._index.pts[position]):
+            raise UserError(
+                f"{self._path}: expected {len(self._index)} frames as indexed, found another "
+                f"content at frame {position}; the file has changed, run the command again"
+            )
+        self._frame, self._position = frame, position
+
+    def _key_frame_before(self, target: int) -> int:
+        place = np.searchsorted(self._key_frames, target, side="right") - 1
+        return int(self._key_frames[place]) if place >= 0 else 0
+
+    def _jump(self, target: int) -> None:
+        """Seek if a seek can be verified, else start again from the first frame."""
+        wanted = self._key_frame_before(target)
+        back = 1
+        while self._index.seekable and wanted > 0:
+            if self._seek(wanted, target):
+                return
+            # containers without an index of their own (MPEG-TS) land late: aim further back
+            wanted = self._key_frame_before(max(0, wanted - back))
+            back *= 4
+        self.close()
+        self._restart()
+
+    def _seek(self, key_frame: int, target: int) -> bool:
+        """Seek to a key frame; True if the decoder then stands on a known frame up to `target`.
+
+        Frames before the first key frame that comes out may lack their references and are dropped.
+        """
+        if not self._decoder.seek(int(self._index.pts[key_frame])):
+            return False
+        self._frames = iter(self._decoder)
+        frame = next((frame for frame in self._frames if frame.key_frame), None)
+        if frame is None or frame.pts is None:
+            return False
+        position = int(np.searchsorted(self._index.pts, frame.pts))
+        known = position < len(self._index) and self._index.pts[position] == frame.pts
+        if not known or position > target:
+            return False
+        self._frame, self._position = frame, position
+        return True

@@ -1,0 +1,244 @@
+"""What one decoding pass tells of a video file: length, timestamps, fps, key frames.
+
+Containers cannot be trusted for any of these (raw MPEG-4 streams declare no length and a wrong
+rate, stream-cut files count frames that are never shown), so the file is decoded once and the
+result kept in a small file next to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
+from stadet.engine.progress import progress_bar
+
+INDEX_VERSION = 1
+DEFAULT_FPS = Fraction(25)  # where neither timestamps nor the file say
+COMMON_RATES = [
+    *(Fraction(rate) for rate in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120)),
+    *(Fraction(rate * 1000, 1001) for rate in (15, 24, 30, 60, 120)),
+]
+WHOLE_DIGEST_BYTES = 16 << 20
+SAMPLES, SAMPLE_BYTES = 64, 64 << 10
+
+
+@dataclass(frozen=True, eq=False)
+class VideoIndex:
+    """The facts of one video file of F frames.
+
+    digest: key of the file's content; size: (height, width) upright; rate: frames a second;
+    pts: (F,) int64 presentation times in ticks of `time_base` seconds, strictly increasing;
+    key_frames: (F,) bool; seekable: False where the file's own timestamps were unusable and `pts`
+    counts frames instead; notes: what a user should know (damage, missing frames), one line each.
+    """
+
+    digest: str
+    size: tuple[int, int]
+    rate: Fraction
+    time_base: Fraction
+    pts: np.ndarray
+    key_frames: np.ndarray
+    seekable: bool
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        """(F,) seconds from the first frame."""
+        return (self.pts - self.pts[0]) * float(self.time_base)
+
+    @property
+    def constant_rate(self) -> bool:
+        """Are all timestamps those of a constant rate, up to the rounding of a tick?"""
+        return _agrees(self.pts, self.time_base, self.rate)
+
+
+def content_digest(path: str | os.PathLike) -> str:
+    """16 hexadecimal digits for a file's content: of all of it up to 16 MiB, else of its length
+    and 64 blocks of 64 KiB spread from its first to its last byte."""
+    length = os.stat(path).st_size
+    digest = hashlib.sha256(str(length).encode())
+    with open(path, "rb") as stream:
+        if length <= WHOLE_DIGEST_BYTES:
+            digest.update(stream.read())
+        else:
+            for place in np.linspace(0, length - SAMPLE_BYTES, SAMPLES).astype(int).tolist():
+                stream.seek(place)
+                digest.update(stream.read(SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def load_or_build_index(
+    path: str | os.PathLike, index_dir: str | os.PathLike | None = None
+) -> VideoIndex:
+    """The index of a video file, read where it is kept or made by decoding the file once.
+
+    It is kept as `.NAME.stad-index.npz` beside the video; where that folder cannot be written, as
+    `DIGEST.npz` in the user's cache folder (`$XDG_CACHE_HOME/stad/video-index`); with `index_dir`
+    only there, under the same name. An index of other content or of another version is made anew;
+    where none can be kept the video is decoded at every opening.
+    Raises `UserError` for a file that is no video.
+    """
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size == 0:
+        return _build(path, "")  # raises
+    digest = content_digest(path)
+    places = _places(path, digest, index_dir)
+    for place in places:
+        index = _load(place, digest)
+        if index is not None:
+            return index
+    index = _build(path, digest)
+    for place in places:
+        try:
+            _save(index, place)
+            break
+        except (OSError, UserError):  # an index only saves time
+            continue
+    return index
+
+
+def _places(path: Path, digest: str, index_dir: str | os.PathLike | None) -> list[Path]:
+    if index_dir is not None:
+        return [Path(index_dir) / f"{digest}.npz"]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return [
+        path.with_name(f".{path.name}.stad-index.npz"),
+        cache / "stad" / "video-index" / f"{digest}.npz",
+    ]
+
+
+def _save(index: VideoIndex, place: Path) -> None:
+    header = {
+        "version": INDEX_VERSION,
+        "digest": index.digest,
+        "size": index.size,
+        "rate": str(index.rate),
+        "time_base": str(index.time_base),
+        "seekable": index.seekable,
+        "notes": index.notes,
+    }
+    with atomic_write(place, "wb") as stream:
+        np.savez_compressed(
+            stream,
+            header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
+            pts=np.diff(index.pts, prepend=0),  # differences compress well
+            key_frames=np.packbits(index.key_frames),
+        )
+
+
+def _load(place: Path, digest: str) -> VideoIndex | None:
+    """The index kept at `place`; `None` where there is none, an unreadable or an outdated one."""
+    import zipfile
+
+    try:
+        with np.load(place, allow_pickle=False) as arrays:
+            header = json.loads(arrays["header"].tobytes())
+            if header["version"] != INDEX_VERSION or header["digest"] != digest:
+                return None
+            pts = np.cumsum(arrays["pts"])
+            key_frames = np.unpackbits(arrays["key_frames"], count=len(pts)).astype(bool)
+            return VideoIndex(
+                digest,
+                (int(header["size"][0]), int(header["size"][1])),
+                Fraction(header["rate"]),
+                Fraction(header["time_base"]),
+                pts,
+                key_frames,
+                bool(header["seekable"]),
+                tuple(header["notes"]),
+            )
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _build(path: Path, digest: str) -> VideoIndex:
+    from stadet.datasets.footage.decode import Decoder, upright_size
+
+    pts: list[int | None] = []
+    key_frames: list[bool] = []
+    size: tuple[int, int] | None = None
+    corrupt: list[int] = []
+    with (
+        Decoder(path) as decoder,
+        progress_bar(
+            description=f"indexing {path.name}", total=decoder.declared_frames or None, unit="frame"
+        ) as bar,
+    ):
+        for number, frame in enumerate(decoder):
+            found = upright_size(frame, path)
+            if size is not None and found != size:
+                raise UserError(
+                    f"{path}: expected one size, found {size[1]}x{size[0]} up to frame "
+                    f"{number - 1} and {found[1]}x{found[0]} at frame {number}; re-encode the video"
+                )
+            size = found
+            pts.append(frame.pts)
+            key_frames.append(bool(frame.key_frame))
+            if frame.is_corrupt:
+                corrupt.append(number)
+            bar.update()
+        declared, rates = decoder.declared_frames, decoder.declared_rates
+        damaged, time_base = decoder.damaged, decoder.time_base
+    if size is None:
+        raise UserError(
+            f"{path}: expected a video, found no frame that can be decoded; copy or encode it again"
+        )
+    notes = []
+    if declared > len(pts):
+        notes.append(
+            f"the file declares {declared} frames, {len(pts)} can be decoded and "
+            "count (cut off, or cut by stream copy)"
+        )
+    if damaged:
+        notes.append(f"{damaged} damaged packets were left out")
+    if corrupt:
+        notes.append(f"{len(corrupt)} frames are damaged, the first is frame {corrupt[0]}")
+    ticks = np.array([-1 if tick is None else tick for tick in pts], dtype=np.int64)
+    seekable = None not in pts and bool((np.diff(ticks) > 0).all())
+    if seekable:
+        rate = measured_rate(ticks, time_base, rates)
+    else:
+        rate = next(iter(rates), DEFAULT_FPS)
+        ticks, time_base = np.arange(len(pts)), 1 / rate
+        notes.append(f"no usable timestamps; frames are taken as {float(rate):g} a second")
+    return VideoIndex(
+        digest, size, rate, time_base, ticks, np.array(key_frames), seekable, tuple(notes)
+    )
+
+
+def measured_rate(pts: np.ndarray, time_base: Fraction, declared: Sequence[Fraction]) -> Fraction:
+    """Frames a second from strictly increasing timestamps (F,) in ticks of `time_base`.
+
+    A declared or common rate is taken where every timestamp agrees with it up to the rounding of a
+    tick (Matroska's ticks are whole milliseconds); otherwise, as under a variable rate, the mean.
+    """
+    if len(pts) < 2:
+        return next(iter(declared), DEFAULT_FPS)
+    for rate in [*declared, *COMMON_RATES]:
+        if _agrees(pts, time_base, rate):
+            return rate
+    mean = Fraction(len(pts) - 1) / (int(pts[-1] - pts[0]) * time_base)
+    return mean.limit_denominator(1_000_000)
+
+
+def _agrees(pts: np.ndarray, time_base: Fraction, rate: Fraction) -> bool:
+    """Is every timestamp within a tick of its place under `rate`?
+
+    Where a tick is a good part of a frame (AVI's ticks are whole frames) that would hide dropped
+    frames, so there the places must be met exactly.
+    """
+    ticks_a_frame = float(1 / (rate * time_base))
+    tolerance = 1.0 if ticks_a_frame > 4 else 1e-6
+    return bool(np.abs(pts - pts[0] - np.arange(len(pts)) * ticks_a_frame).max() <= tolerance)

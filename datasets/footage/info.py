@@ -1,0 +1,62 @@
+"""What a reader of annotations must know of a video."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from stadet.engine.errors import UserError
+
+_FRAME = re.compile(r"(?P<video>.+)/(?P<number>\d+)\.(txt|jpg|jpeg|png)")
+_PREFIXES = ("labels/", "rgb-images/")  # YOWOv2 writes `labels/Class/video/00001.txt`
+_SUFFIX = re.compile(r"\.(avi|mp4|mkv|mov|webm|m4v)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """name: unique in its set; size (height, width) in pixels; fps; num_frames by counting."""
+
+    name: str
+    size: tuple[int, int]
+    fps: float
+    num_frames: int
+
+
+def find_video(name: str, videos: Mapping[str, object]) -> str | None:
+    """The key in `videos` that annotations mean by `name`, or `None`.
+
+    A video in a folder of folders is called `Class/video`. Annotations may name it in full, by its
+    last part alone, or with a folder that the footage does not have. Iterates over names only, so
+    no video is opened. UserError where the last part alone stands for several videos.
+    """
+    if name in videos:
+        return name
+    last = PurePosixPath(name).name
+    if last in videos:
+        return last
+    found = [key for key in videos if PurePosixPath(key).name == last]
+    if "/" in name:  # another folder's video of the same last name is another video
+        found = [key for key in found if key.endswith(f"/{name}") or name.endswith(f"/{key}")]
+    if len(found) > 1:
+        raise UserError(
+            f"expected one video called {name!r}, found {', '.join(sorted(found))}; "
+            "name it with its folder in the annotations"
+        )
+    return found[0] if found else None
+
+
+def parse_entry(line: str) -> tuple[str, int | None]:
+    """(video, frame or None) of one line.
+
+    Understands `Class/video/00001.txt` with or without `labels/` (YOWO; image 1 is frame 0),
+    `Class/v_x.avi 12` (UCF101, the number being its class) and plain names.
+    """
+    text = line.strip()
+    for prefix in _PREFIXES:
+        text = text.removeprefix(prefix)
+    if match := _FRAME.fullmatch(text):
+        return match["video"], int(match["number"]) - 1
+    text = re.sub(r"(\.\w+)\s+\d+$", r"\1", text)
+    return _SUFFIX.sub("", text), None

@@ -1,0 +1,170 @@
+"""Videos: frames by exact 0-based index from a video file or a folder of images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from stadet.engine.errors import UserError, neighbours
+
+VIDEO_SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"),
+    *(".wmv", ".flv", ".3gp", ".ogv", ".h264", ".264", ".hevc"),
+}
+
+
+class FrameSource(Protocol):
+    """What stands behind a `Video`: a file (`VideoFile`) or a folder of images (`FrameFolder`)."""
+
+    digest: str
+    size: tuple[int, int]
+    rate: Fraction
+    timestamps: np.ndarray
+    constant_rate: bool
+    notes: tuple[str, ...]
+
+    def frame(self, index: int) -> np.ndarray: ...
+    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]: ...
+    def close(self) -> None: ...
+
+
+class Video:
+    """One video: frames (H, W, 3) uint8 RGB by exact 0-based index. Made by `open_video`.
+
+    name: unique in its set; path: the file or folder; notes: what a user should know (damage,
+    missing frames, a guessed rate), one line each.
+    Holds at most one decoder open and a frame or two, whatever its length. Can be pickled and sent
+    to a worker process, which opens the file for itself.
+    """
+
+    def __init__(self, name: str, path: Path, source: FrameSource):
+        self.name = name
+        self.path = path
+        self._source = source
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"Video({self.name!r}, {len(self)} frames of {width}x{height} at {self.fps:g} fps)"
+
+    def __len__(self) -> int:
+        return len(self._source.timestamps)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels, upright."""
+        return self._source.size
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, from the timestamps."""
+        return float(self._source.rate)
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second as an exact fraction (30000/1001)."""
+        return self._source.rate
+
+    @property
+    def constant_rate(self) -> bool:
+        """False where frames are not evenly spaced in time."""
+        return self._source.constant_rate
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        """(F,) float64, seconds from the first frame."""
+        return self._source.timestamps
+
+    @property
+    def digest(self) -> str:
+        """Key of the content: equal for copies under other names."""
+        return self._source.digest
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._source.notes
+
+    def frame(self, index: int) -> np.ndarray:
+        """One frame (H, W, 3) uint8 RGB. IndexError outside the video.
+
+        The next frames of the last one asked for cost no seek.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.name}: frame {index} of {len(self)}")
+        return self._source.frame(int(index))
+
+    def frames(
+        self, start: int = 0, stop: int | None = None, step: int = 1
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, frame) for the frames of `range(start, stop, step)`, step >= 1, in one pass.
+
+        A pass from frame 0 never seeks.
+        """
+        if step < 1:
+            raise ValueError(f"{self.name}: expected a step of at least 1, found {step}")
+        return self.read(range(*slice(start, stop, step).indices(len(self))))
+
+    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """(index, frame) for strictly increasing frame indices, in one pass; only the long gaps of
+        indices that are no `range` are jumped over."""
+        if len(indices):
+            if not (indices[0] >= 0 and indices[-1] < len(self)):
+                raise IndexError(f"{self.name}: frames {indices[0]}..{indices[-1]} of {len(self)}")
+            if not isinstance(indices, range) and (np.diff(indices) <= 0).any():
+                raise ValueError(f"{self.name}: expected strictly increasing frame indices")
+        return self._source.read(indices)
+
+    def close(self) -> None:
+        """Close the decoder that `frame` keeps open; the video can still be read afterwards."""
+        self._source.close()
+
+
+def open_video(
+    path: str | os.PathLike,
+    *,
+    name: str | None = None,
+    index_dir: str | os.PathLike | None = None,
+    fps: float | Fraction | None = None,
+) -> Video:
+    """Open a video file or a folder of numbered images.
+
+    name: by default the file's name without suffix, or the folder's name.
+    index_dir: where the index of a video file is kept (default: `load_or_build_index`'s rule).
+    fps: of a frame folder (default 25); a file's comes from its timestamps.
+    Raises `UserError` where there is nothing, no video, or no frame to decode.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from stadet.datasets.footage.frame_folder import FrameFolder
+
+        return Video(name or path.resolve().name, path, FrameFolder(path, fps))
+    if fps is not None:
+        raise ValueError(f"{path}: fps is for frame folders; a file's comes from its timestamps")
+    if not path.exists():
+        siblings = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(
+            f"{path}: expected a video file or a frame folder, found nothing"
+            f"{neighbours(path.name, siblings)}; check the path"
+        )
+    from stadet.datasets.footage.file import VideoFile
+    from stadet.datasets.footage.index import load_or_build_index
+
+    return Video(name or path.stem, path, VideoFile(path, load_or_build_index(path, index_dir)))
+
+
+def find_videos(folder: str | os.PathLike) -> list[Path]:
+    """Video files and frame folders right in `folder`, sorted by name."""
+    from stadet.datasets.footage.frame_folder import IMAGE_SUFFIXES
+
+    def holds_video(path: Path) -> bool:
+        if path.name.startswith("."):
+            return False
+        if path.is_dir():
+            return any(child.suffix.lower() in IMAGE_SUFFIXES for child in path.iterdir())
+        return path.suffix.lower() in VIDEO_SUFFIXES
+
+    return sorted(path for path in Path(folder).iterdir() if holds_video(path))

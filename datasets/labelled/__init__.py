@@ -1,0 +1,1 @@
+"""Videos with one class each, for clip classifiers."""

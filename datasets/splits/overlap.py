@@ -1,0 +1,60 @@
+"""Whether a model was trained on frames that another split judges on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stadet.datasets.splits.split import Split
+from stadet.engine.errors import UserError
+
+JUDGING_SIDES = ("val", "test")
+
+
+def overlap(
+    trained_on: Split, split: Split, sides: Sequence[str] = JUDGING_SIDES
+) -> dict[str, dict[str, int]]:
+    """Frames of `split`'s `sides` that stand on `trained_on`'s train: side -> video -> count.
+
+    Videos are the same where their content keys are equal, or, where either has none, their names.
+    """
+    trained = trained_on.masks.get("train", {})
+    result: dict[str, dict[str, int]] = {}
+    for side in sides:
+        for name, mask in split.masks.get(side, {}).items():
+            count = 0
+            for other, theirs in trained.items():
+                if _same_video(name, split.video_digests, other, trained_on.video_digests):
+                    shared = min(len(mask), len(theirs))
+                    count += int((mask[:shared] & theirs[:shared]).sum())
+            if count:
+                result.setdefault(side, {})[name] = count
+    return result
+
+
+def refuse_overlap(
+    trained_on: Split,
+    split: Split,
+    *,
+    what: str = "the checkpoint",
+    sides: Sequence[str] = JUDGING_SIDES,
+    allow: str = "set allow_overlap",
+) -> None:
+    """UserError where `what` was trained on frames that this split judges on.
+
+    allow: how the caller's user goes on all the same.
+    """
+    found = overlap(trained_on, split, sides)
+    if found:
+        side = next(iter(found))
+        name, count = next(iter(found[side].items()))
+        total = sum(sum(videos.values()) for videos in found.values())
+        raise UserError(
+            f"{what} was trained on {total} frames of this split's {' and '.join(found)} side "
+            f"({count} of video {name!r}); use the split it was trained with, or {allow}"
+        )
+
+
+def _same_video(a: str, digests_a: Mapping[str, str], b: str, digests_b: Mapping[str, str]) -> bool:
+    if a in digests_a and b in digests_b:
+        return digests_a[a] == digests_b[b]
+    return a == b

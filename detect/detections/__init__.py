@@ -1,0 +1,1 @@
+"""Detections files: reading, writing, columns."""

@@ -1,0 +1,102 @@
+"""Detections of many videos in columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stadet.detect.structures import Detections
+
+
+@dataclass(frozen=True, eq=False)
+class VideoDetections:
+    """What a model says of one video, in columns sorted by frame.
+
+    name: the video's name; frames (M,) int64 sorted, 0-based; boxes (M, 4) xyxy float64, pixels of
+    the video; objectness (M,), NaN where the model has none; scores (M, C), 0 = class not listed
+    (no detection of that class); processed (R, 2) int64, inclusive ranges of frames that the model
+    has seen, sorted and disjoint.
+    """
+
+    name: str
+    frames: np.ndarray
+    boxes: np.ndarray
+    objectness: np.ndarray
+    scores: np.ndarray
+    processed: np.ndarray
+
+    def __post_init__(self) -> None:
+        count = len(self.frames)
+        for what, array, shape in (
+            ("boxes", self.boxes, (count, 4)),
+            ("objectness", self.objectness, (count,)),
+            ("scores", self.scores, (count, self.scores.shape[-1])),
+            ("processed", self.processed, (len(self.processed), 2)),
+        ):
+            if array.shape != shape:
+                raise ValueError(f"{self.name}: {what}: expected {shape}, found {array.shape}")
+        if count and (np.diff(self.frames) < 0).any():
+            raise ValueError(f"{self.name}: detections must be sorted by frame")
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def num_classes(self) -> int:
+        return self.scores.shape[1]
+
+    def __getitem__(self, frame: int) -> Detections | None:
+        """Detections of one frame; `None` where the model has never seen the frame."""
+        first, last = np.searchsorted(self.frames, [frame, frame + 1])
+        if first == last and not self.is_processed(np.array([frame]))[0]:
+            return None
+        rows = slice(first, last)
+        return Detections(self.boxes[rows], self.objectness[rows], self.scores[rows])
+
+    def is_processed(self, frames: np.ndarray) -> np.ndarray:
+        """(K,) frame indices -> (K,) bool: has the model seen the frame?"""
+        frames = np.asarray(frames)
+        if not len(self.processed):
+            return np.zeros(frames.shape, dtype=bool)
+        place = np.searchsorted(self.processed[:, 0], frames, side="right") - 1
+        return (place >= 0) & (frames <= self.processed[place.clip(0), 1])
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionSet:
+    """Detections of a set of videos under one order of classes.
+
+    names: class names, column c of every scores array is names[c]; score_floor: scores below it
+    were never written; videos: by name; notes: what was wrong with the file, one line a kind.
+    """
+
+    names: tuple[str, ...]
+    score_floor: float
+    videos: Mapping[str, VideoDetections] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[VideoDetections]:
+        return iter(self.videos.values())
+
+    def __len__(self) -> int:
+        """Number of boxes."""
+        return sum(len(video) for video in self.videos.values())
+
+
+def merge_ranges(ranges: Iterable[tuple[int, int]] | np.ndarray) -> np.ndarray:
+    """Inclusive ranges in any order -> (R, 2) int64, sorted, disjoint, neighbours joined."""
+    ranges = np.array(list(ranges), dtype=np.int64).reshape(-1, 2)
+    if not len(ranges):
+        return ranges
+    ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
+    reach = np.maximum.accumulate(ranges[:, 1])
+    starts = np.flatnonzero(np.r_[True, ranges[1:, 0] > reach[:-1] + 1])
+    return np.stack([ranges[starts, 0], reach[np.r_[starts[1:] - 1, len(ranges) - 1]]], axis=1)
+
+
+def frames_to_ranges(frames: np.ndarray) -> np.ndarray:
+    """Frame indices in any order -> the inclusive ranges (R, 2) that they fill."""
+    frames = np.unique(frames)
+    return merge_ranges(np.stack([frames, frames], axis=1))

@@ -1,0 +1,293 @@
+"""Reads a detections file: JSON Lines `stad-detections/1`, or COCO results beside their truth.
+
+A `stad-detections/1` file is a header
+`{"schema": "stad-detections/1", "categories": [{"id": 1, "name": ..}, ..], "score_floor": ..}`,
+then rows `{"video": name, "frame": f, "bbox": [x, y, w, h], "objectness": o or null,
+"scores": {category id: s, ..}}` in the video's pixels, and range rows
+`{"video": name, "processed": [first, last]}` (inclusive), which tell frames that were never reached
+from frames without detections. A file without a single range row is taken as complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from stadet.detect.detections.columns import DetectionColumns, assemble
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.detections.writer import SCHEMA, DetectionsWriter
+from stadet.detect.structures import AnnotationSet
+from stadet.engine.complaints import Complaints
+from stadet.engine.errors import UserError
+
+__all__ = ["SCHEMA", "DetectionSet", "DetectionsWriter", "VideoDetections", "read_detections"]
+
+CHUNK_BYTES = 8 << 20  # rows parsed at once: bounds the memory that Python objects take
+
+
+def read_detections(
+    path: str | os.PathLike,
+    truth: AnnotationSet | Sequence[str] | None = None,
+    *,
+    ground_truth_json: str | os.PathLike | None = None,
+    strict: bool = False,
+) -> DetectionSet:
+    """Read a detections file into columns.
+
+    truth: an annotation set (its order of classes is used; its videos and lengths are checked) or
+    an order of class names; without it the header's classes stand as they are.
+    ground_truth_json: the COCO-video file whose image and category ids a COCO results file uses.
+    strict: anything wrong with the file is a `UserError`; otherwise it is counted, left out and
+    told in `DetectionSet.notes`.
+
+    A last line that was cut off (a killed program) is left out and the rest counts.
+    Raises `UserError` for a file that is missing, empty or no detections file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: expected a detections file, found none; check the path")
+    complaints = Complaints(path.name)
+    annotations = truth if isinstance(truth, AnnotationSet) else None
+    with open(path, "rb") as stream:
+        if _first_character(stream) == b"[":
+            from stadet.detect.detections.coco_results import read_coco_results
+
+            names, columns = read_coco_results(path, ground_truth_json, complaints)
+            ids, score_floor = {i: i for i in range(len(names))}, 0.0
+            wanted = names if truth is None else _names_of(truth)
+            column_of = _match_names(ids, names, wanted, complaints)
+            lookup = np.array([column_of[i] for i in range(len(names))] + [-1], dtype=np.int64)
+            columns.classes = lookup[columns.classes]
+        else:
+            header, ids, names = _read_header(stream, path)
+            score_floor = float(header.get("score_floor") or 0.0)
+            wanted = names if truth is None else _names_of(truth)
+            column_of = _match_names(ids, names, wanted, complaints)
+            keyed = {str(key): column for key, column in column_of.items()}
+            columns = _read_rows(stream, keyed, complaints)
+    result = assemble(columns, wanted, score_floor, annotations, complaints)
+    if strict:
+        complaints.raise_if_any()
+    return result
+
+
+def _names_of(truth: AnnotationSet | Sequence[str]) -> tuple[str, ...]:
+    return truth.names if isinstance(truth, AnnotationSet) else tuple(truth)
+
+
+def _first_character(stream: IO[bytes]) -> bytes:
+    start = stream.read(256).lstrip()[:1]
+    stream.seek(0)
+    return start
+
+
+def _read_header(stream: IO[bytes], path: Path) -> tuple[dict, dict[int | str, int], list[str]]:
+    line = stream.readline()
+    try:
+        header = json.loads(line)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+        raise UserError(
+            f'{path}, line 1: expected a header {{"schema": "{SCHEMA}", "categories": ..}}, '
+            f"found {line[:60].decode(errors='replace').strip()!r}; is it a detections file?"
+        )
+    categories = header.get("categories")
+    try:
+        ids = {category["id"]: index for index, category in enumerate(categories)}
+        names = [str(category["name"]) for category in categories]
+    except (TypeError, KeyError):
+        raise UserError(
+            f'{path}, line 1: expected "categories" as a list of {{"id": .., "name": ..}}, '
+            f"found {json.dumps(categories)[:80]}; write ids and names"
+        ) from None
+    for what, count in (("ids", len(ids)), ("names", len(set(names)))):
+        if count != len(categories):
+            raise UserError(f"{path}, line 1: expected unique category {what}, found repeated ones")
+    return header, ids, names
+
+
+def _match_names(
+    ids: dict, names: Sequence[str], wanted: Sequence[str], complaints: Complaints
+) -> dict:
+    """Category id -> column of `wanted`, -1 where the class is unknown there."""
+    place = {name: column for column, name in enumerate(wanted)}
+    unknown = [name for name in names if name not in place]
+    if len(unknown) == len(names) and names:
+        raise UserError(
+            f"{complaints.source}: expected classes of the ground truth ({', '.join(wanted[:3])}, "
+            f"..), found none of them ({', '.join(names[:3])}, ..); give the matching ground truth"
+        )
+    complaints.add(
+        "classes that are not in the ground truth", len(unknown), map(repr, unknown), "left out"
+    )
+    return {key: place.get(names[index], -1) for key, index in ids.items()}
+
+
+def _read_rows(
+    stream: IO[bytes], column_of: dict[str, int], complaints: Complaints
+) -> DetectionColumns:
+    video_codes: dict[str, int] = {}
+    parts: list[tuple[np.ndarray, ...]] = []
+    ranges: list[tuple[str, int, int]] = []
+    boxes_before = 0
+    for numbers, rows in _parsed_chunks(stream, complaints):
+        try:
+            part = _columns_of(numbers, rows, column_of, video_codes, ranges)
+        except (KeyError, TypeError, ValueError, AttributeError):  # find the rows at fault
+            faults = [_fault(row) for row in rows]
+            complaints.add(
+                "rows that are no detection and no range",
+                sum(map(bool, faults)),
+                (f"line {n}: {f}" for n, f in zip(numbers, faults, strict=True) if f),
+                "left out",
+            )
+            sound = [i for i, fault in enumerate(faults) if not fault]
+            part = _columns_of(
+                numbers[sound], [rows[i] for i in sound], column_of, video_codes, ranges
+            )
+        *columns, unknown = part
+        complaints.add(
+            "scores of categories that the header does not list",
+            len(unknown),
+            (f"category {key}" for key in unknown),
+            "left out",
+        )
+        columns[5] = columns[5] + boxes_before
+        boxes_before += len(columns[0])
+        parts.append(tuple(columns))
+    if not parts:
+        parts.append(
+            _columns_of(np.zeros(0, dtype=np.int64), [], column_of, video_codes, ranges)[:8]
+        )
+    videos, frames, boxes, objectness, lines, rows, classes, scores = (
+        np.concatenate(column) for column in zip(*parts, strict=True)
+    )
+    return DetectionColumns(
+        list(video_codes), videos, frames, boxes, objectness, lines, rows, classes, scores, ranges
+    )
+
+
+def _parsed_chunks(
+    stream: IO[bytes], complaints: Complaints
+) -> Iterator[tuple[np.ndarray, list[Any]]]:
+    """Line numbers and parsed rows, some megabytes at a time; unreadable lines are counted.
+
+    One `json.loads` over many lines joined to a list is some three times faster than one a line;
+    only a chunk that does not parse so is taken line by line.
+    """
+    number = 2  # after the header
+    while lines := stream.readlines(CHUNK_BYTES):
+        numbers = np.arange(number, number + len(lines))
+        number += len(lines)
+        try:
+            rows = json.loads(b"[" + b",".join(lines) + b"]")
+        except ValueError:
+            rows = []
+        if len(rows) != len(lines):
+            numbers, rows = _parse_one_by_one(numbers, lines, complaints)
+        yield numbers, rows
+
+
+def _parse_one_by_one(
+    numbers: np.ndarray, lines: list[bytes], complaints: Complaints
+) -> tuple[np.ndarray, list[Any]]:
+    kept, rows = [], []
+    for number, line in zip(numbers.tolist(), lines, strict=True):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+            kept.append(number)
+        except ValueError:
+            shown = line[:60].decode(errors="replace").strip()
+            if line.endswith(b"\n"):
+                what, done = "lines that are not JSON", "left out"
+            else:
+                what = "last line cut off in the middle"
+                done = "left out; the rest of the file counts"
+            complaints.add(what, 1, [f"line {number}: {shown!r}"], done)
+    return np.array(kept, dtype=np.int64), rows
+
+
+def _columns_of(
+    numbers: np.ndarray,
+    rows: list[Any],
+    column_of: dict[str, int],
+    video_codes: dict[str, int],
+    ranges: list[tuple[str, int, int]],
+) -> tuple:
+    """Columns of sound rows; raises KeyError, TypeError, ValueError or AttributeError otherwise.
+
+    Nothing is added to `video_codes` and `ranges` before every row has been found sound.
+    """
+    is_box = np.array(["bbox" in row for row in rows], dtype=bool)
+    found = [row for row in rows if "bbox" in row]
+    names = [row["video"] for row in found]
+    frames = _numbers([row["frame"] for row in found], "iu").astype(np.int64)
+    boxes = _numbers([row["bbox"] for row in found], "iuf").astype(np.float64).reshape(-1, 4)
+    objectness = np.array(
+        [np.nan if (o := row.get("objectness")) is None else float(o) for row in found],
+        dtype=np.float64,
+    )
+    listed = [row["scores"] for row in found]
+    counts = [len(scores) for scores in listed]
+    values = [scores.values() for scores in listed]
+    scores = _numbers(list(chain.from_iterable(values)), "iuf").astype(np.float64)
+    keys = list(chain.from_iterable(listed))
+    new_ranges = [(row["video"], *_range_of(row["processed"])) for row in rows if "bbox" not in row]
+    for name in dict.fromkeys([*names, *(name for name, *_ in new_ranges)]):
+        if not isinstance(name, str):
+            raise TypeError("a video's name is no text")
+    if len(boxes) != len(found):
+        raise ValueError("a box is not of four numbers")
+
+    ranges.extend(new_ranges)
+    for name in dict.fromkeys(names):
+        video_codes.setdefault(name, len(video_codes))
+    classes = np.array([column_of.get(key, -2) for key in keys], dtype=np.int64)
+    unknown = [keys[i] for i in np.flatnonzero(classes == -2)] if (classes == -2).any() else []
+    return (
+        np.array([video_codes[name] for name in names], dtype=np.int64),
+        frames,
+        boxes,
+        objectness,
+        numbers[is_box],
+        np.repeat(np.arange(len(found)), counts),
+        classes.clip(-1),
+        scores,
+        unknown,
+    )
+
+
+def _numbers(values: list, kinds: str) -> np.ndarray:
+    array = np.array(values) if values else np.zeros(0, dtype=np.int64)
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"expected numbers, found {array.dtype}")
+    return array
+
+
+def _range_of(value: Any) -> tuple[int, int]:
+    first, last = value
+    if type(first) is not int or type(last) is not int or not 0 <= first <= last:
+        raise ValueError("expected [first, last] with 0 <= first <= last")
+    return first, last
+
+
+def _fault(row: Any) -> str:
+    """What keeps a row from being used; empty where nothing does."""
+    if not isinstance(row, dict):
+        return f"expected an object, found {str(row)[:40]}"
+    if not isinstance(row.get("video"), str):
+        return f'expected a "video" name, found {row.get("video")!r}'
+    try:
+        _columns_of(np.zeros(1, dtype=np.int64), [row], {}, {}, [])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return f'expected "frame", "bbox" [x, y, w, h] and "scores", found {str(row)[:60]}'
+    return ""

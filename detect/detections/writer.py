@@ -1,0 +1,141 @@
+"""Writes a `stad-detections/1` file row by row, so that a kill loses at most one line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from stadet.detect.boxes import xyxy_to_xywh
+from stadet.detect.structures import Detections
+from stadet.engine.errors import UserError
+from stadet.engine.files import disk_error
+
+SCHEMA = "stad-detections/1"
+
+
+class DetectionsWriter:
+    """Append detections to a JSON Lines file; use it as a context manager.
+
+    path: the file; names: class names, category id c + 1 is names[c]; score_floor: class scores
+    below it are left out of a row; resume: continue an existing file of the same classes (what
+    stands after its last range row is cut off first), otherwise an existing file is replaced.
+
+    Every call ends on a whole line that has reached the operating system. An error before the first
+    finished range leaves no file behind.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        names: Sequence[str],
+        score_floor: float = 0.0,
+        *,
+        resume: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.names = tuple(names)
+        self.score_floor = float(score_floor)
+        self._ids = [str(index + 1) for index in range(len(self.names))]
+        header = {
+            "schema": SCHEMA,
+            "categories": [{"id": i + 1, "name": name} for i, name in enumerate(self.names)],
+            "score_floor": self.score_floor,
+        }
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            continues = resume and self.path.exists() and self._cut_unfinished(header)
+            self._stream = open(self.path, "ab" if continues else "wb")  # noqa: SIM115
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+        self._says_something = bool(continues)
+        if not continues:
+            self._put(json.dumps(header) + "\n")
+
+    def write(self, video: str, frame: int, detections: Detections) -> None:
+        """Rows for the boxes of one frame; nothing for a frame without boxes."""
+        if not len(detections):
+            return
+        if detections.scores.shape[1] != len(self.names):
+            raise ValueError(
+                f"expected scores of {len(self.names)} classes, "
+                f"found {detections.scores.shape[1]} ({video}, frame {frame})"
+            )
+        if not (np.isfinite(detections.boxes).all() and np.isfinite(detections.scores).all()):
+            raise ValueError(f"expected finite boxes and scores ({video}, frame {frame})")
+        listed = (detections.scores >= self.score_floor) & (detections.scores > 0)
+        start = f'{{"video": {json.dumps(video)}, "frame": {int(frame)}, "bbox": ['
+        rows = []
+        for box, objectness, scores, keep in zip(
+            xyxy_to_xywh(detections.boxes).tolist(),
+            detections.objectness.tolist(),
+            detections.scores.tolist(),
+            listed.tolist(),
+            strict=True,
+        ):
+            # three decimals of a pixel; nine digits bring a float32 back exactly
+            corners = ", ".join(f"{value:.3f}" for value in box)
+            known = "null" if objectness != objectness else f"{objectness:.9g}"
+            pairs = ", ".join(
+                f'"{key}": {score:.9g}'
+                for key, score, kept in zip(self._ids, scores, keep, strict=True)
+                if kept
+            )
+            rows.append(f'{start}{corners}], "objectness": {known}, "scores": {{{pairs}}}}}\n')
+        self._put("".join(rows))
+
+    def processed(self, video: str, first: int, last: int) -> None:
+        """Say that the model has seen frames first..last (both inclusive) of a video."""
+        row = {"video": video, "processed": [int(first), int(last)]}
+        self._says_something = True
+        self._put(json.dumps(row) + "\n")
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def __enter__(self) -> DetectionsWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+        if error is not None and not self._says_something:
+            self.path.unlink(missing_ok=True)  # no frame was finished: nothing to continue
+
+    def _put(self, text: str) -> None:
+        try:
+            self._stream.write(text.encode())
+            self._stream.flush()
+        except OSError as error:
+            raise disk_error(error, self.path) from error
+
+    def _cut_unfinished(self, header: dict) -> bool:
+        """Prepare an existing file for more rows; False where it holds not even a header.
+
+        Everything after the last range row is cut off: those frames were not finished and will be
+        written again.
+        """
+        with open(self.path, "r+b") as stream:
+            first = stream.readline()
+            if not first.endswith(b"\n"):
+                return False
+            if first != json.dumps(header).encode() + b"\n":
+                raise UserError(
+                    f"{self.path}: expected a detections file of the same classes and score floor "
+                    "to continue, found another header; choose another path or remove the file"
+                )
+            position = whole = stream.tell()
+            for line in stream:
+                position += len(line)
+                if line.endswith(b"\n") and b'"processed": [' in line:
+                    whole = position
+            stream.truncate(whole)
+        return True

@@ -1,0 +1,1 @@
+"""Action tubes: linking, files, events."""

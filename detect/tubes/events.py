@@ -1,0 +1,177 @@
+"""Tubes as a log of events: what, when, where, how long; and how many of each over time."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from stadet.detect.boxes import pairwise_iou
+from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write
+
+EVENT_COLUMNS = (
+    "video", "action", "time", "start_s", "end_s", "duration_s", "score", "x1", "y1", "x2", "y2",
+    "tubes",
+)  # fmt: skip
+JOIN_OVERLAP = 0.2  # IoU of last and first box from which two tubes may be one event
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """One action from `start` to `stop` (seconds from the video's beginning).
+
+    label: class index; score: mean of its tubes by length; box (4,): mean box, xyxy video pixels;
+    tubes: ids of the tubes it was made of.
+    """
+
+    video: str
+    label: int
+    start: float
+    stop: float
+    score: float
+    box: np.ndarray
+    tubes: tuple[int, ...]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class EventOptions:
+    """min_score, min_seconds: weaker and shorter events are left out; join_seconds: tubes of one
+    class at the same place, apart by at most so much, are one event (0: none are joined)."""
+
+    min_score: float = 0.3
+    min_seconds: float = 0.2
+    join_seconds: float = 0.5
+
+
+def find_events(tubes: TubeSet, options: EventOptions | None = None) -> list[Event]:
+    """Events of all videos, sorted by video (in the set's order), start and class.
+
+    Tubes below `min_score` are left out first, so that they join nothing. UserError for a video
+    whose fps is not known.
+    """
+    options = options or EventOptions()
+    return [event for video in tubes for event in _events_of(video, options)]
+
+
+def _events_of(video: VideoTubes, options: EventOptions) -> list[Event]:
+    if not video.fps:
+        raise UserError(
+            f"{video.name}: expected its frames a second, found none in the tube file; "
+            "give --fps, or make the tubes with --data or --ground-truth"
+        )
+    chains: list[list[int]] = []
+    strong = [i for i, tube in enumerate(video.tubes) if tube.score >= options.min_score]
+    for number in sorted(strong, key=lambda i: (video.tubes[i].start, i)):
+        chain = _chain_to_join(video, chains, number, options.join_seconds * video.fps)
+        if chain is None:
+            chains.append([number])
+        else:
+            chain.append(number)
+    events = [_event(video, chain) for chain in chains]
+    events = [event for event in events if event.duration >= options.min_seconds]
+    return sorted(events, key=lambda event: (event.start, event.label, event.tubes))
+
+
+def _chain_to_join(
+    video: VideoTubes, chains: list[list[int]], number: int, max_frames: float
+) -> list[int] | None:
+    """The chain whose last tube ended nearest before this one, where it may be joined."""
+    tube, best = video.tubes[number], None
+    for chain in chains:
+        last = video.tubes[chain[-1]]
+        if last.label == tube.label and 0 <= tube.start - last.stop <= max_frames:
+            near = pairwise_iou(last.boxes[-1:], tube.boxes[:1])[0, 0] >= JOIN_OVERLAP
+            if near and (best is None or last.stop > video.tubes[best[-1]].stop):
+                best = chain
+    return best if max_frames > 0 else None
+
+
+def _event(video: VideoTubes, chain: list[int]) -> Event:
+    tubes = [video.tubes[number] for number in chain]
+    lengths = np.array([len(tube) for tube in tubes])
+    return Event(
+        video.name,
+        tubes[0].label,
+        tubes[0].start / video.fps,
+        tubes[-1].stop / video.fps,
+        float(np.dot(lengths, [tube.score for tube in tubes]) / lengths.sum()),
+        np.concatenate([tube.boxes for tube in tubes]).mean(axis=0),
+        tuple(chain),
+    )
+
+
+def count_over_time(
+    events: Sequence[Event], num_classes: int, bin_seconds: float, seconds: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Events of one video that begin in each bin: (edges (B + 1,) s, counts (B, num_classes)).
+
+    The bins cover `seconds` and every event's start; the last may reach beyond the video's end.
+    """
+    if bin_seconds <= 0:
+        raise UserError(f"expected bins longer than 0 s, found {bin_seconds}; correct it")
+    starts = np.array([event.start for event in events])
+    bins = max(
+        1, int(np.ceil(seconds / bin_seconds)), int(starts.max(initial=0) // bin_seconds) + 1
+    )
+    counts = np.zeros((bins, num_classes), dtype=np.int64)
+    rows = (starts // bin_seconds).astype(np.int64)
+    np.add.at(counts, (rows, [event.label for event in events]), 1)
+    return np.arange(bins + 1) * bin_seconds, counts
+
+
+def write_events(
+    path: str | os.PathLike, events: Sequence[Event], names: Sequence[str], clock: float = 0.0
+) -> None:
+    """csv, one event a row. clock: time of day at the videos' beginning, in seconds."""
+    with atomic_write(path) as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(EVENT_COLUMNS)
+        for event in events:
+            rows.writerow(
+                [
+                    event.video,
+                    names[event.label],
+                    time_text(event.start + clock),
+                    f"{event.start:.2f}",
+                    f"{event.stop:.2f}",
+                    f"{event.duration:.2f}",
+                    f"{event.score:.3f}",
+                    *(f"{side:.1f}" for side in event.box),
+                    " ".join(map(str, event.tubes)),
+                ]
+            )
+
+
+def write_counts(
+    path: str | os.PathLike,
+    counts: dict[str, tuple[np.ndarray, np.ndarray]],
+    names: Sequence[str],
+    clock: float = 0.0,
+) -> None:
+    """csv, one bin of one video a row and one column a class; `counts` as by `count_over_time`."""
+    with atomic_write(path) as stream:
+        rows = csv.writer(stream, lineterminator="\n")
+        rows.writerow(["video", "time", "start_s", "end_s", *names, "all"])
+        for video, (edges, table) in counts.items():
+            for (start, stop), row in zip(pairwise(edges), table, strict=True):
+                rows.writerow(
+                    [video, time_text(start + clock), f"{start:g}", f"{stop:g}", *row, row.sum()]
+                )
+
+
+def time_text(seconds: float) -> str:
+    """h:mm:ss.s"""
+    tenths = round(seconds * 10)
+    minutes, tenths = divmod(tenths, 600)
+    return f"{minutes // 60}:{minutes % 60:02d}:{tenths // 10:02d}.{tenths % 10}"

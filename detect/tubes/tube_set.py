@@ -1,0 +1,55 @@
+"""Tubes of many videos, and what of them is on one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from stadet.detect.structures import Tube
+from stadet.detect.tubes.overlap import TubeColumns
+
+
+@dataclass(frozen=True, eq=False)
+class VideoTubes:
+    """Tubes of one video; a tube's id is its place in `tubes`.
+
+    fps: frames a second; num_frames: the video's length as far as it was seen; `None`: not known.
+    """
+
+    name: str
+    tubes: Sequence[Tube]
+    fps: float | None = None
+    num_frames: int | None = None
+
+    @cached_property
+    def _columns(self) -> TubeColumns:
+        return TubeColumns(self.tubes)
+
+    def at(self, frame: int) -> list[tuple[int, Tube]]:
+        """(id, tube) of every tube that passes a frame, the best last, as `Canvas.tubes` draws."""
+        columns = self._columns
+        ids = np.flatnonzero((columns.starts <= frame) & (frame < columns.stops))
+        ids = ids[np.argsort(columns.scores[ids], kind="stable")]
+        return [(int(number), self.tubes[number]) for number in ids]
+
+
+@dataclass(frozen=True, eq=False)
+class TubeSet:
+    """Tubes of many videos under one order of classes.
+
+    linking: the options that made them, for the record.
+    """
+
+    names: tuple[str, ...]
+    videos: Mapping[str, VideoTubes] = field(default_factory=dict)
+    linking: Mapping[str, object] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[VideoTubes]:
+        return iter(self.videos.values())
+
+    def __len__(self) -> int:
+        """Number of tubes."""
+        return sum(len(video.tubes) for video in self)

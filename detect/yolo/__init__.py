@@ -1,0 +1,1 @@
+"""YOLOv3: network, loss, assignment and weights."""

@@ -1,0 +1,178 @@
+"""What the YOLO detectors share: the output convolution, decoding, and the detector contract."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from stadet.anchors.anchors import Anchors
+from stadet.detect.batch import Predictions, normalise_frames
+from stadet.detect.boxes import cxcywh_to_xyxy
+from stadet.engine.errors import UserError
+
+OBJECTNESS_PRIOR = 0.01  # share of cells that start as objects (RetinaNet's prior, 1708.02002)
+MAX_LOG_SCALE = math.log(1000 / 16)  # a side is at most 62.5 anchors, as in torchvision
+
+
+class OutputConv(nn.Conv2d):
+    """The last 1x1 convolution of a scale: (N, in, h, w) to (N, A, 5 + C, h, w).
+
+    The 5 + C values are tx, ty, tw, th, objectness and classes, as logits. The start is quiet:
+    boxes of about anchor size at the cell's centre, objectness `OBJECTNESS_PRIOR`, and each class
+    as likely as any other.
+    """
+
+    def __init__(self, in_channels: int, num_anchors: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_anchors * (5 + num_classes), 1)
+        self.num_anchors = num_anchors
+        class_prior = 1 / max(2, num_classes)
+        nn.init.normal_(self.weight, std=0.01)
+        with torch.no_grad():
+            bias = self.bias.view(num_anchors, 5 + num_classes)
+            bias.zero_()
+            bias[:, 4] = math.log(OBJECTNESS_PRIOR / (1 - OBJECTNESS_PRIOR))
+            bias[:, 5:] = math.log(class_prior / (1 - class_prior)) if class_prior < 1 else 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).unflatten(1, (self.num_anchors, -1))
+
+
+def cell_grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Column indices (1, w) and row indices (h, 1) of a grid, float32."""
+    columns = torch.arange(width, dtype=torch.float32, device=device)[None, :]
+    rows = torch.arange(height, dtype=torch.float32, device=device)[:, None]
+    return columns, rows
+
+
+def decode_boxes(
+    values: Tensor, columns: Tensor, rows: Tensor, anchors: Tensor, stride: int
+) -> Tensor:
+    """(..., 4) raw tx, ty, tw, th to (..., 4) xyxy network pixels (1804.02767, section 2.1).
+
+    Centre = (sigmoid(txy) + cell) * stride, size = anchor * exp(twh). columns, rows: cell indices
+    that broadcast with `values[..., 0]`; anchors (..., 2) (width, height) likewise. Sizes stay
+    between 1/62.5 and 62.5 anchors, so that a wild output has neither no area nor an infinite one.
+    """
+    values = values.float()
+    x = (values[..., 0].sigmoid() + columns) * stride
+    y = (values[..., 1].sigmoid() + rows) * stride
+    w, h = (anchors * values[..., 2:4].clamp(-MAX_LOG_SCALE, MAX_LOG_SCALE).exp()).unbind(-1)
+    return cxcywh_to_xyxy(torch.stack([x, y, w, h], dim=-1))
+
+
+def decode_map(level_map: Tensor, anchors: Tensor, stride: int) -> Tensor:
+    """One level's map (N, A, 5 + C, h, w) and its anchors (A, 2) to boxes (N, A, h, w, 4)."""
+    height, width = level_map.shape[-2:]
+    columns, rows = cell_grid(height, width, level_map.device)
+    values = level_map[:, :, :4].permute(0, 1, 3, 4, 2)  # (N, A, h, w, 4)
+    return decode_boxes(values, columns, rows, anchors[None, :, None, None], stride)
+
+
+def decode_maps(
+    maps: Sequence[Tensor], anchors: Sequence[Tensor], strides: Sequence[int]
+) -> Predictions:
+    """Maps of all levels to boxes, objectness and scores = objectness x class probability.
+
+    Box k runs over levels, then anchors, rows and columns.
+    """
+    boxes, objectness, scores = [], [], []
+    for level_map, level_anchors, stride in zip(maps, anchors, strides, strict=True):
+        boxes.append(decode_map(level_map, level_anchors, stride).flatten(1, 3))
+        probabilities = level_map[:, :, 4:].float().sigmoid().movedim(2, -1).flatten(1, 3)
+        objectness.append(probabilities[..., 0])
+        scores.append(probabilities[..., :1] * probabilities[..., 1:])
+    return Predictions(torch.cat(boxes, 1), torch.cat(objectness, 1), torch.cat(scores, 1))
+
+
+class YoloDetector(nn.Module):
+    """A frame detector: backbone, and for each scale a neck, a 3x3 and a linear 1x1 convolution.
+
+    A subclass gives `forward_backbone`, the channels of the features between the parts (finest
+    first) and `scales`, coarsest first (the order of computation, and of Darknet's weight files):
+    modules with `forward_neck(x, coarser)`, `head` and `output`.
+    """
+
+    predicts = "every_frame"
+    clip_length = 1
+    context_frames = 0
+    backbone_channels: tuple[int, ...]
+    neck_channels: tuple[int, ...]
+    head_channels: tuple[int, ...]
+    scales: nn.ModuleList
+
+    def __init__(self, num_classes: int, anchors: Anchors) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.strides = tuple(int(stride) for stride in anchors.strides)
+        for level, sizes in enumerate(anchors.levels):
+            tensor = torch.tensor(sizes, dtype=torch.float32)
+            self.register_buffer(f"anchors_{level}", tensor, persistent=False)
+
+    @property
+    def level_anchors(self) -> list[Tensor]:
+        """Anchor sizes (A, 2) (width, height) of each level in network pixels, finest first."""
+        return [getattr(self, f"anchors_{level}") for level in range(len(self.strides))]
+
+    def forward(
+        self,
+        frames: Tensor,
+        state: None = None,
+        starts_stream: Tensor | None = None,
+        valid: Tensor | None = None,
+    ) -> tuple[list[Tensor], None]:
+        """Frames (B, T, 3, H, W), uint8 or in [0, 1], to maps (B*T, A, 5 + C, h, w), finest first.
+
+        There is no memory: the other arguments are taken for the common contract and the
+        returned state is None. H and W must be divisible by the largest stride (UserError).
+        """
+        images = normalise_frames(frames.flatten(0, 1), next(self.parameters()).dtype)
+        return self.forward_head(self.forward_features(images)), None
+
+    def forward_features(self, images: Tensor) -> list[Tensor]:
+        """Images (N, 3, H, W) in [0, 1] to the neck's features, finest first."""
+        self.check_size(images.shape[-2:])
+        return self.forward_neck(self.forward_backbone(images))
+
+    def forward_head(self, features: list[Tensor]) -> list[Tensor]:
+        """The neck's features to maps (N, A, 5 + C, h, w), finest first."""
+        return self.forward_output(self.forward_head_features(features))
+
+    def decode(self, maps: Sequence[Tensor]) -> Predictions:
+        """Maps to boxes in network pixels with final scores, not yet suppressed."""
+        return decode_maps(maps, self.level_anchors, self.strides)
+
+    def check_size(self, size: Sequence[int]) -> None:
+        """UserError unless `size` (height, width) is divisible by the largest stride."""
+        height, width = size
+        stride = self.strides[-1]
+        if height % stride or width % stride or not height or not width:
+            nearest = [max(stride, round(side / stride) * stride) for side in (height, width)]
+            raise UserError(
+                f"expected a network size (height, width) divisible by {stride}, found "
+                f"({height}, {width}); use ({nearest[0]}, {nearest[1]})"
+            )
+
+    def forward_backbone(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in [0, 1] to one feature a level, finest first."""
+        raise NotImplementedError
+
+    def forward_neck(self, backbone_features: list[Tensor]) -> list[Tensor]:
+        """The backbone's features to those before the heads, finest first."""
+        features: list[Tensor] = []
+        coarser = None
+        for scale, x in zip(self.scales, reversed(backbone_features), strict=True):
+            coarser = scale.forward_neck(x, coarser)
+            features.append(coarser)
+        return features[::-1]
+
+    def forward_head_features(self, features: list[Tensor]) -> list[Tensor]:
+        """The neck's features to the inputs of the last convolutions, finest first."""
+        return [scale.head(x) for scale, x in zip(reversed(self.scales), features, strict=True)]
+
+    def forward_output(self, head_features: list[Tensor]) -> list[Tensor]:
+        """Inputs of the last convolutions to maps (N, A, 5 + C, h, w), finest first."""
+        scales = zip(reversed(self.scales), head_features, strict=True)
+        return [scale.output(x) for scale, x in scales]

@@ -1,0 +1,28 @@
+"""The training step of frame detectors."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from stadet.detect.batch import ClipBatch
+from stadet.detect.yolo.loss import YoloLoss
+from stadet.engine.distributed import mean_over_processes
+
+
+class FrameTrainingStep:
+    """`step(model, batch, state) -> (losses, state)` for a detector without memory.
+
+    The loss is divided by the mean count of positives over processes, so that several processes
+    have the gradient of one on the joint batch.
+    """
+
+    def __init__(self, loss: YoloLoss) -> None:
+        self.loss = loss
+
+    def __call__(
+        self, model: nn.Module, batch: ClipBatch, state: None = None
+    ) -> tuple[dict[str, Tensor], None]:
+        """Losses `box`, `objectness` and `class` of one batch; there is no state."""
+        maps, state = model(batch.frames, state, batch.starts_stream, batch.valid)
+        num_positives = mean_over_processes(self.loss.count_positives(batch.targets))
+        return self.loss(maps, batch.targets, num_positives), state

@@ -1,0 +1,35 @@
+"""Tests fail where a package was imported by its bare name: from the repository's root that finds a
+second copy of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import stadet
+
+ROOT = Path(stadet.__file__).resolve().parent.parent
+PACKAGES = (
+    "anchors", "classify", "configs", "datasets", "detect", "engine", "recurrent_yolo", "tools",
+    "yowo",
+)  # fmt: skip
+
+
+def second_copies(modules: Mapping[str, ModuleType]) -> list[str]:
+    """The bare names among `modules` that lead into this checkout."""
+    bare = [name for name in modules if name.partition(".")[0] in PACKAGES]
+    files = {name: getattr(modules[name], "__file__", None) for name in bare}
+    return sorted(
+        name for name, file in files.items() if file and Path(file).resolve().is_relative_to(ROOT)
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_second_copy():
+    yield
+    found = second_copies(sys.modules)
+    assert not found, f"imported by bare names: {', '.join(found)}; import stadet.NAME instead"

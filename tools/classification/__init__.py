@@ -1,0 +1,1 @@
+"""What the classifier verbs are made of."""

@@ -1,0 +1,107 @@
+"""Classifiers from configurations and from checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from stadet.classify.models.classifier import ClipClassifier
+from stadet.classify.models.multi_head import MultiHead
+from stadet.classify.models.registry import build_model, model_options
+from stadet.classify.rejection import Rejection
+from stadet.engine.checkpoint import load_checkpoint
+from stadet.engine.config import from_dict, to_dict
+from stadet.engine.errors import UserError
+from stadet.tools.classification.config import ClassifierConfig
+
+
+@dataclass(frozen=True)
+class ClassifierFile:
+    """A checkpoint opened for use: the model with its weights and all that stands beside them.
+
+    names: the classes of each data set it was trained on; model: answers for `head`; split: which
+    videos stood on which side; rejection: learnt on the validation side, no threshold before.
+    """
+
+    path: Path
+    model: ClipClassifier
+    heads: tuple[tuple[str, ...], ...]
+    head: int
+    config: ClassifierConfig
+    split: dict[str, Any]
+    rejection: Rejection
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.heads[self.head]
+
+    @property
+    def rejects(self) -> bool:
+        """The model has a binary head beside its classes."""
+        return bool(self.config.data.none)
+
+
+def build_classifier(
+    config: ClassifierConfig, heads: Sequence[Sequence[str]]
+) -> ClipClassifier | MultiHead:
+    """The network of a configuration for these classes, with initial weights.
+
+    One output more than classes where `data.none` teaches it to reject. `clip_length` and `size` of
+    the model follow the sampling and the input unless its options say otherwise.
+    """
+    if len(heads) > 1 and config.data.none:
+        raise UserError("data.none: a model of two data sets has no binary head; train on one")
+    known = model_options(config.model.name) if config.model.name else {}
+    implied = {"clip_length": config.sampling.frames, "size": tuple(config.input.size)}
+    options = {k: v for k, v in implied.items() if k in known} | config.model.options
+    counts = [len(names) + bool(config.data.none) for names in heads]
+
+    def build(num_classes: int) -> ClipClassifier:
+        return build_model(config.model.name, num_classes, **options)
+
+    return MultiHead(build, counts) if len(counts) > 1 else build(counts[0])
+
+
+def checkpoint_description(
+    config: ClassifierConfig, heads: Sequence[Sequence[str]], split: dict[str, Any]
+) -> dict[str, Any]:
+    """What every checkpoint of a run says of itself, in plain data; `open_classifier` reads it."""
+    return {
+        "kind": "classifier",
+        "config": to_dict(config),
+        "heads": [list(names) for names in heads],
+        "split": split,
+        "rejection": Rejection().to_dict(),
+    }
+
+
+def open_classifier(
+    path: str | Path, device: torch.device | str = "cpu", head: int = 0
+) -> ClassifierFile:
+    """Read a checkpoint of `stad train-classifier`. Raises UserError where it is not one."""
+    content = load_checkpoint(path)
+    if content.get("kind") != "classifier":
+        raise UserError(f"checkpoint {path}: expected one of stad train-classifier")
+    config = from_dict(ClassifierConfig, content["config"], f"checkpoint {path}")
+    heads = tuple(tuple(names) for names in content["heads"])
+    if not 0 <= head < len(heads):
+        raise UserError(f"checkpoint {path}: expected a head from 0 to {len(heads) - 1}")
+    model: nn.Module = build_classifier(config, heads)
+    try:
+        model.load_state_dict(content["model"])
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise UserError(
+            f"checkpoint {path}: its weights do not fit its own configuration ({first})"
+        ) from error
+    if isinstance(model, MultiHead):
+        model = model.branch(head)
+    return ClassifierFile(
+        Path(path), model.to(device).eval(), heads, head, config, content["split"],
+        Rejection(**content["rejection"]),
+    )  # fmt: skip

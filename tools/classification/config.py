@@ -1,0 +1,107 @@
+"""What a classifier's training run is made of: the keys of its configuration file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from stadet.datasets.clips.augment import AugmentConfig
+from stadet.datasets.labelled.camera_motion import CameraMotionConfig
+from stadet.datasets.labelled.clip_sampling import SamplingConfig
+from stadet.datasets.labelled.splits import SplitMethod
+from stadet.engine.loop import LoopConfig
+
+SourceFormat = Literal["folders", "handwash", "ucf11", "ucf101", "hmdb51", "jester", "keypoints"]
+
+
+@dataclass
+class SourceConfig:
+    """root: folder of the videos; format: how they are labelled; lists: folder of the lists of
+    ucf101, hmdb51 and jester (default: root); list_split: which official split; names: order of the
+    classes (default: the format's); none: folder of videos that show none of the classes, which
+    teach the model to say so.
+    split: the sides of the folders or lists (`given`), dealt anew (`stratified`, or `grouped`:
+    videos of one recording stay together), or `all` for training; val, test: shares of what is
+    dealt; split_seed. folds, fold: instead of a split, of so many folds the one to validate on
+    (grouped, unless split is stratified).
+    flip_labels: classes that swap in a mirrored video, beside those whose names differ in left and
+    right only; reverses: classes that swap when time runs backwards."""
+
+    root: str = "videos"
+    format: SourceFormat = "folders"
+    lists: str | None = None
+    list_split: int = 1
+    names: list[str] | None = None
+    none: str | None = None
+    split: SplitMethod = "given"
+    val: float = 0.2
+    test: float = 0.0
+    split_seed: int = 0
+    folds: int | None = None
+    fold: int = 0
+    flip_labels: dict[str, str] = field(default_factory=dict)
+    reverses: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class InputConfig:
+    """size: (height, width) of the network's input; resize: stretch the frame to it, or keep its
+    shape on grey; batch: clips a process and step; balance: how strongly videos of rare classes are
+    repeated (0 = each once, 1 = to equality); reverse_share: clips whose time runs backwards (needs
+    data.reverses); workers: loading processes; cache: folder of reduced frames (default: beside the
+    videos); cache_kind: JPEG, raw, or by size; skip_bad: go on without videos that cannot be
+    read or are shorter than a clip."""
+
+    size: tuple[int, int] = (112, 112)
+    resize: Literal["stretch", "letterbox"] = "stretch"
+    batch: int = 16
+    balance: float = 0.0
+    reverse_share: float = 0.0
+    workers: int = 2
+    cache: str | None = None
+    cache_kind: Literal["auto", "jpeg", "raw"] = "auto"
+    skip_bad: bool = False
+
+
+@dataclass
+class ModelConfig:
+    """name: a key of `classify.models.registry.MODELS`; options: keyword arguments of its builder;
+    weights: a checkpoint or a public file to start from; frozen: prefixes of parameters that keep
+    their weights; allow_overlap: start from weights trained on videos of this validation side."""
+
+    name: str = "resnet3d"
+    options: dict[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    frozen: list[str] = field(default_factory=list)
+    allow_overlap: bool = False
+
+
+@dataclass
+class ClassLossConfig:
+    """label_smoothing: share of the target spread over all classes; balance: weigh each class's
+    loss by its rarity to this power (0 = all alike)."""
+
+    label_smoothing: float = 0.0
+    balance: float = 0.0
+
+
+def _loop() -> LoopConfig:
+    return LoopConfig(epochs=50, metric="top1")
+
+
+@dataclass
+class ClassifierConfig:
+    """output: the run's folder; seed: governs everything random; data: the videos; second: a data
+    set to train on at the same time, with its own head and alternating batches."""
+
+    output: str = "runs/classifier"
+    seed: int = 0
+    data: SourceConfig = field(default_factory=SourceConfig)
+    second: SourceConfig | None = None
+    input: InputConfig = field(default_factory=InputConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    motion: CameraMotionConfig = field(default_factory=CameraMotionConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: ClassLossConfig = field(default_factory=ClassLossConfig)
+    loop: LoopConfig = field(default_factory=_loop)

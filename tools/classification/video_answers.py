@@ -1,0 +1,130 @@
+"""A classifier's answers to videos that stand in no data set: whole, or window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stadet.classify.answers import Answers, average_clips, split_outputs
+from stadet.classify.rejection import Rejection
+from stadet.classify.timeline import Timeline, window_spans
+from stadet.classify.training import logits_of
+from stadet.datasets.footage.video import Video, open_video
+from stadet.datasets.labelled.clip_sampling import evaluation_clips
+from stadet.datasets.labelled.clip_stream import stream_clips
+from stadet.datasets.labelled.labelled_video import BadVideo
+from stadet.detect.batch import ClipRequest
+from stadet.detect.classification_batch import UNKNOWN, LabelledClip, collate_labelled
+from stadet.detect.view import View
+from stadet.engine.errors import UserError
+from stadet.tools.classification.checkpoint import ClassifierFile
+from stadet.tools.classification.data import extra_inputs, too_short
+
+
+class VideoClassifier:
+    """A checkpoint at work on opened videos. rejection: takes the place of the checkpoint's."""
+
+    def __init__(
+        self, file: ClassifierFile, device: torch.device, rejection: Rejection | None = None
+    ) -> None:
+        self.extras = extra_inputs(file.model.inputs)  # refuses a model that needs keypoints
+        self.file, self.device = file, device
+        self.model = file.model.to(device).eval()
+        self.rejection = file.rejection if rejection is None else rejection
+
+    def answer(self, videos: Sequence[Video]) -> Answers:
+        """One answer a video, its clips averaged as in evaluation."""
+        rows = []
+        for video in videos:
+            clips = list(evaluation_clips(len(video), self.file.config.sampling))
+            for _, row in self._rows(video, clips):
+                rows.append((video.name, UNKNOWN, row))
+        return average_clips(rows, self.file.names)
+
+    def watch(self, video: Video, window_seconds: float, stride_seconds: float) -> Timeline:
+        """The answers to overlapping windows of a long video."""
+        spans = window_spans(len(video), video.fps, window_seconds, stride_seconds)
+        clips, window = [], []
+        for number, (start, stop) in enumerate(spans):
+            for frames in evaluation_clips(stop - start, self.file.config.sampling):
+                clips.append(start + frames)
+                window.append(number)
+        sums = np.zeros((len(spans), len(self.file.names) + 1))
+        counts = np.bincount(window, minlength=len(spans))
+        for number, row in self._rows(video, clips):
+            sums[window[number]] += row
+        means = sums / counts[:, None]
+        unknown = np.full(len(spans), UNKNOWN)
+        names = tuple(map(str, range(len(spans))))
+        answers = Answers(self.file.names, names, unknown, means[:, :-1], means[:, -1])
+        times = np.array(spans) / video.fps
+        return Timeline(
+            video.name, self.file.names, times[:, 0], times[:, 1], answers.probabilities,
+            self.rejection.rejects(answers),
+        )  # fmt: skip
+
+    def inputs_of(
+        self, video: Video, clips: Sequence[np.ndarray]
+    ) -> Iterator[tuple[int, LabelledClip]]:
+        """(number, what the model takes of that clip), without augmentation."""
+        config = self.file.config.input
+        view = View.fit(video.size, tuple(config.size), config.resize)
+        for number, frames in stream_clips(video, clips, view):
+            request = ClipRequest(video.name, tuple(map(int, clips[number])))
+            inputs = {"frames": torch.from_numpy(frames).permute(0, 3, 1, 2)}
+            for name, extra in self.extras.items():
+                inputs[name] = torch.from_numpy(extra(request, frames))
+            yield number, LabelledClip(inputs, UNKNOWN, video.name)
+
+    @torch.inference_mode()
+    def _rows(self, video: Video, clips: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
+        """(number of the clip, C probabilities and P(known)), batch by batch."""
+        for chunk in _chunks(self.inputs_of(video, clips), self.file.config.input.batch):
+            batch = collate_labelled([clip for _, clip in chunk]).to(self.device)
+            probabilities, known = split_outputs(logits_of(self.model, batch), self.file.rejects)
+            found = torch.cat([probabilities, known[:, None]], dim=1).double().cpu().numpy()
+            for (number, _), row in zip(chunk, found, strict=True):
+                yield number, row
+
+
+def open_sources(
+    sources: dict[str, Path], classifier: ClassifierFile, *, skip_bad: bool, whole: bool
+) -> tuple[list[Video], list[BadVideo]]:
+    """The videos that can be classified, and those that cannot.
+
+    whole: a clip must fit into each video. UserError that counts and names the bad ones, unless
+    `skip_bad`.
+    """
+    videos: dict[str, Video] = {}
+    bad: list[BadVideo] = []
+    for name, path in sources.items():
+        try:
+            videos[name] = open_video(path, name=name)
+        except UserError as error:
+            bad.append(BadVideo(name, str(error)))
+    if whole:
+        bad += too_short(videos, classifier.config.sampling)
+    if bad and not skip_bad:
+        first = "; ".join(video.reason for video in bad[:3])
+        raise UserError(
+            f"{len(bad)} of {len(sources)} videos cannot be used: {first}; "
+            "mend or leave them out, or go on without them with --skip-bad"
+        )
+    names = {video.name for video in bad}
+    return [video for name, video in videos.items() if name not in names], bad
+
+
+def _chunks(
+    items: Iterable[tuple[int, LabelledClip]], size: int
+) -> Iterator[list[tuple[int, LabelledClip]]]:
+    chunk = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,1 @@
+"""Detectors opened from files and run over videos."""

@@ -1,0 +1,1 @@
+"""What `stad train` is made of."""

@@ -1,0 +1,204 @@
+"""What a training run is made of: the keys of a configuration file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stadet.datasets.clips.augment import AugmentConfig
+from stadet.detect.inference import InferenceConfig
+from stadet.engine.errors import UserError
+from stadet.engine.limits import INFINITE, POSITIVE, expect_limits
+from stadet.engine.loop import LoopConfig
+from stadet.recurrent_yolo.sampler import SamplerConfig
+from stadet.recurrent_yolo.sequences import SequenceConfig
+from stadet.recurrent_yolo.temporal import MemoryConfig
+
+ModelName = Literal["yolo", "recurrent-yolo", "stacked-yolo", "yowo"]
+
+
+@dataclass
+class DataConfig:
+    """dataset: the data set file; size: (height, width) of the network's input; resize: keep the
+    frame's shape on grey, or stretch it; batch: frames (or clips, or lanes) a process and step;
+    negatives: frames without action per frame with one; balance: how strongly rare classes are
+    repeated (0 = not at all, 1 = to equality); workers: loading processes; cache: folder of
+    reduced frames (default: beside the data set file); cache_kind: JPEG, raw, or by size."""
+
+    dataset: str = "dataset.yaml"
+    size: tuple[int, int] = (416, 416)
+    resize: Literal["letterbox", "stretch"] = "letterbox"
+    batch: int = 16
+    negatives: float = 1.0
+    balance: float = 0.0
+    workers: int = 2
+    cache: str | None = None
+    cache_kind: Literal["auto", "jpeg", "raw"] = "auto"
+
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "data", size=(1, INFINITE), batch=(1, INFINITE), negatives=(0, INFINITE),
+            balance=(0, 1), workers=(0, INFINITE),
+        )  # fmt: skip
+
+
+@dataclass
+class YoloConfig:
+    """network: which frame detector (also the one that a recurrent or stacked model is built on);
+    width, depth: factors on channels and blocks; body: activation and residuals as published
+    or as ultralytics'; strides: levels, finest first (add 4 for small objects); anchors: a
+    strategy on the training side (kmeans, spread, ..), a preset's name, or a file; num_anchors: of
+    a strategy, over all levels; weights: a checkpoint, Darknet .weights or ultralytics .pt to start
+    from; freeze: parts that keep their weights (backbone, scales; of a recurrent model: backbone,
+    neck, head)."""
+
+    network: Literal["yolov3", "yolov3-tiny"] = "yolov3"
+    width: float = 1.0
+    depth: float = 1.0
+    body: Literal["published", "ultralytics"] = "published"
+    strides: list[int] = field(default_factory=lambda: [8, 16, 32])
+    anchors: str = "kmeans"
+    num_anchors: int = 9
+    weights: str | None = None
+    freeze: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "yolo", width=(POSITIVE, INFINITE), depth=(POSITIVE, INFINITE),
+            strides=(1, INFINITE), num_anchors=(1, INFINITE),
+        )  # fmt: skip
+        if not self.strides:
+            raise UserError("yolo.strides: expected at least one level, found none")
+
+
+@dataclass
+class RecurrentConfig:
+    """placement, levels, memory: see `recurrent_yolo.model`; sequences, sampler: what a clip is and
+    how clips are streamed (`sampler.lanes` takes the place of `data.batch`); bptt_windows: how many
+    windows a gradient crosses; warmup_frames: of each stream, without loss; balance_threshold:
+    classes in a smaller share of the clips are repeated; stacked_frames: of `stacked-yolo`."""
+
+    placement: Literal["backbone", "neck", "head"] = "neck"
+    levels: list[int] | None = None
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    sequences: SequenceConfig = field(default_factory=SequenceConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    bptt_windows: int = 1
+    warmup_frames: int = 0
+    balance_threshold: float = 0.0
+    stacked_frames: int = 2
+
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "recurrent", bptt_windows=(1, INFINITE), warmup_frames=(0, INFINITE),
+            balance_threshold=(0, 1), stacked_frames=(1, INFINITE),
+        )  # fmt: skip
+
+
+@dataclass
+class YowoConfig:
+    """backbone: the 3D branch; width: factor on channels; clip_length: T; clip_step: distance
+    between a clip's frames where the detector is judged and used; steps: distances in training, one
+    drawn a clip; reverse: chance that a clip in training runs backwards, with the labels that the
+    data set file's `reverses` exchanges; stride: of the grid, 32 as published, 16 or 8 for small
+    boxes; freeze: branches (2d, 3d) of which only the last block
+    trains; loss: the region loss; normalise: sum it (as published) or divide by the boxes;
+    input_mean, input_std: of frames in [0, 1] (AVA as published: 0.45, 0.225);
+    multi_label_classes: the last classes that have a sigmoid each, beside one softmax of the
+    others (AVA: 66 of 80); weights: a checkpoint of ours or of the public YOWO; weights_2d: Darknet
+    yolo.weights; weights_3d: Kinetics weights of the 3D branch; strict_weights: refuse a file that
+    does not fill all but the head."""
+
+    backbone: str = "resnext101"
+    width: float = 1.0
+    clip_length: int = 16
+    clip_step: int = 1
+    steps: list[int] = field(default_factory=lambda: [1, 2])
+    reverse: float = 0.0
+    stride: Literal[8, 16, 32] = 32
+    anchors: str = "kmeans"
+    num_anchors: int = 5
+    freeze: list[str] = field(default_factory=list)
+    box_loss: Literal["smooth_l1", "ciou"] = "smooth_l1"
+    normalise: Literal["sum", "positives"] = "positives"
+    focal_gamma: float = 2.0
+    balance_classes: float = 0.0
+    multi_label_classes: int = 0
+    input_mean: float = 0.0
+    input_std: float = 1.0
+    weights: str | None = None
+    weights_2d: str | None = None
+    weights_3d: str | None = None
+    strict_weights: bool = True
+
+    def __post_init__(self) -> None:
+        expect_limits(
+            self, "yowo", width=(POSITIVE, INFINITE), clip_length=(1, INFINITE),
+            clip_step=(1, INFINITE), steps=(1, INFINITE), reverse=(0, 1),
+            num_anchors=(1, INFINITE), focal_gamma=(0, INFINITE),
+            balance_classes=(0, INFINITE), multi_label_classes=(0, INFINITE),
+            input_std=(POSITIVE, INFINITE),
+        )  # fmt: skip
+        if not self.steps:
+            raise UserError("yowo.steps: expected at least one distance, found none")
+
+
+@dataclass
+class YoloLossConfig:
+    """Arguments of `detect.yolo.loss.YoloLoss`. balance_classes: weigh each class's terms by its
+    rarity to this power (0 = all alike)."""
+
+    box_weight: float = 5.0
+    objectness_weight: float = 1.0
+    class_weight: float = 1.0
+    no_object_weight: float = 1.0
+    class_gamma: float = 0.0
+    objectness_gamma: float = 1.5
+    match_iou: float = 0.3
+    ignore_iou: float = 0.7
+    balance_classes: float = 0.0
+
+    def __post_init__(self) -> None:
+        weights = ("box_weight", "objectness_weight", "class_weight", "no_object_weight")
+        powers = ("class_gamma", "objectness_gamma", "balance_classes")
+        expect_limits(
+            self, "loss", match_iou=(0, 1), ignore_iou=(0, 1),
+            **dict.fromkeys(weights + powers, (0, INFINITE)),
+        )  # fmt: skip
+
+
+@dataclass
+class TrainConfig:
+    """model: which network; output: the run's folder; seed: governs everything random;
+    allow_overlap: start from weights that were trained on frames of this validation side."""
+
+    model: ModelName = "yolo"
+    output: str = "runs/yolov3"
+    seed: int = 0
+    allow_overlap: bool = False
+    data: DataConfig = field(default_factory=DataConfig)
+    yolo: YoloConfig = field(default_factory=YoloConfig)
+    recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
+    yowo: YowoConfig = field(default_factory=YowoConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: YoloLossConfig = field(default_factory=YoloLossConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+
+    def __post_init__(self) -> None:
+        expect_limits(self, "", seed=(0, 2**63 - 1))
+
+    @property
+    def strides(self) -> list[int]:
+        """Of the detector's levels, finest first."""
+        return [self.yowo.stride] if self.model == "yowo" else self.yolo.strides
+
+    @property
+    def reach(self) -> tuple[int, int] | None:
+        """How many frames the model's clips go back before a looked-at frame, and on after it;
+        None without end."""
+        if self.model != "yowo":
+            return None
+        yowo = self.yowo
+        span = (yowo.clip_length - 1) * max(yowo.clip_step, *yowo.steps)
+        return span, span if yowo.reverse else 0

@@ -1,0 +1,189 @@
+"""What training reads: a data set's sides, the frame cache, anchors and loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+from torch.utils.data import DataLoader
+
+from stadet.anchors.anchors import Anchors
+from stadet.anchors.presets import PRESETS
+from stadet.anchors.strategies import STRATEGIES, pick_anchors
+from stadet.datasets.clips.augment import AugmentConfig
+from stadet.datasets.clips.clip_dataset import ClipDataset
+from stadet.datasets.clips.evaluation_requests import evaluation_requests, stream_lanes
+from stadet.datasets.clips.loader import build_loader
+from stadet.datasets.clips.samplers import BatchSampler, FixedPlan, Share
+from stadet.datasets.dataset import Dataset, load_dataset
+from stadet.datasets.footage.cache import FrameCache, build_cache
+from stadet.detect.structures import AnnotationSet
+from stadet.detect.view import View
+from stadet.engine import distributed
+from stadet.engine.errors import UserError, neighbours
+from stadet.tools.training.config import DataConfig
+
+EVALUATION_WINDOW = 16  # frames (of frame detectors), clips, or frames a lane and step
+EVALUATION_LANES = 8  # streams that a detector with memory follows at once
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """A data set with its frame cache, ready to make loaders of any side."""
+
+    dataset: Dataset
+    cache: FrameCache
+    config: DataConfig
+
+    def clips(self, annotations: AnnotationSet, augment: AugmentConfig | None) -> ClipDataset:
+        return ClipDataset(
+            annotations,
+            self.cache.read,
+            tuple(self.config.size),
+            resize=self.config.resize,
+            augment=augment,
+            flip_labels=self.dataset.flip_labels,
+            reverses=self.dataset.reverses,
+        )
+
+    def usable(self, side: str, annotations: AnnotationSet) -> dict[str, np.ndarray]:
+        """For each video the frames of that side, which alone a clip may show."""
+        return {v.name: self.dataset.split.mask(side, v.name, v.num_frames) for v in annotations}
+
+    def visible(self, side: str, annotations: AnnotationSet) -> dict[str, np.ndarray]:
+        """For each video the frames that no other side holds: what a key frame's clip may show."""
+        return {v.name: self.dataset.split.visible(side, v.name, v.num_frames) for v in annotations}
+
+    def evaluation_loader(self, side: str, model: nn.Module) -> DataLoader:
+        """This process's share of a side, as `model` wants it, without augmentation."""
+        annotations = self.dataset.side(side)
+        every_frame = model.predicts == "every_frame"
+        streams = every_frame and model.context_frames != 0
+        requests = evaluation_requests(
+            annotations,
+            EVALUATION_WINDOW if streams else model.clip_length,
+            clip_step=getattr(model, "clip_step", 1),
+            predicts=model.predicts,
+            usable=(self.usable if every_frame else self.visible)(side, annotations),
+            share=process_share(),
+        )
+        if streams:
+            sampler = stream_lanes(requests, EVALUATION_LANES)
+        else:
+            sampler = BatchSampler(FixedPlan(requests), EVALUATION_WINDOW)
+        return build_loader(self.clips(annotations, None), sampler, workers=self.config.workers)
+
+
+def process_share() -> Share:
+    """This process's rank among those that train together."""
+    return Share(distributed.rank(), distributed.world_size())
+
+
+def open_footage(config: DataConfig, reach: tuple[int, int] | None = None) -> Footage:
+    """Read the data set file and fill the cache of reduced frames (once, by the main process).
+
+    reach: how many frames before and after a looked-at frame a clip may show; frames that no clip
+    can show are then not cached. None: all frames are.
+    """
+    dataset = load_dataset(config.dataset)
+    if distributed.is_main():
+        dataset.findings.report()
+    folder = Path(config.cache) if config.cache else dataset.path.parent / ".stad-cache"
+    fill: Callable[[], FrameCache] = lambda: build_cache(  # noqa: E731
+        [dataset.open_video(name) for name in dataset.annotations.videos],
+        folder,
+        tuple(config.size),
+        kind=config.cache_kind,
+        fit="contain" if config.resize == "letterbox" else "cover",
+        frames=None if reach is None else frames_within_reach(dataset.annotations, *reach),
+    )
+    cache = fill() if distributed.is_main() else None
+    distributed.gather_objects(None)  # the others wait until the cache is full, then find it
+    return Footage(dataset, cache or fill(), config)
+
+
+def frames_within_reach(
+    annotations: AnnotationSet, before: int, after: int = 0
+) -> dict[str, np.ndarray]:
+    """For each video the sorted indices of its looked-at frames and of so many frames before and
+    after each: a small part of a video with a key frame a second (AVA)."""
+    needed = {}
+    for video in annotations:
+        key_frames = np.flatnonzero(video.looked_at)
+        change = np.zeros(video.num_frames + 1, dtype=np.int64)
+        np.add.at(change, np.maximum(key_frames - before, 0), 1)
+        np.add.at(change, np.minimum(key_frames + after + 1, video.num_frames), -1)
+        needed[video.name] = np.flatnonzero(change.cumsum()[:-1] > 0)
+    return needed
+
+
+def expect_boxes(annotations: AnnotationSet, side: str) -> None:
+    """UserError for a side of looked-at frames without a single box: nothing to learn or judge."""
+    if not any(len(video.frames) for video in annotations):
+        frames = sum(int(video.looked_at.sum()) for video in annotations)
+        raise UserError(
+            f"split: expected boxes on side {side!r}, found none on its {frames} frames; set "
+            "another seed or share under split in the data set file"
+        )
+
+
+def box_sizes(annotations: AnnotationSet, size: tuple[int, int], resize: str) -> np.ndarray:
+    """(N, 2) (width, height) of all boxes in network pixels."""
+    parts = []
+    for video in annotations:
+        boxes = View.fit(video.size, size, resize).to_network(video.boxes)
+        parts.append(boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate(parts)
+
+
+def choose_anchors(
+    wanted: str,
+    count: int,
+    strides: list[int],
+    train: AnnotationSet,
+    data: DataConfig,
+    seed: int,
+) -> Anchors:
+    """By a strategy on the training side, a preset scaled to the network's size, or a file."""
+    size = tuple(data.size)
+    if wanted in STRATEGIES:
+        labels = np.concatenate([video.labels for video in train])
+        sizes = box_sizes(train, size, data.resize)
+        return pick_anchors(wanted, sizes, count, strides, size, labels=labels, seed=seed)
+    return fixed_anchors(wanted, size, strides)
+
+
+def fixed_anchors(wanted: str, size: tuple[int, int], strides: list[int]) -> Anchors:
+    """A preset or a file, scaled to the network's size (height, width); UserError otherwise.
+
+    Sizes of one level suit a grid of any stride, so they are taken for the one of `strides`.
+    """
+    found = _saved_anchors(wanted).scaled_to(size)
+    if len(found.strides) == len(strides) == 1:
+        return Anchors(found.levels, tuple(strides), found.network_size)
+    return found
+
+
+def _saved_anchors(wanted: str) -> Anchors:
+    if wanted in PRESETS:
+        return PRESETS[wanted]
+    if wanted in STRATEGIES:
+        raise UserError(
+            f"anchors {wanted!r}: expected a preset ({', '.join(PRESETS)}) or a file, since "
+            "weights need the anchors they were trained with"
+        )
+    if not Path(wanted).is_file():
+        raise UserError(
+            f"anchors {wanted!r}: expected a file or one of {', '.join([*STRATEGIES, *PRESETS])}"
+            f"{neighbours(wanted, [*STRATEGIES, *PRESETS])}"
+        )
+    return Anchors.load(wanted)
+
+
+def class_counts(annotations: AnnotationSet) -> Mapping[str, int]:
+    """Boxes of each class."""
+    counts = np.sum([video.labels.sum(axis=0) for video in annotations], axis=0)
+    return dict(zip(annotations.names, counts.tolist(), strict=True))

@@ -1,0 +1,103 @@
+"""Weights to start a detector from: our checkpoints, Darknet files, ultralytics checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from stadet.datasets.splits.overlap import refuse_overlap
+from stadet.datasets.splits.split import Split
+from stadet.detect.yolo.weights_report import WeightsReport
+from stadet.engine.checkpoint import is_checkpoint, load_checkpoint
+from stadet.engine.errors import UserError
+from stadet.engine.files import no_file
+
+if TYPE_CHECKING:
+    from stadet.tools.training.config import YowoConfig
+    from stadet.yowo.model import YOWO
+
+
+def load_starting_weights(
+    model: nn.Module, path: str | Path, split: Split, *, allow_overlap: bool = False
+) -> WeightsReport:
+    """Fill `model` with what fits of a file and say what was used, missing and unused.
+
+    Raises UserError for a file of another network, and for a checkpoint that was trained on frames
+    which `split` holds for validation or test (unless `allow_overlap`).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"weights {path}: {no_file(path)}")
+    if path.suffix != ".pt":
+        from stadet.detect.yolo.darknet_weights import load_darknet_weights
+
+        return load_darknet_weights(model, path)
+    if not is_checkpoint(path):
+        from stadet.detect.yolo.ultralytics_body import load_ultralytics_body
+
+        return load_ultralytics_body(model, path)
+    content = load_checkpoint(path)
+    if not allow_overlap:
+        refuse_overlap(Split.from_record(content["split"]), split, what=f"weights {path}")
+    return load_matching(model, content["model"], path.name)
+
+
+def load_yowo_weights(
+    model: YOWO, config: YowoConfig, split: Split, *, allow_overlap: bool = False
+) -> list[WeightsReport]:
+    """Fill `model` from the files that the configuration names: the whole, then single branches.
+
+    Raises UserError as `load_starting_weights` does, and for a file of another 3D backbone.
+    """
+    from stadet.yowo.peer_weights import (
+        load_darknet19_weights,
+        load_kinetics_weights,
+        load_yowo_checkpoint,
+    )
+
+    strict, reports = config.strict_weights, []
+    if config.weights:
+        path = Path(config.weights)
+        if path.is_file() and not is_checkpoint(path):
+            reports.append(load_yowo_checkpoint(model, path, strict=strict))
+        else:
+            if path.is_file() and strict:
+                _expect_backbone(model, path)
+            reports.append(load_starting_weights(model, path, split, allow_overlap=allow_overlap))
+    if config.weights_2d:
+        reports.append(load_darknet19_weights(model, config.weights_2d, strict=strict))
+    if config.weights_3d:
+        reports.append(load_kinetics_weights(model, config.weights_3d, strict=strict))
+    return reports
+
+
+def _expect_backbone(model: YOWO, path: Path) -> None:
+    config = load_checkpoint(path)["config"]
+    found = config["yowo"]["backbone"] if config["model"] == "yowo" else None
+    if found != model.backbone:
+        other = f"one of {found}; set yowo.backbone to it" if found else f"a {config['model']}"
+        raise UserError(f"weights {path}: expected a YOWO of {model.backbone}, found {other}")
+
+
+def load_matching(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> WeightsReport:
+    """Copy the tensors whose names and shapes agree (a head of other classes keeps its start).
+
+    Raises UserError where not half of the model would be filled: the file is of another network.
+    """
+    own = model.state_dict()
+    used = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}
+    filled = sum(w.numel() for w in used.values())
+    if filled < 0.5 * sum(w.numel() for w in own.values()):
+        raise UserError(
+            f"weights {source}: fit {len(used)} of the model's {len(own)} tensors; expected a "
+            "checkpoint of the same network, width and body"
+        )
+    model.load_state_dict(used, strict=False)
+    missing = tuple(n for n in own if n not in used)
+    unused = tuple(n for n in weights if n not in used)
+    other = any(name in weights for name in missing)
+    note = "tensors of another shape (the head of other classes or anchors) start anew"
+    return WeightsReport(source, tuple(used), missing, unused, (note,) if other else ())
