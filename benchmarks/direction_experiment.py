@@ -50,14 +50,35 @@ def judge(run: Path, test: Path, name: str, *extra: str) -> dict:
     if not (report / "metrics.json").exists():
         detections.unlink(missing_ok=True)
         stad(
-            "predict", test / "videos", "--checkpoint", run / "best.pt", "--out", detections,
-            "--window", "16", *extra, log=log,
-        )  # fmt: skip
+            "predict",
+            test / "videos",
+            "--checkpoint",
+            run / "best.pt",
+            "--out",
+            detections,
+            "--window",
+            "16",
+            *extra,
+            log=log,
+        )
         stad(
-            "evaluate", "--data", test / "dataset.yaml", "--detections", detections,
-            "--motionless", test / "restaurant.json", "--out", report, "--bootstrap", "0",
-            "--gallery", "0", "--threshold-from", run / "report" / "metrics.json", log=log,
-        )  # fmt: skip
+            "evaluate",
+            "--data",
+            test / "dataset.yaml",
+            "--detections",
+            detections,
+            "--motionless",
+            test / "restaurant.json",
+            "--out",
+            report,
+            "--bootstrap",
+            "0",
+            "--gallery",
+            "0",
+            "--threshold-from",
+            run / "report" / "metrics.json",
+            log=log,
+        )
     return summary(report / "metrics.json", test / "restaurant.json")
 
 
@@ -133,23 +154,62 @@ def main() -> None:
     add("--jobs", type=int, default=1, help="runs at once")
     add("--minutes", type=float, default=40)
     add("--test-minutes", type=float, default=16)
-    add("--footage", nargs="*", default=[
-        "--size", "64", "112", "--hand-scale", "2.4", "--variety", "0.2",
-        "--action-share", "0.65", "--together", "0.1", "--unseen-share", "0.02",
-    ], help="further arguments of stad make-footage")  # fmt: skip
+    add(
+        "--footage",
+        nargs="*",
+        default=[
+            "--size",
+            "64",
+            "112",
+            "--hand-scale",
+            "2.4",
+            "--variety",
+            "0.2",
+            "--action-share",
+            "0.65",
+            "--together",
+            "0.1",
+            "--unseen-share",
+            "0.02",
+        ],
+        help="further arguments of stad make-footage",
+    )
     add("--set", nargs="*", default=[], help="key=value for every run")
     args = parser.parse_args()
     out = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     log = out / "footage.log"
-    train_footage = film(out, "train", [
-        *args.footage, "--minutes", str(args.minutes), "--scenes", "40", "--seed", "0",
-    ], log)  # fmt: skip
+    train_footage = film(
+        out,
+        "train",
+        [
+            *args.footage,
+            "--minutes",
+            str(args.minutes),
+            "--scenes",
+            "40",
+            "--seed",
+            "0",
+        ],
+        log,
+    )
     split_by_scene(train_footage, 0.1)
-    test = film(out, "test", [
-        *args.footage, "--minutes", str(args.test_minutes), "--scenes", "16", "--seed", "1000",
-        "--still-share", "1",  # more stops to judge by
-    ], log)  # fmt: skip
+    test = film(
+        out,
+        "test",
+        [
+            *args.footage,
+            "--minutes",
+            str(args.test_minutes),
+            "--scenes",
+            "16",
+            "--seed",
+            "1000",
+            "--still-share",
+            "1",  # more stops to judge by
+        ],
+        log,
+    )
     rows: list[dict] = []
 
     def one(job: tuple[str, int]) -> list[dict]:

@@ -33,8 +33,10 @@ from stadet.tools.cross_validate import judge_last
 
 CLASSES = tuple(map(str, range(12)))  # how many there are hardly changes a step's time
 WHOLE = [  # spread over the whole video, so that few clips tell as much as many
-    "sampling.policy=uniform-frames", "sampling.frames=8", "sampling.test_clips=3",
-]  # fmt: skip
+    "sampling.policy=uniform-frames",
+    "sampling.frames=8",
+    "sampling.test_clips=3",
+]
 RECURRENT = [*WHOLE, "loop.optimiser.lr=1e-3"]
 HEAVY = [*RECURRENT, "input.batch=4"]
 # differences from the configuration file

@@ -17,8 +17,11 @@ def stad(*arguments: str | Path, log: Path) -> None:
     with open(log, "a") as stream:
         done = subprocess.run(
             [sys.executable, "-m", "stadet.tools.cli", *map(str, arguments)],
-            cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
     if done.returncode:
         last = log.read_text().strip().splitlines()[-1:]
         raise SystemExit(f"stad {arguments[0]} failed, see {log}: {''.join(last)}")

@@ -17,30 +17,45 @@ from stadet.tools.cross_validate import judge_last
 
 # while the recipe was being found: two differences a clip, 8 epochs, 8 clips averaged
 EARLY = (
-    "sampling.frames=3", "loop.epochs=8", "loop.validate_every=8", "sampling.test_clips=8",
-)  # fmt: skip
+    "sampling.frames=3",
+    "loop.epochs=8",
+    "loop.validate_every=8",
+    "sampling.test_clips=8",
+)
 MOTION_ONLY = "model.options={colour: false}"
 RUNS = {
     "colour only": (*EARLY, "model.options={colour: true, motion: false}"),
     "colour and motion": (*EARLY, "model.options={colour: true}"),
     "likewise, without mirroring": (*EARLY, "model.options={colour: true}", "augment.flip=0"),
     "likewise, without zoom and stretch": (
-        *EARLY, "model.options={colour: true}", "augment.zoom=[1,1]", "augment.aspect=0",
+        *EARLY,
+        "model.options={colour: true}",
+        "augment.zoom=[1,1]",
+        "augment.aspect=0",
     ),
     "motion only": (*EARLY, MOTION_ONLY),
     "likewise, frames eight apart": (*EARLY, MOTION_ONLY, "sampling.step=8"),
     "likewise, stronger jitter and zoom": (
-        *EARLY, MOTION_ONLY, "augment.brightness=0.5", "augment.contrast=0.5", "augment.hue=30",
-        "augment.saturation=100", "augment.zoom=[0.8,1.8]",
+        *EARLY,
+        MOTION_ONLY,
+        "augment.brightness=0.5",
+        "augment.contrast=0.5",
+        "augment.hue=30",
+        "augment.saturation=100",
+        "augment.zoom=[0.8,1.8]",
     ),
     "final recipe": (),
     "final, the same pair each time": ("sampling.jitter=false",),
     "final, one frame from each half": ("sampling.policy=uniform-frames",),
     "resnet3d": (
-        "model.name=resnet3d", "model.options={width: 0.25, dropout: 0.3}", "sampling.frames=8",
-        "sampling.policy=uniform-frames", "sampling.test_clips=3", "loop.epochs=6",
+        "model.name=resnet3d",
+        "model.options={width: 0.25, dropout: 0.3}",
+        "sampling.frames=8",
+        "sampling.policy=uniform-frames",
+        "sampling.test_clips=3",
+        "loop.epochs=6",
     ),
-}  # fmt: skip
+}
 
 
 def main() -> None:

@@ -35,8 +35,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--files", type=Path, help="keep the generated files here")
     args = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
-          f"numpy {np.__version__}, seed {args.seed}, scale {args.scale:g}")  # fmt: skip
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
+        f"numpy {np.__version__}, seed {args.seed}, scale {args.scale:g}"
+    )
     annotations, detections = generate(args.scale, args.seed)
     frames = sum(video.num_frames for video in annotations)
     truths = sum(len(video.frames) for video in annotations)

@@ -99,9 +99,24 @@ def main() -> None:
     try:
         minute = folder / "minute"
         subprocess.run(
-            [*stad, "make-footage", "--out", str(minute), "--minutes", "1", "--scenes", "1",
-             "--views", "1", "--size", "720", "1280"], cwd=ROOT, check=True,
-        )  # fmt: skip
+            [
+                *stad,
+                "make-footage",
+                "--out",
+                str(minute),
+                "--minutes",
+                "1",
+                "--scenes",
+                "1",
+                "--views",
+                "1",
+                "--size",
+                "720",
+                "1280",
+            ],
+            cwd=ROOT,
+            check=True,
+        )
         print("| minutes of 720p | frames | peak GiB, process tree | seconds |\n|---|---|---|---|")
         for minutes in args.minutes:
             data = folder / f"{minutes}"
@@ -112,10 +127,17 @@ def main() -> None:
             content = {"format": "coco-video", "annotations": "annotations.json"}
             (data / "dataset.yaml").write_text(yaml.safe_dump(content))
             peak, seconds = peak_of(
-                [*stad, "train", str(CONFIG), f"data.dataset={data / 'dataset.yaml'}",
-                 f"output={data / 'run'}", f"loop.max_steps={args.steps}",
-                 f"data.workers={args.workers}"], data / "log",
-            )  # fmt: skip
+                [
+                    *stad,
+                    "train",
+                    str(CONFIG),
+                    f"data.dataset={data / 'dataset.yaml'}",
+                    f"output={data / 'run'}",
+                    f"loop.max_steps={args.steps}",
+                    f"data.workers={args.workers}",
+                ],
+                data / "log",
+            )
             frames = minutes * 60 * 15
             print(f"| {minutes} | {frames} | {peak:.2f} | {seconds:.0f} |", flush=True)
     finally:

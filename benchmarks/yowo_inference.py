@@ -407,9 +407,11 @@ def _parse() -> argparse.Namespace:
     add("--device", default="cpu", help="cpu or cuda")
     add("--only", nargs="+", choices=PARTS, help="parts to run (default: all)")
     add(
-        "--backbones", nargs="+", default=["resnext101", "resnet18", "mobilenetv2_1x"],
+        "--backbones",
+        nargs="+",
+        default=["resnext101", "resnet18", "mobilenetv2_1x"],
         help="`video` and the GPU take the first",
-    )  # fmt: skip
+    )
     add("--frames", type=int, default=16, help="T, on the CPU")
     add("--batches", type=int, nargs="+", default=[1, 8, 32, 64], help="on a GPU")
     add("--budget", type=float, default=75, help="seconds after which a GPU compiles no more")

@@ -37,15 +37,33 @@ def judge(args: argparse.Namespace, name: str, options: list[str]) -> dict[str, 
     begun = time.monotonic()
     checkpoint = args.checkpoint.resolve()
     stad(
-        "predict", args.videos.resolve(), "--checkpoint", checkpoint, "--out", file, "--window",
-        "8", *options, log=log,
-    )  # fmt: skip
+        "predict",
+        args.videos.resolve(),
+        "--checkpoint",
+        checkpoint,
+        "--out",
+        file,
+        "--window",
+        "8",
+        *options,
+        log=log,
+    )
     seconds = time.monotonic() - begun
     report = file.with_suffix("")
     stad(
-        "evaluate", "--data", args.data.resolve(), "--detections", file, "--out", report,
-        "--bootstrap", "0", "--gallery", "0", log=log,
-    )  # fmt: skip
+        "evaluate",
+        "--data",
+        args.data.resolve(),
+        "--detections",
+        file,
+        "--out",
+        report,
+        "--bootstrap",
+        "0",
+        "--gallery",
+        "0",
+        log=log,
+    )
     numbers = json.loads((report / "metrics.json").read_text())
     row = {"frame-mAP@0.5": numbers["frame_map_50"]}
     facts = args.data.resolve().parent / "restaurant.json"

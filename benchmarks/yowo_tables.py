@@ -22,16 +22,23 @@ FREEZE = "yowo.freeze=[2d,3d]"
 # stand for files of the pretraining's run
 WEIGHTS, ITS_ANCHORS = "its weights", "its anchors"
 PUBLISHED = [
-    "yowo.box_loss=smooth_l1", "yowo.normalise=sum", "yowo.reverse=0", "loop.ema_decay=0",
-    "loop.clip_norm=0", "loop.optimiser={name: adam, lr: 1.e-4, weight_decay: 5.e-4}",
+    "yowo.box_loss=smooth_l1",
+    "yowo.normalise=sum",
+    "yowo.reverse=0",
+    "loop.ema_decay=0",
+    "loop.clip_norm=0",
+    "loop.optimiser={name: adam, lr: 1.e-4, weight_decay: 5.e-4}",
     "loop.schedule={name: multistep, warmup: 0.0, milestones: [0.1, 0.2, 0.3, 0.4], gamma: 0.5}",
-]  # fmt: skip
+]
 # by table: the differences of each run from the configuration
 TABLES: dict[str, dict[str, list[str]]] = {
     "1": {
         "YOWO, ResNet-18": [],
         "YOLOv3, one frame": [
-            "model=yolo", "yolo.width=0.125", "yolo.depth=0.01", "yolo.strides=[8,16]",
+            "model=yolo",
+            "yolo.width=0.125",
+            "yolo.depth=0.01",
+            "yolo.strides=[8,16]",
             "yolo.num_anchors=6",
         ],
     },
@@ -54,7 +61,7 @@ TABLES: dict[str, dict[str, list[str]]] = {
         "ours, without reversed clips": [WEIGHTS, "yowo.reverse=0"],
         "published": [WEIGHTS, *PUBLISHED],
     },
-}  # fmt: skip
+}
 OTHER_DOMAIN = ("3", "recipes")
 
 
@@ -123,8 +130,13 @@ def main() -> None:
     add("--out", type=Path, required=True)
     add("--config", type=Path, default=ROOT / "configs/yowo_small_cpu.yaml")
     add("--tables", nargs="+", choices=TABLES, default=list(TABLES))
-    add("--only", nargs="+", choices=[row for rows in TABLES.values() for row in rows],
-        metavar="RUN", help="rows of these tables")  # fmt: skip
+    add(
+        "--only",
+        nargs="+",
+        choices=[row for rows in TABLES.values() for row in rows],
+        metavar="RUN",
+        help="rows of these tables",
+    )
     add("--pretrained", type=Path, metavar="RUN", help="for table 3 and recipes")
     add("--steps", type=int, default=400)
     add("--seed", type=int, default=0)

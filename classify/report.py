@@ -119,12 +119,15 @@ def learning_curves(events: Sequence[dict[str, Any]]) -> str:
 def _cards(numbers: dict[str, Any]) -> str:
     spread = numbers["top1_interval"]
     cards = [
-        ("top-1 accuracy", percent(numbers["top1"]),
-         f"{numbers['right']:,} of {numbers['videos']:,} videos"
-         + (f", 95% {interval(spread)}" if spread else "")),
+        (
+            "top-1 accuracy",
+            percent(numbers["top1"]),
+            f"{numbers['right']:,} of {numbers['videos']:,} videos"
+            + (f", 95% {interval(spread)}" if spread else ""),
+        ),
         ("top-5 accuracy", percent(numbers["top5"]), ""),
         ("mean class accuracy", percent(numbers["mean_class"]), "each class counts alike"),
-    ]  # fmt: skip
+    ]
     parts = "".join(
         f'<div class="card"><div class="name">{escape(name)}</div><div class="number">{value}'
         f'<small> %</small></div><div class="remark">{escape(remark)}</div></div>'
@@ -137,11 +140,16 @@ def _classes(numbers: dict[str, Any]) -> str:
     table = rows_table(
         ["class", "recognised, %", "videos", "precision, %", "F1, %"],
         (
-            [name, share_cell(percent(row["recall"]), row["recall"]), f"{row['videos']:,}",
-             percent(row["precision"]), percent(row["f1"])]
+            [
+                name,
+                share_cell(percent(row["recall"]), row["recall"]),
+                f"{row['videos']:,}",
+                percent(row["precision"]),
+                percent(row["f1"]),
+            ]
             for name, row in numbers["per_class"].items()
         ),
-    )  # fmt: skip
+    )
     return panel("", table, wide=True)
 
 
@@ -149,9 +157,11 @@ def _confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
     words = "".join(f"<li>{escape(line)}</li>" for line in charts.confusions(matrix, names))
     table = charts.confusion_table(matrix, names, background=False)
     return panel(
-        "", table + (f"<ul>{words}</ul>" if words else ""), "Rows: truth; columns: answers.",
+        "",
+        table + (f"<ul>{words}</ul>" if words else ""),
+        "Rows: truth; columns: answers.",
         wide=True,
-    )  # fmt: skip
+    )
 
 
 def _rejection(found: dict[str, Any] | None) -> str:
@@ -165,9 +175,11 @@ def _rejection(found: dict[str, Any] | None) -> str:
     rows = [
         ["an answer is none of these", how],
         ["videos of a class kept, %", percent(found["known_kept"])],
-        [f"of {found['unknown_videos']:,} videos of no class turned away, %",
-         percent(found["unknown_rejected"])],
-    ]  # fmt: skip
+        [
+            f"of {found['unknown_videos']:,} videos of no class turned away, %",
+            percent(found["unknown_rejected"]),
+        ],
+    ]
     return panel("", rows_table(["", ""], rows), "Thresholds are learnt on the validation side.")
 
 

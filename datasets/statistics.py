@@ -102,12 +102,14 @@ def measure(
                 int(boxes[c]),
                 int(frames[c]),
                 _quantiles(durations[c]),
-                *(_quantiles(np.concatenate(sides[c])[:, side]) if boxes[c] else None
-                  for side in (0, 1)),
+                *(
+                    _quantiles(np.concatenate(sides[c])[:, side]) if boxes[c] else None
+                    for side in (0, 1)
+                ),
             )
             for c, name in enumerate(annotations.names)
         ],
-    )  # fmt: skip
+    )
 
 
 def _sides(

@@ -26,9 +26,12 @@ class InferenceConfig:
 
     def __post_init__(self) -> None:
         expect_limits(
-            self, "inference", score_floor=(0, 1), iou_threshold=(0, 1),
+            self,
+            "inference",
+            score_floor=(0, 1),
+            iou_threshold=(0, 1),
             max_detections=(1, INFINITE),
-        )  # fmt: skip
+        )
 
 
 @torch.inference_mode()

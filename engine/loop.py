@@ -84,10 +84,18 @@ class LoopConfig:
     def __post_init__(self) -> None:
         count = (1, INFINITE)
         expect_limits(
-            self, "loop", epochs=count, max_steps=count, accumulate=count, validate_every=count,
-            patience=count, log_every=count, clip_norm=(0, INFINITE), save_minutes=(0, INFINITE),
+            self,
+            "loop",
+            epochs=count,
+            max_steps=count,
+            accumulate=count,
+            validate_every=count,
+            patience=count,
+            log_every=count,
+            clip_norm=(0, INFINITE),
+            save_minutes=(0, INFINITE),
             ema_decay=(0, 1),
-        )  # fmt: skip
+        )
 
 
 @dataclass

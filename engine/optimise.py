@@ -49,9 +49,13 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         expect_limits(
-            self, "loop.schedule", warmup=(0, 1), final=(0, INFINITE), milestones=(1e-6, 1),
+            self,
+            "loop.schedule",
+            warmup=(0, 1),
+            final=(0, INFINITE),
+            milestones=(1e-6, 1),
             gamma=(0, INFINITE),
-        )  # fmt: skip
+        )
         if self.name == "step" and not self.milestones:
             raise UserError("loop.schedule.milestones: expected the share of a step, found none")
 

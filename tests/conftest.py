@@ -14,9 +14,16 @@ import stadet
 
 ROOT = Path(stadet.__file__).resolve().parent.parent
 PACKAGES = (
-    "anchors", "classify", "configs", "datasets", "detect", "engine", "recurrent_yolo", "tools",
+    "anchors",
+    "classify",
+    "configs",
+    "datasets",
+    "detect",
+    "engine",
+    "recurrent_yolo",
+    "tools",
     "yowo",
-)  # fmt: skip
+)
 
 
 def second_copies(modules: Mapping[str, ModuleType]) -> list[str]:

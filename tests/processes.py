@@ -23,9 +23,13 @@ def spawn(work: Callable[..., None], world: int, *arguments: Any) -> None:
 
 def _member(rank: int, work: Callable[..., None], world: int, port: int, arguments: tuple) -> None:
     os.environ.update(
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(world),
-        LOCAL_RANK=str(rank), OMP_NUM_THREADS="1",
-    )  # fmt: skip
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+        RANK=str(rank),
+        WORLD_SIZE=str(world),
+        LOCAL_RANK=str(rank),
+        OMP_NUM_THREADS="1",
+    )
     torch.set_num_threads(1)
     with distributed.process_group():
         work(rank, world, *arguments)

@@ -30,9 +30,11 @@ predictions.csv, or timeline.csv and a picture of each video.
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad classify", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad classify",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("sources", nargs="+", help="video files, frame folders, or folders of videos")
     add("--checkpoint", required=True, help="best.pt of a run of stad train-classifier")
@@ -41,9 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--stride", type=float, metavar="SECONDS", help="between windows (default: a quarter)")
     add("--checklist", action="store_true", help="which classes (steps) were done, which not")
     add(
-        "--min-seconds", type=float, default=1.0,
+        "--min-seconds",
+        type=float,
+        default=1.0,
         help="with --sliding: a step is done if it lasts so long (default 1)",
-    )  # fmt: skip
+    )
     add("--threshold", type=float, help="least probability of the best class; 0 = always a class")
     add("--top", type=int, default=3, help="classes printed for each video (default 3)")
     add("--out", metavar="DIR", help="folder for tables and pictures")

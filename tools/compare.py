@@ -20,9 +20,11 @@ compare.md and compare.html.
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad compare", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad compare",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("runs", nargs="+", help="two or more evaluated runs, the baseline first")
     parser.add_argument("--out", required=True, help="folder of the comparison")
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates; 0 = no intervals")

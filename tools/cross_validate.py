@@ -22,9 +22,11 @@ answered once a seed by a model that never saw it).
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad cross-validate", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad cross-validate",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("settings", nargs="*", help="a configuration file, then key.path=value overrides")
     add("--out", required=True, metavar="DIR", help="folder of the runs and the table")
@@ -61,9 +63,11 @@ def plan_folds(folds: int, seeds: list[int]):
         for fold in range(folds):
             name = f"seed{seed}_fold{fold}"
             overrides = (
-                f"seed={seed}", f"data.split_seed={seed}", f"data.folds={folds}",
+                f"seed={seed}",
+                f"data.split_seed={seed}",
+                f"data.folds={folds}",
                 f"data.fold={fold}",
-            )  # fmt: skip
+            )
             plans.append(PlannedRun(name, {"run": name, "seed": seed, "fold": fold}, overrides))
     return plans
 
@@ -120,9 +124,13 @@ def summarise(rows: list[dict], folder: Path) -> list[str]:
         average_clips(answered, names),
         title=f"{folder.resolve().name}: cross-validation",
         facts=[("Runs", f"{summary['folds']} folds, seeds {list(pooled)}, last weights")],
-        notes=["A video's probabilities are averaged over the seeds here, which is an ensemble: "
-               "the accuracy of single models stands in summary.json."] if len(pooled) > 1 else [],
-    )  # fmt: skip
+        notes=[
+            "A video's probabilities are averaged over the seeds here, which is an ensemble: "
+            "the accuracy of single models stands in summary.json."
+        ]
+        if len(pooled) > 1
+        else [],
+    )
     spread = summary["spread_over_seeds"]
     lines = [
         f"accuracy {summary['accuracy']:.4f} over {len(pooled)} seeds"

@@ -24,17 +24,27 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 MODELS = {"frame": "one frame", "recurrent": "with memory"}
 SIZE = ("64", "112")
 FOOTAGE = (
-    "--hand-scale", "2.4", "--variety", "0.2", "--action-share", "0.65", "--together", "0.1",
-    "--unseen-share", "0.02",
-)  # fmt: skip
+    "--hand-scale",
+    "2.4",
+    "--variety",
+    "0.2",
+    "--action-share",
+    "0.65",
+    "--together",
+    "0.1",
+    "--unseen-share",
+    "0.02",
+)
 JUDGED_FROM = 1000  # seeds of unseen footage begin here
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad demo", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad demo",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--out", type=Path, default=Path("demo"), help="a new folder (default: demo)")
     add("--minutes", type=float, default=12.0, help="of footage to train on (default 12)")
@@ -60,26 +70,53 @@ def run(args: argparse.Namespace) -> None:
     )
     anchors = out / "anchors.yaml"
     _step(
-        "kmeans-anchors", "--data", dataset, "--size", *SIZE, "--resize", "stretch",
-        "--strides", "8", "16", "--out", anchors, "--plot", out / "anchors.png",
-    )  # fmt: skip
+        "kmeans-anchors",
+        "--data",
+        dataset,
+        "--size",
+        *SIZE,
+        "--resize",
+        "stretch",
+        "--strides",
+        "8",
+        "16",
+        "--out",
+        anchors,
+        "--plot",
+        out / "anchors.png",
+    )
     steps = [f"loop.max_steps={args.steps}"] if args.steps else []
     for name in MODELS:
         start = [f"yolo.weights={out / 'frame' / 'best.pt'}"] if name == "recurrent" else []
         _step(
-            "train", CONFIGS / f"demo_{name}.yaml", f"output={out / name}",
-            f"data.dataset={dataset}", f"yolo.anchors={anchors}", f"seed={args.seed}",
-            *start, *steps,
-        )  # fmt: skip
+            "train",
+            CONFIGS / f"demo_{name}.yaml",
+            f"output={out / name}",
+            f"data.dataset={dataset}",
+            f"yolo.anchors={anchors}",
+            f"seed={args.seed}",
+            *start,
+            *steps,
+        )
         _judge(out, name, unseen)
     report, video = out / "comparison", out / "boxed.mp4"
     _step("compare", *(out / "reports" / name for name in MODELS), "--out", report)
     threshold = max(_threshold(out / "reports" / name) for name in MODELS)
     _step(
-        "render", "--data", unseen, "--video", unseen.parent / "videos" / "counter00_front.mp4",
-        "--detections", *(out / f"{name}.jsonl" for name in MODELS),
-        "--titles", *MODELS.values(), "--threshold", f"{threshold:.2f}", "--out", video,
-    )  # fmt: skip
+        "render",
+        "--data",
+        unseen,
+        "--video",
+        unseen.parent / "videos" / "counter00_front.mp4",
+        "--detections",
+        *(out / f"{name}.jsonl" for name in MODELS),
+        "--titles",
+        *MODELS.values(),
+        "--threshold",
+        f"{threshold:.2f}",
+        "--out",
+        video,
+    )
     print(f"\nDone in {time.monotonic() - started:.0f} s.")
     for name, title in MODELS.items():
         print(f"report, {title}: {out / 'reports' / name / 'report.html'}")
@@ -91,9 +128,18 @@ def _film(folder: Path, minutes: float, seed: int, *arguments: str) -> Path:
     """The data set file of new footage."""
     scenes = str(max(2, round(2 * minutes)))
     _step(
-        "make-footage", "--out", folder, "--minutes", f"{minutes:g}", "--scenes", scenes,
-        "--seed", str(seed), *FOOTAGE, *arguments,
-    )  # fmt: skip
+        "make-footage",
+        "--out",
+        folder,
+        "--minutes",
+        f"{minutes:g}",
+        "--scenes",
+        scenes,
+        "--seed",
+        str(seed),
+        *FOOTAGE,
+        *arguments,
+    )
     return folder / "dataset.yaml"
 
 
@@ -101,15 +147,30 @@ def _judge(out: Path, name: str, unseen: Path) -> None:
     """A trained model on the unseen footage, to `reports/NAME`."""
     detections = out / f"{name}.jsonl"
     _step(
-        "predict", unseen.parent / "videos", "--checkpoint", out / name / "best.pt",
-        "--window", "16", "--out", detections,
-    )  # fmt: skip
+        "predict",
+        unseen.parent / "videos",
+        "--checkpoint",
+        out / name / "best.pt",
+        "--window",
+        "16",
+        "--out",
+        detections,
+    )
     _step(
-        "evaluate", "--data", unseen, "--detections", detections,
-        "--threshold-from", out / name / "report" / "metrics.json",
-        "--motionless", unseen.parent / "restaurant.json",
-        "--title", f"Unseen footage, {MODELS[name]}", "--out", out / "reports" / name,
-    )  # fmt: skip
+        "evaluate",
+        "--data",
+        unseen,
+        "--detections",
+        detections,
+        "--threshold-from",
+        out / name / "report" / "metrics.json",
+        "--motionless",
+        unseen.parent / "restaurant.json",
+        "--title",
+        f"Unseen footage, {MODELS[name]}",
+        "--out",
+        out / "reports" / name,
+    )
 
 
 def _step(verb: str, *arguments: str | Path) -> None:

@@ -36,9 +36,11 @@ network) and ranking.npz, from which stad compare draws its intervals.
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad evaluate", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad evaluate",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--detections", help="a detections file")
@@ -46,9 +48,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("--ground-truth", help="COCO-video JSON; may stand in for the data set's own annotations")
     add("--data", help="data set file (default with --checkpoint: the one it was trained with)")
     add(
-        "--side", choices=["train", "val", "test"],
+        "--side",
+        choices=["train", "val", "test"],
         help="score only this side of the split (default with --checkpoint: val)",
-    )  # fmt: skip
+    )
     add("--out", required=True, help="folder of the report")
     add("--protocol", default="voc", help="voc (default), yowo or coco")
     add("--threshold", type=float, help="score from which detections count for precision, recall")
@@ -62,9 +65,10 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--min-clips", type=int, default=10, help="of those with at least so many clips")
     add(
-        "--allow-overlap", action="store_true",
+        "--allow-overlap",
+        action="store_true",
         help="score a checkpoint on frames it was trained on, too",
-    )  # fmt: skip
+    )
     add("--only-processed", action="store_true", help="leave out frames the model never reached")
     add(
         "--motionless",

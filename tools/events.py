@@ -26,9 +26,11 @@ action) and log/VIDEO.png (when each action happened, and how often).
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad events", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad events",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--tubes", required=True, help="a tube file (.json, from stad tubes)")
     add("--out", required=True, help="folder for the log")
@@ -36,9 +38,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--min-score", type=float, default=0.3, help="weaker tubes are left out (%(default)s)")
     add("--min-seconds", type=float, default=0.2, help="shorter events go (%(default)s)")
     add(
-        "--join-seconds", type=float, default=0.5,
+        "--join-seconds",
+        type=float,
+        default=0.5,
         help="pause over which tubes of one class at one place are one event (%(default)s)",
-    )  # fmt: skip
+    )
     add("--bin-seconds", type=float, default=60.0, help="width of a count (%(default)s)")
     add("--clock", default="0:00:00", help="time of day when the videos begin, h:mm:ss")
     add("--no-plot", action="store_true", help="only the csv files")

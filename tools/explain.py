@@ -37,9 +37,11 @@ STRIP = 8  # images of a strip
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad explain", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad explain",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("video", type=Path, help="a video file or a frame folder")
     add("--checkpoint", required=True, help="best.pt of stad train-classifier or stad train")
@@ -49,9 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--layers", action="store_true", help="print the names of the layers and stop")
     add("--class", dest="label", metavar="NAME", help="explain this class")
     add(
-        "--weighting", choices=["mean", "rms"], default="mean",
+        "--weighting",
+        choices=["mean", "rms"],
+        default="mean",
         help="of Grad-CAM's gradients: rms divides by their root mean square",
-    )  # fmt: skip
+    )
     add("--frame", type=int, help="of a detector: the frame (default: the middle)")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
     return parser

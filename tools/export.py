@@ -30,22 +30,28 @@ metadata: property "stad", JSON: class names, network size, anchors, the run's c
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad export", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad export",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--checkpoint", required=True, help="best.pt of a run")
     add("--out", required=True, help="the file to write (.onnx)")
     add("--batch", type=int, help="fix the batch (default: open; recurrent: 1)")
     add(
-        "--int8", nargs="+", metavar="FOOTAGE",
+        "--int8",
+        nargs="+",
+        metavar="FOOTAGE",
         help="convolutions in 8-bit integers, their ranges measured on these videos or folders of "
         "videos (no annotations needed): faster on CPUs, above all by --runtime openvino",
-    )  # fmt: skip
+    )
     add(
-        "--calibration-clips", type=int, metavar="N",
+        "--calibration-clips",
+        type=int,
+        metavar="N",
         help=f"places in the footage of --int8 to look at, evenly spread (default: {CLIPS})",
-    )  # fmt: skip
+    )
     return parser
 
 

@@ -26,9 +26,11 @@ RATES = (0.01, 0.001, 0.0001)
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad grid-search", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad grid-search",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("settings", nargs="*", help="a configuration file, then key.path=value overrides")
     add("--out", required=True, metavar="DIR", help="folder of the runs and table.csv")

@@ -23,13 +23,19 @@ the names stand in the order that the weights know. Every tensor must be found.
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad import-weights", description=SUMMARY[0].upper() + SUMMARY[1:] + ".",
-        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+        prog="stad import-weights",
+        description=SUMMARY[0].upper() + SUMMARY[1:] + ".",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("settings", nargs="+", metavar="CONFIG [KEY=VALUE ..]", help="configuration, overrides")
-    add("--names", required=True, metavar="SET|FILE",
-        help="ucf24, jhmdb21, or a text file with one class a line")  # fmt: skip
+    add(
+        "--names",
+        required=True,
+        metavar="SET|FILE",
+        help="ucf24, jhmdb21, or a text file with one class a line",
+    )
     add("--out", type=Path, required=True, metavar="FILE", help="checkpoint to write (.pt)")
     return parser
 
@@ -46,8 +52,9 @@ def run(args: argparse.Namespace) -> int | None:
 
     config = load_config(TrainConfig, args.settings[0], args.settings[1:])
     if config.model not in ("yowo", "yolo"):
-        raise UserError(f"model: expected yowo or yolo, which public weights are of; found "
-                        f"{config.model}")  # fmt: skip
+        raise UserError(
+            f"model: expected yowo or yolo, which public weights are of; found {config.model}"
+        )
     section = config.yowo if config.model == "yowo" else config.yolo
     if not section.weights:
         raise UserError(f"{config.model}.weights: expected the file to import, found nothing")

@@ -39,18 +39,29 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="data set file")
     parser.add_argument("--out", type=Path, required=True, metavar="YAML", help="file to write")
     parser.add_argument(
-        "--size", type=int, nargs=2, default=(416, 416), metavar=("HEIGHT", "WIDTH"),
+        "--size",
+        type=int,
+        nargs=2,
+        default=(416, 416),
+        metavar=("HEIGHT", "WIDTH"),
         help="the network's input (default 416 416)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--resize", choices=("letterbox", "stretch"), default="letterbox",
+        "--resize",
+        choices=("letterbox", "stretch"),
+        default="letterbox",
         help="keep the frame's shape on grey (default), or stretch it",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--strides", type=int, nargs="+", choices=STRIDES, default=[8, 16, 32], metavar="STRIDE",
+        "--strides",
+        type=int,
+        nargs="+",
+        choices=STRIDES,
+        default=[8, 16, 32],
+        metavar="STRIDE",
         help="of the detection levels, finest first (default 8 16 32; with 4 for small objects; "
         "32 for YOWO)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--anchors", type=int, metavar="N", help="over all levels (default: 3 a level, 5 for one)"
     )

@@ -33,17 +33,24 @@ YOWO_SIZE = (240, 320)  # (height, width) that the public code takes for granted
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad make-clips", description=SUMMARY[0].upper() + SUMMARY[1:] + ".", epilog=EPILOG,
+        prog="stad make-clips",
+        description=SUMMARY[0].upper() + SUMMARY[1:] + ".",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FILE", help="data set file")
     add("--out", type=Path, required=True, metavar="DIR", help="new folder to write")
     add("--layout", choices=("folders", "yowo"), default="folders", help="default: folders")
     add("--side", choices=("train", "val", "test"), help="only this side (default: all)")
     add("--classes", nargs="+", metavar="NAME", help="only clips of these (default: all)")
-    add("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"),
-        help="stretch frames to it (default: the video's; yowo: 240 320)")  # fmt: skip
+    add(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="stretch frames to it (default: the video's; yowo: 240 320)",
+    )
     seconds = parser.add_argument_group("lengths in seconds")
     seconds.add_argument("--pad", type=float, default=0.5, help="around an action (default 0.5)")
     seconds.add_argument("--merge", type=float, default=0.5, help="break bridged (default 0.5)")
@@ -77,9 +84,14 @@ def run(args: argparse.Namespace) -> int | None:
     bar = progress_bar(description="clips", total=len(clips), unit="clip")
     with atomic_directory(args.out) as root, bar:
         keys = write_clips(
-            root, clips, dataset.annotations, dataset.open_video,
-            layout=args.layout, size=size, watch=lambda clip: bar.update(),
-        )  # fmt: skip
+            root,
+            clips,
+            dataset.annotations,
+            dataset.open_video,
+            layout=args.layout,
+            size=size,
+            watch=lambda clip: bar.update(),
+        )
         for key in ("reverses", "flip_labels"):
             if pairs := getattr(dataset.config, key):
                 keys[key] = dict(pairs)

@@ -29,15 +29,23 @@ Needs MediaPipe 0.10.14; how to install it is said where it is missing.
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad make-keypoints", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad make-keypoints",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FOLDER", help="videos in folders by class")
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write, new or empty")
     add("--frames", type=int, default=20, help="of each video, evenly spread (default 20)")
-    add("--size", type=int, nargs=2, default=[64, 64], metavar=("HEIGHT", "WIDTH"),
-        help="of the stored frames (default 64 64); keypoints come from whole frames")  # fmt: skip
+    add(
+        "--size",
+        type=int,
+        nargs=2,
+        default=[64, 64],
+        metavar=("HEIGHT", "WIDTH"),
+        help="of the stored frames (default 64 64); keypoints come from whole frames",
+    )
     add("--val", type=float, default=0.2, help="share for validation (default 0.2)")
     add("--seed", type=int, default=0, help="of the split")
     add("--skip-bad", action="store_true", help="go on without videos that cannot be used")

@@ -20,9 +20,11 @@ order of frames is at chance.
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad make-reversals", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad make-reversals",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write, new or empty")
     add("--pairs", type=int, default=1, help="pairs of classes (default 1)")

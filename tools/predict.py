@@ -36,9 +36,11 @@ def build_parser() -> argparse.ArgumentParser:
     from stadet.tools.inference.runtimes import add_runtime_arguments
 
     parser = argparse.ArgumentParser(
-        prog="stad predict", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad predict",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("sources", nargs="+", help="video files, frame folders, folders of videos, or camera:N")
     add("--checkpoint", required=True, help="best.pt of a run")
@@ -47,15 +49,22 @@ def build_parser() -> argparse.ArgumentParser:
     add("--score-floor", type=float, help="keep class scores above this (default: the run's)")
     add("--window", type=int, default=8, help="frames a step; changes speed, not results")
     add(
-        "--tiles", type=int, nargs=2, metavar=("ROWS", "COLUMNS"),
+        "--tiles",
+        type=int,
+        nargs=2,
+        metavar=("ROWS", "COLUMNS"),
         help="look at overlapping tiles of each frame, for small objects",
-    )  # fmt: skip
+    )
     add("--forget", action="store_true", help="a diagnostic: zero the memory at every frame")
     add(
-        "--scene-cuts", type=float, nargs="?", const=0.5, metavar="SHARE",
+        "--scene-cuts",
+        type=float,
+        nargs="?",
+        const=0.5,
+        metavar="SHARE",
         help="a model with memory forgets where this share of the colours changes at once "
         "(without a value: 0.5)",
-    )  # fmt: skip
+    )
     add_runtime_arguments(parser)
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
     add("--max-frames", type=int, help="stop after so many frames of each source")

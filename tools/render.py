@@ -30,12 +30,17 @@ Several files of detections or tubes are drawn side by side. Size and frame rate
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad render", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad render",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
-    add("--video", type=Path, help="a video file, a frame folder, or a folder of them "
-        "(default: the videos of --data)")  # fmt: skip
+    add(
+        "--video",
+        type=Path,
+        help="a video file, a frame folder, or a folder of them (default: the videos of --data)",
+    )
     add("--detections", type=Path, nargs="+", default=[], metavar="FILE", help="from stad predict")
     add("--tubes", type=Path, nargs="+", default=[], metavar="FILE", help="tube files")
     add("--titles", nargs="+", metavar="TITLE", help="of the files drawn side by side")

@@ -39,9 +39,11 @@ config.yaml, metrics.jsonl, last.pt (to resume), best.pt (to use) and report/.
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad train", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad train",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add_training_arguments(parser)
     return parser
 

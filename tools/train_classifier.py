@@ -44,9 +44,11 @@ differences of frames in a minute, and set data.format=folders for other classes
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad train-classifier", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad train-classifier",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add_training_arguments(parser)
     parser.add_argument(
         "--skip-bad", action="store_true", help="go on without videos that cannot be used"
@@ -141,9 +143,13 @@ def _validation(config, footage: Sequence[ClassFootage], model: nn.Module, devic
         found = []
         for part, loader in zip(footage, loaders, strict=True):
             answers = classify(
-                unwrap(evaluated), loader, part.data.names, device,
-                rejects=bool(config.data.none), precision=half,
-            )  # fmt: skip
+                unwrap(evaluated),
+                loader,
+                part.data.names,
+                device,
+                rejects=bool(config.data.none),
+                precision=half,
+            )
             found.append(score(answers))
         merged = {name: sum(f[name] for f in found) / len(found) for name in found[0]}
         for name, other in zip(("first", "second"), found if len(found) > 1 else (), strict=False):

@@ -29,9 +29,11 @@ exported once to OUT/frames. OUT/report is like that of stad train.
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad train-ultralytics", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad train-ultralytics",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--data", required=True, help="data set file")
     add("--out", type=Path, required=True, help="a new folder for the run")
@@ -69,16 +71,28 @@ def run(args: argparse.Namespace) -> None:
         train, val, lambda video, frame: dataset.open_video(video).frame(frame), args.out / "frames"
     )
     best = train_ultralytics(
-        frames, args.out / "ultralytics", model=args.model, epochs=args.epochs,
-        image_size=args.size, batch_size=args.batch, device=args.device, seed=args.seed,
-        workers=args.workers, bf16=args.bf16,
-    )  # fmt: skip
+        frames,
+        args.out / "ultralytics",
+        model=args.model,
+        epochs=args.epochs,
+        image_size=args.size,
+        batch_size=args.batch,
+        device=args.device,
+        seed=args.seed,
+        workers=args.workers,
+        bf16=args.bf16,
+    )
     config, detections = InferenceConfig(), args.out / "detections.jsonl"
     answers = predict_ultralytics(
-        best, _looked_at_frames(dataset, "val"), dataset.names, score_floor=config.score_floor,
-        iou_threshold=config.iou_threshold, max_detections=config.max_detections,
-        image_size=args.size, device=args.device,
-    )  # fmt: skip
+        best,
+        _looked_at_frames(dataset, "val"),
+        dataset.names,
+        score_floor=config.score_floor,
+        iou_threshold=config.iou_threshold,
+        max_detections=config.max_detections,
+        image_size=args.size,
+        device=args.device,
+    )
     with (
         atomic_path(detections) as temporary,
         DetectionsWriter(temporary, dataset.names, config.score_floor) as writer,
@@ -87,10 +101,20 @@ def run(args: argparse.Namespace) -> None:
             write_answers(((frame, found) for _, frame, found in group), video, writer)
     evaluate.run(
         evaluate.build_parser().parse_args(
-            ["--data", args.data, "--side", "val", "--detections", str(detections),
-             "--out", str(args.out / "report"), "--title", f"{args.model} (ultralytics) val"]
+            [
+                "--data",
+                args.data,
+                "--side",
+                "val",
+                "--detections",
+                str(detections),
+                "--out",
+                str(args.out / "report"),
+                "--title",
+                f"{args.model} (ultralytics) val",
+            ]
         )
-    )  # fmt: skip
+    )
 
 
 def _looked_at_frames(dataset: Dataset, side: str) -> Iterator[tuple[str, int, np.ndarray]]:

@@ -26,9 +26,11 @@ Read the tubes as a log with stad events, draw them with stad render --tubes.
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="stad tubes", description=SUMMARY, epilog=EXAMPLES,
+        prog="stad tubes",
+        description=SUMMARY,
+        epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     add = parser.add_argument
     add("--detections", required=True, help="a detections file (.jsonl)")
     add("--out", required=True, help="the tube file (.json)")
@@ -39,24 +41,32 @@ def build_parser() -> argparse.ArgumentParser:
     add("--online", action="store_true", help="greedy linking frame by frame, no look ahead")
     add("--min-score", type=float, default=0.01, help="boxes below it take no part (%(default)s)")
     add(
-        "--min-overlap", type=float, default=0.2,
+        "--min-overlap",
+        type=float,
+        default=0.2,
         help="IoU below which boxes are not linked (%(default)s)",
-    )  # fmt: skip
+    )
     add(
-        "--overlap-weight", type=float, default=1.0,
+        "--overlap-weight",
+        type=float,
+        default=1.0,
         help="weight of the IoU beside the scores (%(default)s)",
-    )  # fmt: skip
+    )
     add("--max-gap", type=int, default=5, help="frames without a box to bridge (%(default)s)")
     add("--min-length", type=int, default=8, help="frames; shorter tubes go (%(default)s)")
     add(
-        "--switch-cost", type=float, default=3.0,
+        "--switch-cost",
+        type=float,
+        default=3.0,
         help="higher: fewer cuts in time (%(default)s; not with --online)",
-    )  # fmt: skip
+    )
     add("--no-trim", action="store_true", help="keep tubes as long as they were linked")
     add(
-        "--max-tube-overlap", type=float, default=0.5,
+        "--max-tube-overlap",
+        type=float,
+        default=0.5,
         help="tubes that overlap a better one by more go (%(default)s; not with --online)",
-    )  # fmt: skip
+    )
     add("--strict", action="store_true", help="anything wrong in the detections file is an error")
     return parser
 

@@ -15,10 +15,32 @@ COCO_OUTPUTS = 425  # 5 anchors x (5 + 80 classes)
 # blocks before the passthrough: (filters, kernel) of a convolution, or a max-pool
 _POOL = None
 _BLOCKS = (
-    (32, 3), _POOL, (64, 3), _POOL, (128, 3), (64, 1), (128, 3), _POOL, (256, 3), (128, 1),
-    (256, 3), _POOL, (512, 3), (256, 1), (512, 3), (256, 1), (512, 3), _POOL, (1024, 3), (512, 1),
-    (1024, 3), (512, 1), (1024, 3), (1024, 3), (1024, 3),
-)  # fmt: skip
+    (32, 3),
+    _POOL,
+    (64, 3),
+    _POOL,
+    (128, 3),
+    (64, 1),
+    (128, 3),
+    _POOL,
+    (256, 3),
+    (128, 1),
+    (256, 3),
+    _POOL,
+    (512, 3),
+    (256, 1),
+    (512, 3),
+    (256, 1),
+    (512, 3),
+    _POOL,
+    (1024, 3),
+    (512, 1),
+    (1024, 3),
+    (512, 1),
+    (1024, 3),
+    (1024, 3),
+    (1024, 3),
+)
 _PASSTHROUGH_SOURCE = 16  # block whose output goes round the last pooling
 # stride: block whose output is the last of that stride
 _FINER = {16: 16, 8: 10}

@@ -25,9 +25,9 @@ def heat_on_clip(heat: Tensor, batch: int, length: int, size: tuple[int, int]) -
             )
         scaled = interpolate(heat[:, None], size=size, mode="bilinear", align_corners=False)
         return scaled[:, 0].unflatten(0, (batch, length))
-    return interpolate(
-        heat[:, None], size=(length, *size), mode="trilinear", align_corners=False
-    )[:, 0]  # fmt: skip
+    return interpolate(heat[:, None], size=(length, *size), mode="trilinear", align_corners=False)[
+        :, 0
+    ]
 
 
 def to_unit(heat: Tensor) -> Tensor:

@@ -21,9 +21,13 @@ class TimeConv3d(nn.Conv3d):
     """A convolution whose padding of time may repeat the first and last frame."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: tuple[int, int, int],
-        stride: tuple[int, int, int], time_padding: TimePadding,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: tuple[int, int, int],
+        stride: tuple[int, int, int],
+        time_padding: TimePadding,
+    ) -> None:
         time, height, width = (side // 2 for side in kernel)
         padding = (0 if time_padding == "replicate" else time, height, width)
         super().__init__(in_channels, out_channels, kernel, stride, padding, bias=False)
@@ -39,9 +43,14 @@ class InflatedBottleneck(nn.Module):
     """1x1 (or 3x1x1), 1x3x3, 1x1x1 around a shortcut, then perhaps a non-local block."""
 
     def __init__(
-        self, in_channels: int, channels: int, stride: int, inflated: bool, non_local: bool,
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int,
+        inflated: bool,
+        non_local: bool,
         time_padding: TimePadding,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         outer = channels * EXPANSION
         kernel = (3, 1, 1) if inflated else (1, 1, 1)

@@ -112,8 +112,9 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
             content = content[key]
     tensors = {}
     if isinstance(content, Mapping):
-        tensors = {str(k).removeprefix("module."): v for k, v in content.items()
-                   if isinstance(v, Tensor)}  # fmt: skip
+        tensors = {
+            str(k).removeprefix("module."): v for k, v in content.items() if isinstance(v, Tensor)
+        }
     if not tensors:
         raise UserError(f"weights {path}: expected named tensors, found {type(content).__name__}")
     return tensors

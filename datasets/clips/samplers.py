@@ -212,7 +212,12 @@ def key_frame_sampler(
     if usable is None:
         usable = {video.name: np.ones(video.num_frames, dtype=bool) for video in annotations}
     plan = KeyFramePlan(
-        choice, clip_length, usable, steps=steps, reverse_share=reverse_share, seed=seed,
+        choice,
+        clip_length,
+        usable,
+        steps=steps,
+        reverse_share=reverse_share,
+        seed=seed,
         augment=augment,
-    )  # fmt: skip
+    )
     return BatchSampler(plan, batch_size, share)

@@ -10,8 +10,15 @@ from stadet.datasets.footage.video import find_videos
 from stadet.datasets.labelled.labelled_video import SIDES, ClassificationSet, LabelledVideo
 from stadet.engine.errors import UserError, neighbours
 
-SIDE_FOLDERS = {"train": "train", "training": "train", "val": "val", "valid": "val",
-                "validation": "val", "test": "test", "testing": "test"}  # fmt: skip
+SIDE_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
 GroupOf = Callable[[str], str]
 
 

@@ -107,8 +107,12 @@ def read_jester(root: Path, lists: Path) -> ClassificationSet:
 
 def mirrored_labels(names: tuple[str, ...]) -> dict[str, str]:
     """Pairs of names that differ only in left/right or clockwise/counterclockwise."""
-    swaps = {"left": "right", "right": "left", "clockwise": "counterclockwise",
-             "counterclockwise": "clockwise"}  # fmt: skip
+    swaps = {
+        "left": "right",
+        "right": "left",
+        "clockwise": "counterclockwise",
+        "counterclockwise": "clockwise",
+    }
     by_lower = {name.lower(): name for name in names}
     pairs = {}
     for name in names:

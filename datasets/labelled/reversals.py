@@ -68,9 +68,17 @@ def film(
     """(H, W, 3) uint8 RGB frames of one performance of an action, at a counter of its own, from
     the item's first frame in the hand to its last."""
     config = FootageConfig(
-        size=size, minutes=0.2, scenes=1, views=1, classes=len(CATALOGUE),
-        seed=seed * 100_003 + number, hand_scale=2.2, noise=0.0, drift=0.0, still_share=0.0,
-    )  # fmt: skip
+        size=size,
+        minutes=0.2,
+        scenes=1,
+        views=1,
+        classes=len(CATALOGUE),
+        seed=seed * 100_003 + number,
+        hand_scale=2.2,
+        noise=0.0,
+        drift=0.0,
+        still_share=0.0,
+    )
     layout = Scene(config).layout
     performance = perform(np.random.default_rng([seed, number]), action, layout, config)
     seen = np.ones(len(performance), dtype=bool)

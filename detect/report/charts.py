@@ -55,8 +55,12 @@ def threshold_chart(e: Evaluation) -> str:
     kept, truths = np.arange(1, len(order) + 1), max(int(ranking.num_truths.sum()), 1)
     picked = _spread(len(order), CURVE_POINTS)
     chart = Chart(
-        (0, 1), (0, 1), x_label="score threshold", y_label="%", y_ticks=SHARES,
-    )  # fmt: skip
+        (0, 1),
+        (0, 1),
+        x_label="score threshold",
+        y_label="%",
+        y_ticks=SHARES,
+    )
     score = score[picked].clip(0, 1)
     chart.line(score, (found / kept)[picked], "line c0", "precision")
     chart.line(score, (found / truths)[picked], "line c1", "recall")
@@ -112,8 +116,13 @@ def strata_chart(strata: Sequence[Stratum], label: str) -> str:
     """AP in bins of a property of the truth."""
     ticks = [(i + 0.5, f"{_short(s.low)}–{_short(s.high)}") for i, s in enumerate(strata)]
     chart = Chart(
-        (0, len(strata)), (0, 1), x_label=label, y_label="AP@0.5, %", x_ticks=ticks, y_ticks=SHARES,
-    )  # fmt: skip
+        (0, len(strata)),
+        (0, 1),
+        x_label=label,
+        y_label="AP@0.5, %",
+        x_ticks=ticks,
+        y_ticks=SHARES,
+    )
     for place, stratum in enumerate(strata):
         if np.isfinite(stratum.ap):
             words = f"{stratum.truths:,} truths, recall {percent(stratum.recall)} %"

@@ -145,8 +145,18 @@ def _classes(figures: dict[str, Any]) -> str:
     rows = by_frequency(figures)
     most = max((row["ground_truths"] for _, row in rows), default=0) or 1
     table = rows_table(
-        ["class", "AP@0.5", "truths", "clips", "95% interval", "AP@0.5:0.95",
-         "precision", "recall", "own threshold", "F1 there"],
+        [
+            "class",
+            "AP@0.5",
+            "truths",
+            "clips",
+            "95% interval",
+            "AP@0.5:0.95",
+            "precision",
+            "recall",
+            "own threshold",
+            "F1 there",
+        ],
         (
             [
                 name,
@@ -162,7 +172,7 @@ def _classes(figures: dict[str, Any]) -> str:
             ]
             for name, row in rows
         ),
-    )  # fmt: skip
+    )
     remark = " ".join([balance(figures), without_truth(figures), *top_classes(figures)])
     return section("Classes, the most frequent first", panel("", table, remark, wide=True))
 
@@ -233,11 +243,15 @@ def _direction(direction: dict[str, Any] | None) -> str:
     if not direction:
         return ""
     rows = [
-        [" / ".join(row["pair"]), where, decimal(row["accuracy"]),
-         f"{row['matched']:,} of {row['truths']:,}"]
+        [
+            " / ".join(row["pair"]),
+            where,
+            decimal(row["accuracy"]),
+            f"{row['matched']:,} of {row['truths']:,}",
+        ]
         for where in ("everywhere", "motionless")
         for row in direction[where]
-    ]  # fmt: skip
+    ]
     rows += [
         ["all pairs", f"{age} frames after the stop", decimal(accuracy), ""]
         for age, accuracy in direction["by_frames_since_stop"].items()

@@ -24,9 +24,14 @@ def fold_batch_norm(model: nn.Module, *example: Tensor) -> nn.Module:
     folded = copy.deepcopy(model).eval()
     for conv, norm in _observed_pairs(folded, example):
         conv.weight, conv.bias = fuse_conv_bn_weights(
-            conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps,
-            norm.weight, norm.bias,
-        )  # fmt: skip
+            conv.weight,
+            conv.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
         _replace(folded, norm, nn.Identity())
     return folded.requires_grad_(False)
 

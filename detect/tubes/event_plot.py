@@ -41,9 +41,14 @@ def plot_events(
         spans = [(e.start, e.duration) for e in events if e.label == label]
         lanes.broken_barh(spans, (lane - 0.38, 0.76), color=colours[label])
         bars.bar(
-            edges[:-1], table[:, label], np.diff(edges) * 0.94, below, align="edge",
-            color=colours[label], label=names[label],
-        )  # fmt: skip
+            edges[:-1],
+            table[:, label],
+            np.diff(edges) * 0.94,
+            below,
+            align="edge",
+            color=colours[label],
+            label=names[label],
+        )
         below += table[:, label]
     lanes.set_yticks(range(len(shown)), [names[label] for label in shown])
     lanes.set_ylim(max(1, len(shown)) - 0.5, -0.5)

@@ -16,9 +16,19 @@ from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 
 EVENT_COLUMNS = (
-    "video", "action", "time", "start_s", "end_s", "duration_s", "score", "x1", "y1", "x2", "y2",
+    "video",
+    "action",
+    "time",
+    "start_s",
+    "end_s",
+    "duration_s",
+    "score",
+    "x1",
+    "y1",
+    "x2",
+    "y2",
     "tubes",
-)  # fmt: skip
+)
 JOIN_OVERLAP = 0.2  # IoU of last and first box from which two tubes may be one event
 
 

@@ -36,10 +36,14 @@ def test_every_strategy_gives_the_anchors_asked_for(strategy, count):
 def test_each_strategy_is_best_at_what_it_is_for():
     sizes, labels = crowded()
     found = {
-        s: diagnose(sizes, pick_anchors(s, sizes, 9, STRIDES, SIZE, labels=labels),
-                    labels=labels, names=("small", "large"))
+        s: diagnose(
+            sizes,
+            pick_anchors(s, sizes, 9, STRIDES, SIZE, labels=labels),
+            labels=labels,
+            names=("small", "large"),
+        )
         for s in STRATEGIES
-    }  # fmt: skip
+    }
     worst = {s: min(recall for _, _, recall in d.per_class.values()) for s, d in found.items()}
     assert max(found.values(), key=lambda d: d.mean_iou) is found["kmeans"]
     assert worst["coverage"] > worst["kmeans"] + 0.1

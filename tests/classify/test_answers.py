@@ -149,9 +149,14 @@ def test_the_report_and_its_files(tmp_path):
     events = [{"event": "train", "step": s, "epoch": 0, "lr": 1, "class": 1 / s} for s in (1, 2)]
     events += [{"event": "validation", "step": s, "top1": 0.1 * s, "loss": 1.0} for s in (1, 2)]
     page = write_report(
-        tmp_path, mixed, title="<run>", rejection=Rejection(known=0.5),
-        facts=[("Model", "fake & small")], notes=["careful"], events=events,
-    )  # fmt: skip
+        tmp_path,
+        mixed,
+        title="<run>",
+        rejection=Rejection(known=0.5),
+        facts=[("Model", "fake & small")],
+        notes=["careful"],
+        events=events,
+    )
     text = page.read_text()
     assert "&lt;run&gt;" in text and "fake &amp; small" in text and "careful" in text
     assert "background" not in text.split("</style>")[1]

@@ -56,10 +56,16 @@ def test_wrong_inputs_are_told_in_one_line(name):
 
 @pytest.mark.parametrize(
     ("name", "length", "size"),
-    [("i3d", 8, (15, 64)), ("i3d_resnet", 6, (64, 64)), ("resnet3d", 8, (31, 64)),
-     ("c3d", 15, (32, 48)), ("c3d", 16, (48, 32)), ("fused_keypoints", 8, (32, 24)),
-     ("late_fusion_concatenation", 4, (64, 64))],
-)  # fmt: skip
+    [
+        ("i3d", 8, (15, 64)),
+        ("i3d_resnet", 6, (64, 64)),
+        ("resnet3d", 8, (31, 64)),
+        ("c3d", 15, (32, 48)),
+        ("c3d", 16, (48, 32)),
+        ("fused_keypoints", 8, (32, 24)),
+        ("late_fusion_concatenation", 4, (64, 64)),
+    ],
+)
 def test_clips_that_do_not_fit_are_refused(name, length, size):
     model = tiny_model(name)
     frames = torch.zeros(1, length, 3, *size, dtype=torch.uint8)

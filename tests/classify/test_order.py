@@ -11,11 +11,19 @@ from stadet.tools.cli import run_verb
 pytestmark = pytest.mark.slow
 
 COMMON = (
-    "input.size=[48, 72]", "input.workers=0", "sampling.frames=8", "sampling.policy=dense",
-    "sampling.jitter=false", "augment.zoom=[1, 1]", "augment.aspect=0", "augment.noise=0",
-    "augment.blur=0", "loop.optimiser.lr=2e-3", "loop.schedule.name=onecycle",
+    "input.size=[48, 72]",
+    "input.workers=0",
+    "sampling.frames=8",
+    "sampling.policy=dense",
+    "sampling.jitter=false",
+    "augment.zoom=[1, 1]",
+    "augment.aspect=0",
+    "augment.noise=0",
+    "augment.blur=0",
+    "loop.optimiser.lr=2e-3",
+    "loop.schedule.name=onecycle",
     "loop.schedule.warmup=0.3",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

@@ -81,8 +81,11 @@ def test_heads_share_everything_but_themselves():
 def test_real_models_share_their_bodies(name):
     from stadet.classify.models.registry import build_model
 
-    options = {"resnet3d": {"width": 0.125}, "convlstm": {"hidden": 2},
-               "late_fusion_average": {"backbone": "resnet18", "embedding": 8}}[name]  # fmt: skip
+    options = {
+        "resnet3d": {"width": 0.125},
+        "convlstm": {"hidden": 2},
+        "late_fusion_average": {"backbone": "resnet18", "embedding": 8},
+    }[name]
     model = MultiHead(lambda count: build_model(name, count, **options), [3, 3])
     shared = {id(p) for p in model.branches[0].parameters()}
     own = [n for n, p in model.branches[1].named_parameters() if id(p) not in shared]

@@ -72,9 +72,15 @@ def test_shapes_are_checked():
         FrameAnnotations(np.zeros((2, 5)), np.zeros((2, 3), dtype=bool), np.zeros(2))
     with pytest.raises(ValueError, match="sorted by frame"):
         VideoAnnotations(
-            "v", (1, 1), 1.0, np.ones(9, dtype=bool), np.array([5, 2]), np.zeros((2, 4)),
-            np.zeros((2, 1), dtype=bool), np.zeros(2),
-        )  # fmt: skip
+            "v",
+            (1, 1),
+            1.0,
+            np.ones(9, dtype=bool),
+            np.array([5, 2]),
+            np.zeros((2, 4)),
+            np.zeros((2, 1), dtype=bool),
+            np.zeros(2),
+        )
     with pytest.raises(ValueError, match="Tube"):
         Tube(0, np.zeros(4), 0)
 

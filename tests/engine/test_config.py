@@ -37,8 +37,14 @@ def test_round_trip_through_plain_data():
 
 def test_dotted_keys_lists_every_level():
     assert dotted_keys(Outer) == [
-        "seed", "size", "cache", "inner", "inner.rate", "inner.mode", "inner.factors",
-    ]  # fmt: skip
+        "seed",
+        "size",
+        "cache",
+        "inner",
+        "inner.rate",
+        "inner.mode",
+        "inner.factors",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,17 @@ def run(folder, step=toy_step, resume=False, targets=None, **changes):
     sampler, model = ToySampler(), ToyModel()
     loader = ToyLoader(sampler, targets)
     result = fit(
-        model, step, loader, sampler, validate, config(**changes), RunLog(folder), CPU,
-        describe={"names": ["a"]}, resume=resume,
-    )  # fmt: skip
+        model,
+        step,
+        loader,
+        sampler,
+        validate,
+        config(**changes),
+        RunLog(folder),
+        CPU,
+        describe={"names": ["a"]},
+        resume=resume,
+    )
     return model, result
 
 
@@ -90,9 +98,16 @@ def test_accumulated_batches_equal_one_joint_batch(tmp_path):
 
         settings = config(accumulate=accumulate, ema_decay=0.0)
         fit(
-            model, step, ToyLoader(sampler), sampler, None, settings, RunLog(tmp_path), CPU,
+            model,
+            step,
+            ToyLoader(sampler),
+            sampler,
+            None,
+            settings,
+            RunLog(tmp_path),
+            CPU,
             describe={},
-        )  # fmt: skip
+        )
         models.append(model)
     for a, b in zip(*(m.parameters() for m in models), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
@@ -102,10 +117,16 @@ def test_best_is_the_best_validation_and_patience_stops(tmp_path):
     scores = iter([0.1, 0.5, 0.3, 0.2, 0.9])
     sampler = ToySampler()
     result = fit(
-        ToyModel(), toy_step, ToyLoader(sampler), sampler,
+        ToyModel(),
+        toy_step,
+        ToyLoader(sampler),
+        sampler,
         lambda model: {"frame_map_50": next(scores)},
-        config(epochs=5, patience=2), RunLog(tmp_path), CPU, describe={"names": ["a"]},
-    )  # fmt: skip
+        config(epochs=5, patience=2),
+        RunLog(tmp_path),
+        CPU,
+        describe={"names": ["a"]},
+    )
     assert result.best["frame_map_50"] == 0.5
     assert load_checkpoint(tmp_path / "last.pt")["progress"]["epoch"] == 4
     assert load_checkpoint(tmp_path / "best.pt")["names"] == ["a"]
@@ -123,9 +144,17 @@ def test_a_checkpoint_of_another_model_is_named(tmp_path):
     sampler = ToySampler()
     with pytest.raises(UserError, match="another model"):
         fit(
-            other, toy_step, ToyLoader(sampler), sampler, None, config(), RunLog(tmp_path), CPU,
-            describe={}, resume=True,
-        )  # fmt: skip
+            other,
+            toy_step,
+            ToyLoader(sampler),
+            sampler,
+            None,
+            config(),
+            RunLog(tmp_path),
+            CPU,
+            describe={},
+            resume=True,
+        )
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path):

@@ -15,13 +15,25 @@ from stadet.datasets.restaurant.files import write_footage
 from stadet.tools.cli import main
 
 TINY = [
-    "data.size=[64, 96]", "data.resize=stretch", "data.batch=8", "data.workers=0",
-    "yolo.width=0.0625", "yolo.depth=0.1", "recurrent.memory.hidden=4",
-    "recurrent.sampler.lanes=2", "recurrent.sampler.window=4", "yowo.backbone=resnet18",
-    "yowo.width=0.125", "yowo.clip_length=8", "yowo.clip_step=2", "yowo.reverse=0.5",
-    "loop.max_steps=3", "loop.log_every=1", "inference.score_floor=1e-5",
+    "data.size=[64, 96]",
+    "data.resize=stretch",
+    "data.batch=8",
+    "data.workers=0",
+    "yolo.width=0.0625",
+    "yolo.depth=0.1",
+    "recurrent.memory.hidden=4",
+    "recurrent.sampler.lanes=2",
+    "recurrent.sampler.window=4",
+    "yowo.backbone=resnet18",
+    "yowo.width=0.125",
+    "yowo.clip_length=8",
+    "yowo.clip_step=2",
+    "yowo.reverse=0.5",
+    "loop.max_steps=3",
+    "loop.log_every=1",
+    "inference.score_floor=1e-5",
     "inference.max_detections=20",
-]  # fmt: skip
+]
 
 
 @dataclass(frozen=True)
@@ -70,9 +82,11 @@ def start_stad():
     def start(*arguments) -> subprocess.Popen:
         process = subprocess.Popen(
             [sys.executable, "-m", "stadet.tools.cli", *map(str, arguments)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
             env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
-        )  # fmt: skip
+        )
         started.append(process)
         return process
 

@@ -22,11 +22,18 @@ from tests.datasets.tiny_classes import write_classes, write_frames
 from tests.tools.small_checkpoints import save_small_checkpoint
 
 QUICK = (
-    "model.name=convlstm", "model.options={hidden: 6, grid: 2, dropout: 0.0, activation: tanh}",
-    "input.size=[16, 24]", "input.workers=0", "input.batch=4", "sampling.frames=4",
-    "loop.epochs=6", "loop.optimiser.lr=0.03", "augment.blur=0", "augment.noise=0",
+    "model.name=convlstm",
+    "model.options={hidden: 6, grid: 2, dropout: 0.0, activation: tanh}",
+    "input.size=[16, 24]",
+    "input.workers=0",
+    "input.batch=4",
+    "sampling.frames=4",
+    "loop.epochs=6",
+    "loop.optimiser.lr=0.03",
+    "augment.blur=0",
+    "augment.noise=0",
     "augment.colour=0",
-)  # fmt: skip
+)
 
 
 def stad(verb, *arguments):
@@ -280,9 +287,13 @@ def test_cross_validation_judges_every_video_once_a_seed(data, tmp_path, capsys)
 
 def test_weights_trained_on_videos_that_judge_are_refused(data, trained, tmp_path, capsys):
     settings = [
-        *QUICK, f"data.root={data}", "data.split=stratified", f"output={tmp_path / 'run'}",
-        f"model.weights={trained / 'best.pt'}", "loop.epochs=1",
-    ]  # fmt: skip
+        *QUICK,
+        f"data.root={data}",
+        "data.split=stratified",
+        f"output={tmp_path / 'run'}",
+        f"model.weights={trained / 'best.pt'}",
+        "loop.epochs=1",
+    ]
     assert stad(train_classifier, *settings) == 2
     assert "was trained on" in capsys.readouterr().err
     assert stad(train_classifier, *settings, "model.allow_overlap=true") == 0
@@ -327,9 +338,14 @@ def test_keypoint_sets_train_the_fused_model(tmp_path, capsys):
     (root / "label_encoder.json").write_text(json.dumps({"hello": 0, "thanks": 1}))
     run = tmp_path / "run"
     settings = [
-        *QUICK, f"data.root={root}", "data.format=keypoints", "model.name=fused_keypoints",
-        "model.options={kernels: 2, hidden: 8}", "input.size=[8, 12]", f"output={run}",
-    ]  # fmt: skip
+        *QUICK,
+        f"data.root={root}",
+        "data.format=keypoints",
+        "model.name=fused_keypoints",
+        "model.options={kernels: 2, hidden: 8}",
+        "input.size=[8, 12]",
+        f"output={run}",
+    ]
     assert stad(train_classifier, *settings) == 2
     assert "set augment.flip=0" in capsys.readouterr().err
     assert stad(train_classifier, *settings, "augment.flip=0") == 0

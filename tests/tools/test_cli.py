@@ -76,8 +76,10 @@ def test_a_wrong_verb_names_its_neighbour(capsys):
 def test_a_verb_by_its_path(tmp_path):
     done = subprocess.run(
         [sys.executable, TOOLS / "train.py", "--print-config"],
-        capture_output=True, text=True, cwd=tmp_path,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("model: yolo")
 
@@ -87,9 +89,11 @@ def test_another_package_called_datasets_is_one_line(tmp_path):
     (tmp_path / "datasets" / "__init__.py").write_text("")
     done = subprocess.run(
         [sys.executable, TOOLS / "describe.py", "--data", "x.yaml"],
-        capture_output=True, text=True, cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )  # fmt: skip
+    )
     assert done.returncode == 2
     assert "expected the toolkit's own package 'datasets', found" in done.stderr
     assert done.stderr.count("\n") == 1

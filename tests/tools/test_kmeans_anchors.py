@@ -53,9 +53,19 @@ def run(data, *options):
 )
 def test_anchors_are_the_boxes_in_network_pixels(data, capsys, resize, scale):
     code = run(
-        data, "--size", "128", "128", "--strides", "32", "--anchors", "2", "--resize", resize,
-        "--plot", str(data / "anchors.png"),
-    )  # fmt: skip
+        data,
+        "--size",
+        "128",
+        "128",
+        "--strides",
+        "32",
+        "--anchors",
+        "2",
+        "--resize",
+        resize,
+        "--plot",
+        str(data / "anchors.png"),
+    )
     assert code == 0
     anchors = Anchors.load(data / "anchors.yaml")
     expected = np.array([[20, 10], [40, 30]]) * scale

@@ -114,8 +114,10 @@ def test_yowos_layout(data, tmp_path):
     video = found.annotations.videos["pick/front_000008"]
     assert video.looked_at.all() and video[2].boxes.tolist() == [[20.0, 40.0, 120.0, 160.0]]
     assert set(found.side("train").videos) == {
-        "pick/front_000008", "pick/front_000048", "put-back/front_000013",
-    }  # fmt: skip
+        "pick/front_000008",
+        "pick/front_000048",
+        "put-back/front_000013",
+    }
 
 
 def test_one_side_some_classes_and_a_size(data, tmp_path):

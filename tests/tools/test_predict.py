@@ -196,9 +196,15 @@ def test_a_stopped_prediction_goes_on_as_the_whole(
     assert predict(trained, tmp_path / "whole.jsonl", footage.videos) == 0
     out = tmp_path / "cut.jsonl"
     process = start_stad(
-        "predict", footage.videos, "--checkpoint", trained / "best.pt", "--out", out,
-        "--window", 1,
-    )  # fmt: skip
+        "predict",
+        footage.videos,
+        "--checkpoint",
+        trained / "best.pt",
+        "--out",
+        out,
+        "--window",
+        1,
+    )
     while not (out.exists() and b"processed" in out.read_bytes()):
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)

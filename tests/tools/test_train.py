@@ -28,9 +28,14 @@ def errors(capsys) -> str:
 def test_a_run_leaves_what_later_verbs_need(trained):
     names = {path.name for path in trained.iterdir()}
     assert names >= {
-        "anchors.yaml", "best.pt", "config.yaml", "environment.json", "last.pt", "metrics.jsonl",
+        "anchors.yaml",
+        "best.pt",
+        "config.yaml",
+        "environment.json",
+        "last.pt",
+        "metrics.jsonl",
         "report",
-    }  # fmt: skip
+    }
     best = load_checkpoint(trained / "best.pt")
     figures = json.loads((trained / "report" / "metrics.json").read_text())
     assert best["threshold"] == figures["threshold"]

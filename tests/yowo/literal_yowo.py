@@ -13,10 +13,29 @@ import torch.nn.functional as F
 
 # block of yolov2.cfg -> filters of its convolution
 DARKNET = {
-    0: 32, 2: 64, 4: 128, 5: 64, 6: 128, 8: 256, 9: 128, 10: 256, 12: 512, 13: 256, 14: 512,
-    15: 256, 16: 512, 18: 1024, 19: 512, 20: 1024, 21: 512, 22: 1024, 23: 1024, 24: 1024,
-    26: 64, 29: 1024,
-}  # fmt: skip
+    0: 32,
+    2: 64,
+    4: 128,
+    5: 64,
+    6: 128,
+    8: 256,
+    9: 128,
+    10: 256,
+    12: 512,
+    13: 256,
+    14: 512,
+    15: 256,
+    16: 512,
+    18: 1024,
+    19: 512,
+    20: 1024,
+    21: 512,
+    22: 1024,
+    23: 1024,
+    24: 1024,
+    26: 64,
+    29: 1024,
+}
 DARKNET_1X1 = {5, 9, 13, 15, 19, 21, 26}
 DARKNET_POOLS = {1, 3, 7, 11, 17}
 
@@ -129,8 +148,12 @@ def mobilenet(w, x, p):
     x = F.relu(norm(w, conv(w, x, f"{p}features.0.0", 64, 3, (1, 2, 2)), f"{p}features.0.1"))
     number = 0
     for channels, count, first in (
-        (64, 1, 2), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 1),
-    ):  # fmt: skip
+        (64, 1, 2),
+        (128, 2, 2),
+        (256, 2, 2),
+        (512, 6, 2),
+        (1024, 2, 1),
+    ):
         for block in range(count):
             number += 1
             key, stride = f"{p}features.{number}.", 1 if block else first
@@ -144,9 +167,14 @@ def mobilenetv2(w, x, p):
     x = F.relu6(norm(w, conv(w, x, f"{p}features.0.0", 32, 3, (1, 2, 2)), f"{p}features.0.1"))
     number = 0
     for expansion, channels, count, first in (
-        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
         (6, 320, 1, 1),
-    ):  # fmt: skip
+    ):
         for block in range(count):
             number += 1
             key, stride = f"{p}features.{number}.conv.", 1 if block else first
@@ -225,10 +253,15 @@ BACKBONES = {
     "shufflenetv2_2x": shufflenetv2,
 }
 PARAMETERS = {  # 24 classes, 5 anchors
-    "resnext101": 121_095_050, "resnet18": 105_031_050, "resnet50": 119_772_810,
-    "resnet101": 158_818_954, "mobilenet_2x": 86_448_970, "mobilenetv2_1x": 75_141_450,
-    "shufflenet_2x": 77_049_050, "shufflenetv2_2x": 78_984_250,
-}  # fmt: skip
+    "resnext101": 121_095_050,
+    "resnet18": 105_031_050,
+    "resnet50": 119_772_810,
+    "resnet101": 158_818_954,
+    "mobilenet_2x": 86_448_970,
+    "mobilenetv2_1x": 75_141_450,
+    "shufflenet_2x": 77_049_050,
+    "shufflenetv2_2x": 78_984_250,
+}
 
 
 def attention(w, x, key="cfam.sc"):

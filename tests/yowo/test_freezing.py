@@ -9,8 +9,12 @@ from stadet.yowo.training import YOWOTrainingStep
 from tests.yowo.tiny import anchors, clip_batch, network
 
 BACKBONES = (
-    "resnet18", "mobilenet_2x", "mobilenetv2_1x", "shufflenet_2x", "shufflenetv2_2x",
-)  # fmt: skip
+    "resnet18",
+    "mobilenet_2x",
+    "mobilenetv2_1x",
+    "shufflenet_2x",
+    "shufflenetv2_2x",
+)
 
 
 def train(model, steps=3):

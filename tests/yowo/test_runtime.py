@@ -15,9 +15,12 @@ from tests.yowo import tiny_yowo
 SIZE = (96, 64)  # shufflenet's pooling needs a few cells
 ONE_WIDTH = {"r3d_18", "mc3_18", "r2plus1d_18"}
 EXPORTED = (
-    ("resnext101", 32), ("resnet18", 32), ("resnet18", 8), ("mobilenetv2_1x", 32),
+    ("resnext101", 32),
+    ("resnet18", 32),
+    ("resnet18", 8),
+    ("mobilenetv2_1x", 32),
     ("shufflenet_2x", 32),
-)  # fmt: skip
+)
 
 
 def network(backbone, size=SIZE, stride=32):

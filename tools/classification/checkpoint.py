@@ -102,6 +102,11 @@ def open_classifier(
     if isinstance(model, MultiHead):
         model = model.branch(head)
     return ClassifierFile(
-        Path(path), model.to(device).eval(), heads, head, config, content["split"],
+        Path(path),
+        model.to(device).eval(),
+        heads,
+        head,
+        config,
+        content["split"],
         Rejection(**content["rejection"]),
-    )  # fmt: skip
+    )

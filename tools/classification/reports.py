@@ -56,12 +56,18 @@ def write_side_report(
     data, sampling = footage.data.side(side), file.config.sampling
     facts = [
         ("Model", f"{file.config.model.name} {file.config.model.options or ''}".strip()),
-        ("Data", f"{footage.config.root} ({footage.config.format}), side {side}: "
-                 f"{len(data):,} videos of {len(set(data.groups)):,} groups"),
-        ("Clips", f"{sampling.policy}, {sampling.frames} frames, {file.config.input.size[1]}x"
-                  f"{file.config.input.size[0]} pixels"),
+        (
+            "Data",
+            f"{footage.config.root} ({footage.config.format}), side {side}: "
+            f"{len(data):,} videos of {len(set(data.groups)):,} groups",
+        ),
+        (
+            "Clips",
+            f"{sampling.policy}, {sampling.frames} frames, {file.config.input.size[1]}x"
+            f"{file.config.input.size[0]} pixels",
+        ),
         ("Checkpoint", str(checkpoint)),
-    ]  # fmt: skip
+    ]
     notes = []
     if side == "val":
         notes.append(

@@ -62,9 +62,13 @@ class VideoClassifier:
         answers = Answers(self.file.names, names, unknown, means[:, :-1], means[:, -1])
         times = np.array(spans) / video.fps
         return Timeline(
-            video.name, self.file.names, times[:, 0], times[:, 1], answers.probabilities,
+            video.name,
+            self.file.names,
+            times[:, 0],
+            times[:, 1],
+            answers.probabilities,
             self.rejection.rejects(answers),
-        )  # fmt: skip
+        )
 
     def inputs_of(
         self, video: Video, clips: Sequence[np.ndarray]

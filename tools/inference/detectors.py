@@ -131,6 +131,11 @@ def open_detector(path: str | Path, device: torch.device | str = "cpu") -> Detec
             f"checkpoint {path}: its weights do not fit its own configuration ({first})"
         ) from error
     return DetectorFile(
-        Path(path), model.to(device).eval(), names, config, anchors,
-        content["split"], content["threshold"],
-    )  # fmt: skip
+        Path(path),
+        model.to(device).eval(),
+        names,
+        config,
+        anchors,
+        content["split"],
+        content["threshold"],
+    )

@@ -44,19 +44,25 @@ class RuntimeOptions:
 def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
-        "--runtime", choices=RUNTIMES, default="eager",
+        "--runtime",
+        choices=RUNTIMES,
+        default="eager",
         help="compiled: batch norms folded, torch.compile, slow to start; onnx, openvino: on the "
         "CPU, need pip install -e '.[runtimes]'",
-    )  # fmt: skip
+    )
     add("--precision", choices=PRECISIONS, default="fp32")
     add(
-        "--temporal-every", type=int, default=1, metavar="K",
+        "--temporal-every",
+        type=int,
+        default=1,
+        metavar="K",
         help="YOWO: run the 3D branch on every K-th frame only",
-    )  # fmt: skip
+    )
     add(
-        "--feature-bank", action="store_true",
+        "--feature-bank",
+        action="store_true",
         help="YOWO: average the 3D features of eight 8-frame clips around each frame",
-    )  # fmt: skip
+    )
 
 
 def runtime_options(args: argparse.Namespace) -> RuntimeOptions:

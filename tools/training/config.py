@@ -37,9 +37,14 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         expect_limits(
-            self, "data", size=(1, INFINITE), batch=(1, INFINITE), negatives=(0, INFINITE),
-            balance=(0, 1), workers=(0, INFINITE),
-        )  # fmt: skip
+            self,
+            "data",
+            size=(1, INFINITE),
+            batch=(1, INFINITE),
+            negatives=(0, INFINITE),
+            balance=(0, 1),
+            workers=(0, INFINITE),
+        )
 
 
 @dataclass
@@ -64,9 +69,13 @@ class YoloConfig:
 
     def __post_init__(self) -> None:
         expect_limits(
-            self, "yolo", width=(POSITIVE, INFINITE), depth=(POSITIVE, INFINITE),
-            strides=(1, INFINITE), num_anchors=(1, INFINITE),
-        )  # fmt: skip
+            self,
+            "yolo",
+            width=(POSITIVE, INFINITE),
+            depth=(POSITIVE, INFINITE),
+            strides=(1, INFINITE),
+            num_anchors=(1, INFINITE),
+        )
         if not self.strides:
             raise UserError("yolo.strides: expected at least one level, found none")
 
@@ -90,9 +99,13 @@ class RecurrentConfig:
 
     def __post_init__(self) -> None:
         expect_limits(
-            self, "recurrent", bptt_windows=(1, INFINITE), warmup_frames=(0, INFINITE),
-            balance_threshold=(0, 1), stacked_frames=(1, INFINITE),
-        )  # fmt: skip
+            self,
+            "recurrent",
+            bptt_windows=(1, INFINITE),
+            warmup_frames=(0, INFINITE),
+            balance_threshold=(0, 1),
+            stacked_frames=(1, INFINITE),
+        )
 
 
 @dataclass
@@ -133,12 +146,19 @@ class YowoConfig:
 
     def __post_init__(self) -> None:
         expect_limits(
-            self, "yowo", width=(POSITIVE, INFINITE), clip_length=(1, INFINITE),
-            clip_step=(1, INFINITE), steps=(1, INFINITE), reverse=(0, 1),
-            num_anchors=(1, INFINITE), focal_gamma=(0, INFINITE),
-            balance_classes=(0, INFINITE), multi_label_classes=(0, INFINITE),
+            self,
+            "yowo",
+            width=(POSITIVE, INFINITE),
+            clip_length=(1, INFINITE),
+            clip_step=(1, INFINITE),
+            steps=(1, INFINITE),
+            reverse=(0, 1),
+            num_anchors=(1, INFINITE),
+            focal_gamma=(0, INFINITE),
+            balance_classes=(0, INFINITE),
+            multi_label_classes=(0, INFINITE),
             input_std=(POSITIVE, INFINITE),
-        )  # fmt: skip
+        )
         if not self.steps:
             raise UserError("yowo.steps: expected at least one distance, found none")
 
@@ -162,9 +182,12 @@ class YoloLossConfig:
         weights = ("box_weight", "objectness_weight", "class_weight", "no_object_weight")
         powers = ("class_gamma", "objectness_gamma", "balance_classes")
         expect_limits(
-            self, "loss", match_iou=(0, 1), ignore_iou=(0, 1),
+            self,
+            "loss",
+            match_iou=(0, 1),
+            ignore_iou=(0, 1),
             **dict.fromkeys(weights + powers, (0, INFINITE)),
-        )  # fmt: skip
+        )
 
 
 @dataclass

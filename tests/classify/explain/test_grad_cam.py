@@ -204,5 +204,9 @@ def test_bad_requests():
     with pytest.raises(UserError, match="does not depend"):
         grad_cam(model, [frames], "second", lambda output: torch.zeros(1))
     with pytest.raises(UserError, match="no ReLU"):
-        explain(nn.Sequential(nn.Flatten(), nn.Linear(384, 2)), [frames],
-                "guided-backpropagation", class_target(0))  # fmt: skip
+        explain(
+            nn.Sequential(nn.Flatten(), nn.Linear(384, 2)),
+            [frames],
+            "guided-backpropagation",
+            class_target(0),
+        )

@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 from stadet.classify.layers.same_padding import SameMaxPool3d, pad_same, same_padding
 
 
-@given(
-    st.integers(1, 60), st.integers(1, 7), st.integers(1, 4), st.integers(1, 3)
-)  # fmt: skip
+@given(st.integers(1, 60), st.integers(1, 7), st.integers(1, 4), st.integers(1, 3))
 def test_the_output_is_the_input_over_the_stride_rounded_up(size, kernel, stride, dilation):
     before, after = same_padding(size, kernel, stride, dilation)
     reach = (kernel - 1) * dilation + 1
@@ -19,9 +17,15 @@ def test_the_output_is_the_input_over_the_stride_rounded_up(size, kernel, stride
 
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "expected"),
-    [(224, 7, 2, (2, 3)), (112, 3, 2, (0, 1)), (7, 3, 2, (1, 1)), (40, 3, 1, (1, 1)),
-     (5, 2, 2, (0, 1)), (4, 1, 1, (0, 0))],
-)  # fmt: skip
+    [
+        (224, 7, 2, (2, 3)),
+        (112, 3, 2, (0, 1)),
+        (7, 3, 2, (1, 1)),
+        (40, 3, 1, (1, 1)),
+        (5, 2, 2, (0, 1)),
+        (4, 1, 1, (0, 0)),
+    ],
+)
 def test_known_paddings(size, kernel, stride, expected):
     assert same_padding(size, kernel, stride) == expected
 

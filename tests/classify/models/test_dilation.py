@@ -56,9 +56,15 @@ def test_training_draws_one_factor_a_forward(unit):
 
 @pytest.mark.parametrize(
     ("which", "expected"),
-    [("none", []), ("full", list(range(10))), ("top-1", [0]), ("top-5", [0, 1, 2, 3, 4]),
-     ("bottom-2", [8, 9]), ("bottom-10", list(range(10)))],
-)  # fmt: skip
+    [
+        ("none", []),
+        ("full", list(range(10))),
+        ("top-1", [0]),
+        ("top-5", [0, 1, 2, 3, 4]),
+        ("bottom-2", [8, 9]),
+        ("bottom-10", list(range(10))),
+    ],
+)
 def test_positions(which, expected):
     assert list(dilated_positions(which)) == expected
 

@@ -18,8 +18,10 @@ class NotebookFaults(nn.Module):
         states = None
         if self.random_states:
             shape = (2, batch, model.lstm.hidden_size)
-            states = (nn.init.xavier_normal_(torch.empty(shape)),
-                      nn.init.xavier_normal_(torch.empty(shape)))  # fmt: skip
+            states = (
+                nn.init.xavier_normal_(torch.empty(shape)),
+                nn.init.xavier_normal_(torch.empty(shape)),
+            )
         if self.viewed:
             keypoints = keypoints.reshape(length, batch, -1).transpose(0, 1)
         motion = model.lstm(keypoints, states)[0][:, -1]

@@ -33,8 +33,12 @@ def test_normalisations_map_their_mean_to_zero():
     for name, statistics in NORMALISATIONS.items():
         mean = torch.tensor(statistics.mean).view(1, 1, 3, 1, 1)
         frames = mean + torch.tensor(statistics.std).view(1, 1, 3, 1, 1)
-        torch.testing.assert_close(Normalise(name)(mean.expand(1, 1, 3, 2, 2)),
-                                   torch.zeros(1, 1, 3, 2, 2), atol=1e-5, rtol=0)  # fmt: skip
+        torch.testing.assert_close(
+            Normalise(name)(mean.expand(1, 1, 3, 2, 2)),
+            torch.zeros(1, 1, 3, 2, 2),
+            atol=1e-5,
+            rtol=0,
+        )
         torch.testing.assert_close(Normalise(name)(frames), torch.ones(1, 1, 3, 1, 1))
 
 

@@ -13,10 +13,15 @@ def test_unknown_models_and_options_name_their_neighbours():
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("convlstm", {"hidden": "many"}), ("i3d", {"width": "wide"}), ("c3d", {"size": [32]}),
-     ("i3d_resnet", {"depth": 18}), ("lrcn", {"readout": "first"}),
-     ("cnn_lstm", {"trainable": "perhaps"})],
-)  # fmt: skip
+    [
+        ("convlstm", {"hidden": "many"}),
+        ("i3d", {"width": "wide"}),
+        ("c3d", {"size": [32]}),
+        ("i3d_resnet", {"depth": 18}),
+        ("lrcn", {"readout": "first"}),
+        ("cnn_lstm", {"trainable": "perhaps"}),
+    ],
+)
 def test_values_of_another_type_are_refused_in_one_line(name, options):
     with pytest.raises(UserError, match=next(iter(options))) as caught:
         check_options(name, options)

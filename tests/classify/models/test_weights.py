@@ -21,8 +21,14 @@ def assert_filled(model, report, expected_missing=()):
 
 def public_i3d(weights, layout):
     """Our I3D's tensors under the names of `rgb_imagenet.pt` or `model_rgb.pth`."""
-    branches = {"b0": "branch_0", "b1a": "branch_1.0", "b1b": "branch_1.1", "b2a": "branch_2.0",
-                "b2b": "branch_2.1", "b3b": "branch_3.1"}  # fmt: skip
+    branches = {
+        "b0": "branch_0",
+        "b1a": "branch_1.0",
+        "b1b": "branch_1.1",
+        "b2a": "branch_2.0",
+        "b2b": "branch_2.1",
+        "b3b": "branch_3.1",
+    }
     stems = {"conv_1a": "Conv3d_1a_7x7", "conv_2b": "Conv3d_2b_1x1", "conv_2c": "Conv3d_2c_3x3"}
     out = {}
     for key, value in weights.items():
@@ -44,9 +50,11 @@ def public_i3d(weights, layout):
 
 @pytest.mark.parametrize(
     ("layout", "sample"),
-    [("capitals", "Mixed_3b.b1a.conv3d.weight"),
-     ("branches", "mixed_3b.branch_1.0.batch3d.running_mean")],
-)  # fmt: skip
+    [
+        ("capitals", "Mixed_3b.b1a.conv3d.weight"),
+        ("branches", "mixed_3b.branch_1.0.batch3d.running_mean"),
+    ],
+)
 def test_i3d_kinetics(layout, sample, tmp_path):
     source, model = tiny_model("i3d", 7), build_model("i3d", 7, width=0.1)
     public = public_i3d(source.state_dict(), layout)
@@ -79,10 +87,19 @@ def test_c3d_sports_1m_in_both_layouts(tmp_path):
     ours = source.state_dict()
     torch.save(ours, tmp_path / "c3d.pickle")
     assert_filled(model, load_weights(model, tmp_path / "c3d.pickle"), ("fc8.weight", "fc8.bias"))
-    numbers = {"conv1": "features.0", "conv2": "features.3", "conv3a": "features.6",
-               "conv3b": "features.8", "conv4a": "features.11", "conv4b": "features.13",
-               "conv5a": "features.16", "conv5b": "features.18", "fc6": "classifier.0",
-               "fc7": "classifier.3", "fc8": "classifier.6"}  # fmt: skip
+    numbers = {
+        "conv1": "features.0",
+        "conv2": "features.3",
+        "conv3a": "features.6",
+        "conv3b": "features.8",
+        "conv4a": "features.11",
+        "conv4b": "features.13",
+        "conv5a": "features.16",
+        "conv5b": "features.18",
+        "fc6": "classifier.0",
+        "fc7": "classifier.3",
+        "fc8": "classifier.6",
+    }
     public = {f"{numbers[k.split('.')[0]]}.{k.split('.')[1]}": v for k, v in ours.items()}
     torch.save(public, tmp_path / "c3d-pretrained.pth")
     other = build_model("c3d", 5, **options)

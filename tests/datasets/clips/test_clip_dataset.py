@@ -32,9 +32,10 @@ def dataset(read=read_frame, **options):
 
 
 def label_rows(clip):
-    return [(int(i), NAMES[int(row.argmax())]) for i, row in zip(
-        clip.targets.item, clip.targets.labels, strict=True
-    )]  # fmt: skip
+    return [
+        (int(i), NAMES[int(row.argmax())])
+        for i, row in zip(clip.targets.item, clip.targets.labels, strict=True)
+    ]
 
 
 def test_frames_and_truth_come_in_the_order_asked_for():

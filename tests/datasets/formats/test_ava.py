@@ -86,9 +86,13 @@ def test_rows_past_the_end_name_the_line(tmp_path):
 def test_key_seconds_past_the_end_are_counted(tmp_path):
     videos, findings = {"a": VideoInfo("a", (100, 200), 25.0, 200)}, Findings()
     read_ava(
-        write(tmp_path), videos=videos, label_map="map.pbtxt", first_second=900,
-        key_seconds=(904, 910), findings=findings,
-    )  # fmt: skip
+        write(tmp_path),
+        videos=videos,
+        label_map="map.pbtxt",
+        first_second=900,
+        key_seconds=(904, 910),
+        findings=findings,
+    )
     assert "3 key seconds outside their video left out" in findings.lines()[0]
     assert "second 908 of a" in findings.lines()[0]
 

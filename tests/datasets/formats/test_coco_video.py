@@ -63,7 +63,7 @@ def document():
             {"id": 1, "image_id": 2, "category_id": 9, "bbox": [1, 2, 3, 4]},
             {"id": 2, "image_id": 2, "category_id": 3, "bbox": [1, 2, 3, 4]},
         ],
-    }  # fmt: skip
+    }
 
 
 def read(tmp_path, content, **options):

@@ -190,9 +190,15 @@ def test_a_file_finds_its_video_by_stem_source_or_task(tmp_path):
 def test_writes_what_it_reads_tracks_labels_and_gaps(tmp_path):
     labels = np.array([[1, 0], [1, 1], [0, 1], [1, 0], [0, 1]], bool)
     video = VideoAnnotations.build(
-        "a", (100, 200), 30.0, np.arange(50) < 40, [3, 4, 5, 9, 4],
-        [[1, 2, 30, 40]] * 4 + [[50, 50, 60.125, 60]], labels, [7, 7, 7, 7, 9],
-    )  # fmt: skip
+        "a",
+        (100, 200),
+        30.0,
+        np.arange(50) < 40,
+        [3, 4, 5, 9, 4],
+        [[1, 2, 30, 40]] * 4 + [[50, 50, 60.125, 60]],
+        labels,
+        [7, 7, 7, 7, 9],
+    )
     assert write_cvat(tmp_path / "a.xml", video, ["<pick & put>", 'a "b"'])
     back = read_cvat(tmp_path / "a.xml", videos=INFO)
     assert back.names == ("<pick & put>", 'a "b"')
@@ -216,9 +222,15 @@ def test_round_trip(tmp_path_factory, seed, step):
     labels = rng.random((len(pairs), 3)) < 0.4
     labels[np.arange(len(pairs)), rng.integers(0, 3, len(pairs))] = True
     video = VideoAnnotations.build(
-        "a", (100, 200), 30.0, looked_at,
-        [f for _, f in pairs], boxes, labels, [t for t, _ in pairs],
-    )  # fmt: skip
+        "a",
+        (100, 200),
+        30.0,
+        looked_at,
+        [f for _, f in pairs],
+        boxes,
+        labels,
+        [t for t, _ in pairs],
+    )
     path = tmp_path_factory.mktemp("cvat") / "a.xml"
     write_cvat(path, video, list("xyz"), keyframe_tolerance=float(rng.uniform(0, 50)))
     findings = Findings()

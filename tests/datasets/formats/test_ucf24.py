@@ -113,9 +113,15 @@ def test_real_pickle():
     for name, video in annotations.videos.items():
         tubes = raw[name]["annotations"]
         assert len(video.boxes) == sum(len(tube["boxes"]) for tube in tubes)
-        expected = sorted((f, *box) for t in tubes for f, box in zip(
-            range(t["sf"], t["ef"]), (t["boxes"].astype(int) - [1, 1, 0, 0]).tolist(), strict=True
-        ))  # fmt: skip
+        expected = sorted(
+            (f, *box)
+            for t in tubes
+            for f, box in zip(
+                range(t["sf"], t["ef"]),
+                (t["boxes"].astype(int) - [1, 1, 0, 0]).tolist(),
+                strict=True,
+            )
+        )
         width_height = video.boxes[:, 2:] - video.boxes[:, :2]
         found = sorted(
             zip(video.frames.tolist(), *video.boxes[:, :2].T, *width_height.T, strict=True)

@@ -20,8 +20,14 @@ from stadet.datasets.labelled.clip_sampling import (
 from stadet.engine.errors import UserError
 
 POLICIES = (
-    "uniform-frames", "dense", "one-clip", "uniform-clips", "strided", "random-frames", "slowed",
-)  # fmt: skip
+    "uniform-frames",
+    "dense",
+    "one-clip",
+    "uniform-clips",
+    "strided",
+    "random-frames",
+    "slowed",
+)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +86,13 @@ def test_jitter_stays_within_its_segment():
 
 
 @given(
-    st.sampled_from(POLICIES), st.integers(1, 200), st.integers(1, 40), st.integers(1, 6),
-    st.integers(1, 4), st.integers(0, 5),
-)  # fmt: skip
+    st.sampled_from(POLICIES),
+    st.integers(1, 200),
+    st.integers(1, 40),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.integers(0, 5),
+)
 def test_every_clip_is_in_order_and_inside(policy, num_frames, length, step, clips, seed):
     config = SamplingConfig(policy, length, step, clips, test_clips=clips, pad_short=True)
     rng = np.random.default_rng(seed)

@@ -42,15 +42,21 @@ def break_with(root, name, array):
 
 @pytest.mark.parametrize(
     ("name", "array", "message"),
-    [("X_train_keypoints.npy", np.zeros((4, 3, 258)), "expected 1662 keypoint values .* found 258"),
-     ("X_train_keypoints.npy", np.zeros((4, 2, 1662)), "the same clips"),
-     ("X_train_frames.npy", np.zeros((4, 3, 8, 6, 1)), "expected .*, 3"),
-     ("X_train_frames.npy", np.zeros((4, 8, 6, 3)), "expected 5 dimensions"),
-     ("y_train.npy", np.array([0, 1, 2, 0]), "clip 2: label 2 is none of the 2"),
-     ("y_train.npy", np.array([0, 1, 0.5, 0]), "clip 2: label 0.5"),
-     ("y_train.npy", np.array(["a", "b", "c", "d"]), "expected numbers"),
-     ("y_train.npy", np.array([0, 1, 0]), "the same clips")],
-)  # fmt: skip
+    [
+        (
+            "X_train_keypoints.npy",
+            np.zeros((4, 3, 258)),
+            "expected 1662 keypoint values .* found 258",
+        ),
+        ("X_train_keypoints.npy", np.zeros((4, 2, 1662)), "the same clips"),
+        ("X_train_frames.npy", np.zeros((4, 3, 8, 6, 1)), "expected .*, 3"),
+        ("X_train_frames.npy", np.zeros((4, 8, 6, 3)), "expected 5 dimensions"),
+        ("y_train.npy", np.array([0, 1, 2, 0]), "clip 2: label 2 is none of the 2"),
+        ("y_train.npy", np.array([0, 1, 0.5, 0]), "clip 2: label 0.5"),
+        ("y_train.npy", np.array(["a", "b", "c", "d"]), "expected numbers"),
+        ("y_train.npy", np.array([0, 1, 0]), "the same clips"),
+    ],
+)
 def test_arrays_that_do_not_fit(root, name, array, message):
     break_with(root, name, array)
     with pytest.raises(UserError, match=message) as caught:

@@ -106,9 +106,12 @@ def test_an_epoch_draws_several_clips_of_a_video():
 
 def test_rare_classes_are_repeated_and_time_turned_back():
     plan = TrainingPlan(
-        made([0, 0, 0, 0, 1]), pixels(5).lengths, SamplingConfig(frames=4), balance=1.0,
+        made([0, 0, 0, 0, 1]),
+        pixels(5).lengths,
+        SamplingConfig(frames=4),
+        balance=1.0,
         reverse_share=0.5,
-    )  # fmt: skip
+    )
     counts = Counter(r.video for r in plan.requests(0))
     assert counts["v4"] == 4 and counts["v0"] == 1
     turned = [r for epoch in range(20) for r in plan.requests(epoch)]

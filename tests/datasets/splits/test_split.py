@@ -18,9 +18,14 @@ def video(name, frames, fps=10.0, actions=(), classes=3, looked_at=None):
     labels = np.zeros((len(rows), classes), bool)
     labels[np.arange(len(rows)), [c for _, c in rows]] = True
     return VideoAnnotations.build(
-        name, (48, 64), fps, np.ones(frames) if looked_at is None else looked_at,
-        [f for f, _ in rows], [[0, 0, 9, 9]] * len(rows), labels,
-    )  # fmt: skip
+        name,
+        (48, 64),
+        fps,
+        np.ones(frames) if looked_at is None else looked_at,
+        [f for f, _ in rows],
+        [[0, 0, 9, 9]] * len(rows),
+        labels,
+    )
 
 
 def annotation_set(*videos):
@@ -41,11 +46,13 @@ def test_every_looked_at_frame_is_on_one_side(method, seed, shares):
     rng = np.random.default_rng(seed)
     videos = [
         video(
-            f"v{i}", int(rng.integers(200, 300)), actions=[(i % 3, 20, 60), (0, 90, 99)],
+            f"v{i}",
+            int(rng.integers(200, 300)),
+            actions=[(i % 3, 20, 60), (0, 90, 99)],
             looked_at=None,
         )
         for i in range(5)
-    ]  # fmt: skip
+    ]
     seen = np.arange(250) % 100 < 80
     videos.append(video("v5", 250, actions=[(1, 110, 130)], looked_at=seen))
     annotations = annotation_set(*videos)
@@ -115,8 +122,10 @@ def test_lists_by_name_file_and_frame(tmp_path):
     config = SplitConfig("lists", lists={"train": "train.txt", "val": ["z"], "test": "test.txt"})
     split = make_split(annotations, config, folder=tmp_path)
     assert {side: list(videos) for side, videos in split.masks.items()} == {
-        "train": ["A/x"], "val": ["B/z"], "test": ["A/y"],
-    }  # fmt: skip
+        "train": ["A/x"],
+        "val": ["B/z"],
+        "test": ["A/y"],
+    }
     assert np.flatnonzero(split.mask("test", "A/y", 10)).tolist() == [0, 2]
 
 

@@ -33,9 +33,14 @@ def repeated(annotations, detections, weights):
         for copy in range(int(weight)):
             name = f"{video.name}.{copy}"
             truth[name] = VideoAnnotations.build(
-                name, video.size, video.fps, video.looked_at, video.frames, video.boxes,
+                name,
+                video.size,
+                video.fps,
+                video.looked_at,
+                video.frames,
+                video.boxes,
                 video.labels,
-            )  # fmt: skip
+            )
             d = detections.videos[video.name]
             found[name] = VideoDetections(
                 name, d.frames, d.boxes, d.objectness, d.scores, d.processed

@@ -16,9 +16,16 @@ from stadet.engine.errors import UserError
 from tests.detect.metrics.generated import random_problem
 
 DESIGN_KEYS = {
-    "frame_map_50", "precision", "recall", "threshold", "per_class", "video_map",
-    "localization_recall", "classification_accuracy", "protocol",
-}  # fmt: skip
+    "frame_map_50",
+    "precision",
+    "recall",
+    "threshold",
+    "per_class",
+    "video_map",
+    "localization_recall",
+    "classification_accuracy",
+    "protocol",
+}
 
 
 def report(folder, seed=0, options=None, **more):

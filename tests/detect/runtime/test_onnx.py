@@ -50,8 +50,10 @@ def test_a_frame_detector_answers_as_in_torch(runtime, make):
     model = make()
     detector = opened(runtime, export_onnx(model, tiny.SIZE))
     assert (detector.predicts, detector.clip_length, detector.context_frames) == (
-        "every_frame", 1, 0,
-    )  # fmt: skip
+        "every_frame",
+        1,
+        0,
+    )
     for lanes, steps in ((1, 1), (2, 3)):
         frames = tiny.frames(lanes, steps)
         with torch.no_grad():

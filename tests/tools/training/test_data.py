@@ -64,13 +64,27 @@ def mixed(tmp_path_factory):
 def test_sizes_and_lengths_may_differ(mixed, tmp_path, model, resize):
     """More lanes than sequences, windows and clips longer than a video."""
     settings = [
-        f"model={model}", f"data.dataset={mixed}", f"output={tmp_path / 'run'}",
-        "data.size=[64, 96]", f"data.resize={resize}", "data.batch=3", "data.workers=0",
-        "yolo.width=0.0625", "yolo.depth=0.1", "yolo.num_anchors=3", "recurrent.memory.hidden=4",
-        "recurrent.sampler.lanes=5", "recurrent.sampler.window=8", "yowo.backbone=resnet18",
-        "yowo.width=0.125", "yowo.clip_length=8", "yowo.num_anchors=2", "loop.epochs=1",
-        "loop.max_steps=4", "loop.log_every=1",
-    ]  # fmt: skip
+        f"model={model}",
+        f"data.dataset={mixed}",
+        f"output={tmp_path / 'run'}",
+        "data.size=[64, 96]",
+        f"data.resize={resize}",
+        "data.batch=3",
+        "data.workers=0",
+        "yolo.width=0.0625",
+        "yolo.depth=0.1",
+        "yolo.num_anchors=3",
+        "recurrent.memory.hidden=4",
+        "recurrent.sampler.lanes=5",
+        "recurrent.sampler.window=8",
+        "yowo.backbone=resnet18",
+        "yowo.width=0.125",
+        "yowo.clip_length=8",
+        "yowo.num_anchors=2",
+        "loop.epochs=1",
+        "loop.max_steps=4",
+        "loop.log_every=1",
+    ]
     assert main(["train", *settings]) == 0
     losses = [event["box"] for event in read_events(tmp_path / "run" / "metrics.jsonl", "train")]
     assert losses and np.isfinite(losses).all()
