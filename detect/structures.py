@@ -6,10 +6,17 @@ multi-hot and scores (N, C). Sizes are (height, width). Frame indices are 0-base
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from stadet.engine.errors import UserError, neighbours
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
 
 NO_TRACK = -1  # track id of a box that belongs to no track
 
@@ -169,28 +176,90 @@ class AnnotationSet:
         return iter(self.videos.values())
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Detections:
-    """What a model says of one frame.
+    """Detections of one frame: boxes with a score for every class.
 
-    boxes (N, 4) xyxy in the video's pixels; objectness (N,) in [0, 1], NaN where the model has
-    none; scores (N, C): the final score of the box for each class (YOLO: objectness x class).
+    A box may hold several classes at once (someone wipes and talks on the phone), so `scores` has a
+    column for each class and 0 means that the class was not detected for that box. `above` and
+    `with_classes` work on these pairs of box and class: they set the scores of the other pairs to 0
+    and drop the boxes that no pair is left of.
+
+    Attributes:
+        boxes: (N, 4) float64 xyxy in pixels of the video.
+        objectness: (N,) in [0, 1]; NaN where the model has none.
+        scores: (N, C) in [0, 1], the final score of each box for each class (YOLO: objectness
+            times class probability); 0: not detected.
+        names: names of the C classes, or None where they are not known.
+        video: name of the video, or None.
+        frame: 0-based index of the frame, or None.
+        seconds: time of the frame since the video's first, in seconds, or None.
+
+    Raises:
+        ValueError: where the shapes do not belong together.
+
+    Example:
+        >>> found = Detections(
+        ...     boxes=np.array([[10.0, 20.0, 50.0, 80.0], [30.0, 30.0, 60.0, 90.0]]),
+        ...     objectness=np.array([0.9, 0.8]),
+        ...     scores=np.array([[0.8, 0.3], [0.0, 0.6]]),
+        ...     names=("wipe", "phone"),
+        ... )
+        >>> found
+        Detections(2 boxes: wipe 0.80 + phone 0.30, phone 0.60)
+        >>> found.above(0.5).with_classes("phone")
+        Detections(1 box: phone 0.60)
+        >>> found[found.boxes[:, 0] < 20].top_score
+        array([0.8])
     """
 
     boxes: np.ndarray
     objectness: np.ndarray
     scores: np.ndarray
+    names: tuple[str, ...] | None = None
+    video: str | None = None
+    frame: int | None = None
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         _expect(self.boxes, (None, 4), "Detections.boxes")
         _expect(self.objectness, (len(self.boxes),), "Detections.objectness")
         _expect(self.scores, (len(self.boxes), None), "Detections.scores")
+        if self.names is not None and len(self.names) != self.num_classes:
+            raise ValueError(
+                f"Detections.names: expected {self.num_classes} names as scores have columns, "
+                f"found {len(self.names)}"
+            )
 
     def __len__(self) -> int:
+        """Number of boxes."""
         return len(self.boxes)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> Detections:
-        return Detections(self.boxes[rows], self.objectness[rows], self.scores[rows])
+    def __iter__(self) -> Iterator[Detections]:
+        """Each box as `Detections` of one row."""
+        return (self[row] for row in range(len(self)))
+
+    def __getitem__(self, rows: int | slice | np.ndarray | Sequence[int]) -> Detections:
+        """The boxes of an index, a slice, an array of indices or a boolean mask (N,)."""
+        if isinstance(rows, (int, np.integer)):
+            rows = np.array([rows])
+        return replace(
+            self, boxes=self.boxes[rows], objectness=self.objectness[rows], scores=self.scores[rows]
+        )
+
+    def __repr__(self) -> str:
+        place = "" if self.video is None else f" in {self.video}"
+        place += "" if self.frame is None else f" on frame {self.frame}"
+        place += "" if self.seconds is None else f" ({self.seconds:.2f} s)"
+        shown = [" + ".join(_pairs_of(self, row)) for row in range(min(len(self), _SHOWN))]
+        more = [".."] if len(self) > _SHOWN else []
+        words = f": {', '.join([*shown, *more])}" if len(self) else ""
+        return f"Detections({len(self)} box{'' if len(self) == 1 else 'es'}{place}{words})"
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return self.scores.shape[1]
 
     @property
     def top_class(self) -> np.ndarray:
@@ -202,9 +271,188 @@ class Detections:
         """(N,) score of that class."""
         return self.scores.max(axis=1) if len(self) else np.zeros(0)
 
+    @property
+    def top_name(self) -> tuple[str, ...]:
+        """N names, of the highest-scoring class of each box."""
+        return tuple(self.class_name(c) for c in self.top_class)
+
+    def class_name(self, column: int) -> str:
+        """Name of a column of `scores`; the index as text where names are not known."""
+        return str(column) if self.names is None else self.names[column]
+
+    def above(self, score: float | Sequence[float] | np.ndarray) -> Detections:
+        """Only pairs of box and class with a score of at least `score`.
+
+        Args:
+            score: one threshold for all classes or one for each (C,).
+
+        Returns:
+            Detections with the other scores set to 0, without the boxes that none is left of.
+        """
+        return self._keep(self.scores >= np.asarray(score, dtype=np.float64))
+
+    def with_classes(self, *classes: str | int) -> Detections:
+        """Only pairs of box and class of the given classes.
+
+        Args:
+            classes: names (where the detections know theirs) or column indices.
+
+        Returns:
+            Detections with the other scores set to 0, without the boxes that none is left of. The
+            columns stay.
+
+        Raises:
+            UserError: for a name or an index that is not among the classes.
+        """
+        wanted = np.zeros(self.num_classes, dtype=bool)
+        wanted[[self._column(label) for label in classes]] = True
+        return self._keep(np.broadcast_to(wanted, self.scores.shape))
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Every detected pair of box and class, best first.
+
+        Returns:
+            rows (P,) and classes (P,) int64 and scores (P,): box `boxes[rows[i]]` is of class
+            `classes[i]` with `scores[i]` > 0. Pairs of equal score are in order of box and class.
+        """
+        rows, classes = np.nonzero(self.scores > 0)
+        order = np.argsort(-self.scores[rows, classes], kind="stable")
+        rows, classes = rows[order], classes[order]
+        return rows, classes, self.scores[rows, classes]
+
     @classmethod
-    def empty(cls, num_classes: int) -> Detections:
-        return cls(np.zeros((0, 4)), np.zeros(0), np.zeros((0, num_classes)))
+    def merge(cls, parts: Iterable[Detections]) -> Detections:
+        """The boxes of several detections of one frame, one after another; nothing is suppressed.
+
+        Args:
+            parts: at least one, all of the same classes. What they disagree on (video, frame,
+                seconds) becomes None.
+
+        Raises:
+            ValueError: for no parts, or parts of different classes.
+        """
+        parts = list(parts)
+        counts = {part.num_classes for part in parts}
+        named = {part.names for part in parts if part.names is not None}
+        if len(counts) != 1 or len(named) > 1:
+            found = "none" if not parts else f"{sorted(named) if len(named) > 1 else counts}"
+            raise ValueError(f"Detections.merge: expected parts of the same classes, found {found}")
+
+        def common(key: str) -> Any:
+            values = {getattr(part, key) for part in parts}
+            return values.pop() if len(values) == 1 else None
+
+        return cls(
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.objectness for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            next(iter(named), None),
+            *(common(key) for key in ("video", "frame", "seconds")),
+        )
+
+    @classmethod
+    def empty(cls, num_classes: int, names: Sequence[str] | None = None) -> Detections:
+        """No boxes, for C = `num_classes`."""
+        known = None if names is None else tuple(names)
+        return cls(np.zeros((0, 4)), np.zeros(0), np.zeros((0, num_classes)), known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON.
+
+        Returns:
+            `{"video", "frame", "seconds", "detections": [{"box": [x1, y1, x2, y2], "objectness":
+            o or None, "scores": {class name: score}}]}`; scores of 0 are left out, and a class
+            without a name is called by its index.
+        """
+        detections = [
+            {
+                "box": box,
+                "objectness": None if objectness != objectness else objectness,
+                "scores": {self.class_name(c): row[c] for c in np.flatnonzero(np.array(row) > 0)},
+            }
+            for box, objectness, row in zip(
+                self.boxes.tolist(), self.objectness.tolist(), self.scores.tolist(), strict=True
+            )
+        ]
+        place = {"video": self.video, "frame": self.frame, "seconds": self.seconds}
+        return {**place, "detections": detections}
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row for every detected pair of box and class, best first; needs pandas.
+
+        Returns:
+            DataFrame with the columns video, frame, seconds, box (index of the box), x1, y1, x2,
+            y2 (pixels), objectness, class_id, class_name, score.
+
+        Raises:
+            UserError: where pandas is not installed.
+        """
+        from stadet.detect.detections.interchange import to_pandas
+
+        return to_pandas(self)
+
+    def to_supervision(self, *, multi_label: bool = False) -> supervision.Detections:
+        """As `supervision.Detections`; needs supervision.
+
+        Args:
+            multi_label: a row for every detected pair of box and class instead of one for every
+                box, which has the class of its highest score.
+
+        Returns:
+            `supervision.Detections` with xyxy, confidence, class_id and `data`: class_name,
+            objectness and scores (all C of the row's box), by which `from_supervision` restores
+            what one row a box holds. Boxes without any class are left out.
+
+        Raises:
+            UserError: where supervision is not installed.
+        """
+        from stadet.detect.detections.interchange import to_supervision
+
+        return to_supervision(self, multi_label=multi_label)
+
+    @classmethod
+    def from_supervision(
+        cls, detections: supervision.Detections, names: Sequence[str] | None = None
+    ) -> Detections:
+        """From `supervision.Detections`, one box a row.
+
+        Args:
+            detections: with class_id, and confidence (1 where there is none). The data that
+                `to_supervision` adds is used where it is there.
+            names: of the C classes; default: as many classes as the ids need, without names.
+
+        Raises:
+            UserError: for detections without class ids, and ids outside of `names`.
+        """
+        from stadet.detect.detections.interchange import from_supervision
+
+        return from_supervision(detections, names)
+
+    def _keep(self, pairs: np.ndarray) -> Detections:
+        pairs = pairs & (self.scores > 0)
+        return replace(self, scores=np.where(pairs, self.scores, 0.0))[pairs.any(axis=1)]
+
+    def _column(self, label: str | int) -> int:
+        if isinstance(label, str):
+            names = self.names or ()
+            if label not in names:
+                why = neighbours(label, names) if names else "; these detections have no names"
+                raise UserError(f"no class {label!r}{why}")
+            return names.index(label)
+        if not 0 <= label < self.num_classes:
+            raise UserError(f"no class {label}; expected 0 to {self.num_classes - 1}")
+        return int(label)
+
+
+_SHOWN = 5  # boxes in a repr
+
+
+def _pairs_of(detections: Detections, row: int) -> list[str]:
+    """`name score` of each class of a box, best first."""
+    scores = detections.scores[row]
+    order = np.argsort(-scores, kind="stable")
+    found = [f"{detections.class_name(c)} {scores[c]:.2f}" for c in order if scores[c] > 0]
+    return found or ["no class"]
 
 
 @dataclass(frozen=True, eq=False)
