@@ -84,7 +84,7 @@ def test_a_verb_by_its_path(tmp_path):
     assert done.stdout.startswith("model: yolo")
 
 
-def test_another_package_called_datasets_is_one_line(tmp_path):
+def test_another_package_called_datasets_is_left_alone(tmp_path):
     (tmp_path / "datasets").mkdir()
     (tmp_path / "datasets" / "__init__.py").write_text("")
     done = subprocess.run(
@@ -95,8 +95,7 @@ def test_another_package_called_datasets_is_one_line(tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert done.returncode == 2
-    assert "expected the toolkit's own package 'datasets', found" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert "x.yaml" in done.stderr and done.stderr.count("\n") == 1
 
 
 def run_raising(error):
