@@ -69,6 +69,7 @@ def cut_annotations(
         scale_boxes(boxes, size, video.size) if size else boxes,
         video.labels[first:last],
         video.track_ids[first:last],
+        video.ignored[first:last],
     )
 
 

@@ -35,17 +35,22 @@ class FrameAnnotations:
     """Truth for one frame that somebody looked at (an unseen frame has `None` in its place).
 
     boxes (N, 4) xyxy in the video's pixels; labels (N, C) bool multi-hot; track_ids (N,) int64,
-    `NO_TRACK` where there is none. N = 0 means: looked, nothing there.
+    `NO_TRACK` where there is none; ignored (N,) bool: see `VideoAnnotations`, all False where it is
+    not given. N = 0 means: looked, nothing there.
     """
 
     boxes: np.ndarray
     labels: np.ndarray
     track_ids: np.ndarray
+    ignored: np.ndarray = None  # type: ignore[assignment]  # set in __post_init__
 
     def __post_init__(self) -> None:
         _expect(self.boxes, (None, 4), "FrameAnnotations.boxes")
         _expect(self.labels, (len(self.boxes), None), "FrameAnnotations.labels")
         _expect(self.track_ids, (len(self.boxes),), "FrameAnnotations.track_ids")
+        if self.ignored is None:
+            object.__setattr__(self, "ignored", np.zeros(len(self.boxes), dtype=bool))
+        _expect(self.ignored, (len(self.boxes),), "FrameAnnotations.ignored")
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -66,6 +71,9 @@ class VideoAnnotations:
     fps: frames a second.
     looked_at: (F,) bool, F = number of frames; True where somebody looked.
     frames: (M,) int64 sorted, the frame of each box; boxes (M, 4); labels (M, C); track_ids (M,).
+    ignored: (M,) bool, all False where it is not given: regions that count neither way (COCO's
+    `iscrowd` and `ignore`, VOC's "difficult"). Metrics need not find them and do not blame a
+    detection inside one of its class; losses treat them neither as object nor as background.
     Every box lies on a looked-at frame.
     """
 
@@ -77,14 +85,18 @@ class VideoAnnotations:
     boxes: np.ndarray
     labels: np.ndarray
     track_ids: np.ndarray
+    ignored: np.ndarray = None  # type: ignore[assignment]  # set in __post_init__
 
     def __post_init__(self) -> None:
         count = len(self.frames)
+        if self.ignored is None:
+            object.__setattr__(self, "ignored", np.zeros(count, dtype=bool))
         _expect(self.looked_at, (None,), f"{self.name}: looked_at")
         _expect(self.frames, (None,), f"{self.name}: frames")
         _expect(self.boxes, (count, 4), f"{self.name}: boxes")
         _expect(self.labels, (count, None), f"{self.name}: labels")
         _expect(self.track_ids, (count,), f"{self.name}: track_ids")
+        _expect(self.ignored, (count,), f"{self.name}: ignored")
         if count and (np.diff(self.frames) < 0).any():
             raise ValueError(
                 f"{self.name}: boxes must be sorted by frame; use VideoAnnotations.build"
@@ -108,11 +120,14 @@ class VideoAnnotations:
         boxes: np.ndarray,
         labels: np.ndarray,
         track_ids: np.ndarray | None = None,
+        ignored: np.ndarray | None = None,
     ) -> VideoAnnotations:
         """From columns in any order and of any numeric type; sorts stably by frame."""
         frames = np.asarray(frames, dtype=np.int64).reshape(-1)
         if track_ids is None:
             track_ids = np.full(len(frames), NO_TRACK)
+        if ignored is None:
+            ignored = np.zeros(len(frames), dtype=bool)
         order = np.argsort(frames, kind="stable")
         return cls(
             name,
@@ -123,6 +138,7 @@ class VideoAnnotations:
             np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[order],
             np.asarray(labels, dtype=bool)[order],
             np.asarray(track_ids, dtype=np.int64).reshape(-1)[order],
+            np.asarray(ignored, dtype=bool).reshape(-1)[order],
         )
 
     @property
@@ -144,6 +160,7 @@ class VideoAnnotations:
             boxes=self.boxes[keep],
             labels=self.labels[keep],
             track_ids=self.track_ids[keep],
+            ignored=self.ignored[keep],
         )
 
     def __getitem__(self, frame: int) -> FrameAnnotations | None:
@@ -153,7 +170,9 @@ class VideoAnnotations:
         if not self.looked_at[frame]:
             return None
         rows = slice(*np.searchsorted(self.frames, [frame, frame + 1]))
-        return FrameAnnotations(self.boxes[rows], self.labels[rows], self.track_ids[rows])
+        return FrameAnnotations(
+            self.boxes[rows], self.labels[rows], self.track_ids[rows], self.ignored[rows]
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,9 +2,10 @@
 
 `videos {id, name, width, height, fps, length}`, `images {id, video_id, frame_id}` (0-based; the
 looked-at frames, boxes or not), `categories {id, name}`, `annotations {id, image_id, category_id,
-track_id, bbox [x, y, w, h]}` in pixels of the video. `length`, the number of frames, may be missing
-in files of other programs: then the video is taken to end with its last image. A box of several
-classes is one annotation a class, with the same track and bbox.
+track_id, bbox [x, y, w, h], iscrowd}` in pixels of the video; `iscrowd` or `ignore` marks a region
+that counts neither way. `length`, the number of frames, may be missing in files of other programs:
+then the video is taken to end with its last image. A box of several classes is one annotation a
+class, with the same track and bbox.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def write_coco_video(path: str | Path, annotations: AnnotationSet) -> None:
                     "track_id": None if track == NO_TRACK else track,
                     "bbox": bboxes[row].tolist(),
                     "area": float(bboxes[row, 2] * bboxes[row, 3]),
-                    "iscrowd": 0,
+                    "iscrowd": int(video.ignored[row]),
                 }
             )
     document = {
@@ -186,6 +187,7 @@ class _Document:
                 NO_TRACK if row.get("track_id") is None else self.whole(row, "track_id")
                 for row in rows
             ],
+            ignored=[bool(row.get("iscrowd")) or bool(row.get("ignore")) for row in rows],
             lines=[f"annotation {row.get('id')}" for row in rows],
             looked_at=looked_at,
             source=self.path,

@@ -45,6 +45,7 @@ def build_video(
     boxes: Sequence | np.ndarray,
     classes: Sequence[int] | np.ndarray,
     tracks: Sequence[int] | np.ndarray | None = None,
+    ignored: Sequence[bool] | np.ndarray | None = None,
     lines: Sequence[str] | None = None,
     looked_at: np.ndarray,
     source: str | Path,
@@ -53,12 +54,13 @@ def build_video(
     """Check, clip, merge and sort the rows of one video.
 
     frames (M,) 0-based; boxes (M, 4) xyxy pixels of `info.size`; classes (M,) one class index a
-    row; tracks (M,) or None; lines (M,) words for the place of each row in `source`, where known;
-    looked_at (F,) bool. Rows of the same frame, track and exactly the same box become one box with
-    several labels; a class that a track's box bears twice is dropped, while untracked boxes stay
-    two, as the file and its metrics count them. Boxes over the frame's edge are clipped; boxes of
-    no area, wholly outside, or on frames nobody looked at are dropped; all are counted in
-    `findings`.
+    row; tracks (M,) or None; ignored (M,) or None, rows that count neither way
+    (`VideoAnnotations.ignored`); lines (M,) words for the place of each row in `source`, where
+    known; looked_at (F,) bool. Rows of the same frame, track, ignored flag and exactly the same box
+    become one box with several labels; a class that a track's box bears twice is dropped, while
+    untracked boxes stay two, as the file and its metrics count them. Boxes over the frame's edge
+    are clipped; boxes of no area, wholly outside, or on frames nobody looked at are dropped; all
+    are counted in `findings`.
 
     UserError, naming file and line or frame: not finite, or a frame that the video does not have.
     """
@@ -66,6 +68,7 @@ def build_video(
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     classes = np.asarray(classes, dtype=np.int64).reshape(-1)
     tracks = np.full(len(frames), NO_TRACK) if tracks is None else np.asarray(tracks, np.int64)
+    ignored = np.zeros(len(frames), bool) if ignored is None else np.asarray(ignored, bool)
 
     def place(row: int) -> str:
         frame = f"{info.name} frame {frames[row]}"
@@ -100,7 +103,9 @@ def build_video(
         if mask.any():
             findings.note(source, what, int(mask.sum()), first=place(int(mask.argmax())))
     keep = np.flatnonzero(~flat & ~outside & ~unseen)
-    rows, row_of, repeat = _same_box(frames[keep], clipped[keep], classes[keep], tracks[keep])
+    rows, row_of, repeat = _same_box(
+        frames[keep], clipped[keep], classes[keep], tracks[keep], ignored[keep]
+    )
     twice = keep[(repeat > 0) & (tracks[keep] != NO_TRACK)]
     if len(twice):
         what = "boxes given twice with the same class and track dropped"
@@ -109,7 +114,15 @@ def build_video(
     labels[row_of, classes[keep]] = True
     rows = keep[rows]
     return VideoAnnotations.build(
-        info.name, info.size, info.fps, looked_at, frames[rows], clipped[rows], labels, tracks[rows]
+        info.name,
+        info.size,
+        info.fps,
+        looked_at,
+        frames[rows],
+        clipped[rows],
+        labels,
+        tracks[rows],
+        ignored[rows],
     )
 
 
@@ -119,13 +132,19 @@ def _refuse(bad: np.ndarray, message) -> None:
 
 
 def _same_box(
-    frames: np.ndarray, boxes: np.ndarray, classes: np.ndarray, tracks: np.ndarray
+    frames: np.ndarray,
+    boxes: np.ndarray,
+    classes: np.ndarray,
+    tracks: np.ndarray,
+    ignored: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """First row of each box in order of appearance (R,); for each row its place there (M,) and how
     often its box bore its class before (M,). An untracked repetition is a box of its own."""
     if not len(frames):
         return (np.zeros(0, np.int64),) * 3
-    key = np.column_stack([frames, tracks, boxes])  # exact in float64: frames are below 2**53
+    key = np.column_stack(
+        [frames, tracks, ignored, boxes]
+    )  # exact in float64: frames are below 2**53
     _, box = np.unique(key, axis=0, return_inverse=True)
     order = np.lexsort((np.arange(len(box)), classes, box))
     same = (np.diff(box[order]) == 0) & (np.diff(classes[order]) == 0)

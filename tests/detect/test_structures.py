@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,21 @@ def test_detections_select_and_rank():
 def test_tube_spans_its_boxes():
     tube = Tube(start=4, boxes=np.zeros((3, 4)), label=1)
     assert (len(tube), tube.stop) == (3, 7)
+
+
+def test_ignored_boxes_follow_their_boxes():
+    video = VideoAnnotations.build(
+        "v",
+        (10, 10),
+        5,
+        np.ones(3, dtype=bool),
+        [2, 0, 1],
+        np.tile([0, 0, 4, 4], (3, 1)),
+        np.ones((3, 1), dtype=bool),
+        ignored=[True, False, True],
+    )
+    assert video.ignored.tolist() == [False, True, True]
+    assert video[0].ignored.tolist() == [False] and video[2].ignored.tolist() == [True]
+    assert video.narrowed(np.array([True, False, True])).ignored.tolist() == [False, True]
+    with pytest.raises(ValueError, match="ignored"):
+        replace(video, ignored=np.zeros(2, dtype=bool))

@@ -33,7 +33,7 @@ def annotation_sets(draw):
         tracks = rng.choice([NO_TRACK, 0, 1, 5], count)
         frames = rng.choice(seen, count) if count else []
         videos[name] = VideoAnnotations.build(
-            name, size, 29.97, looked_at, frames, boxes, labels, tracks
+            name, size, 29.97, looked_at, frames, boxes, labels, tracks, rng.random(count) < 0.2
         )
     return AnnotationSet(tuple(f"class {c}" for c in range(classes)), videos)
 
@@ -49,7 +49,7 @@ def test_round_trip(tmp_path_factory, annotations):
     assert findings.lines() == []
     for ours, theirs in zip(annotations, back, strict=True):
         assert ours.size == theirs.size and ours.fps == theirs.fps
-        for column in ("looked_at", "frames", "labels", "track_ids"):
+        for column in ("looked_at", "frames", "labels", "track_ids", "ignored"):
             np.testing.assert_array_equal(getattr(theirs, column), getattr(ours, column))
         np.testing.assert_allclose(theirs.boxes, ours.boxes, atol=1e-12)
 
