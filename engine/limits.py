@@ -18,11 +18,15 @@ def expect_limits(config: Any, section: str, **limits: tuple[float, float]) -> N
     checked; None passes.
     """
     for name, (least, most) in limits.items():
-        value = getattr(config, name)
-        for number in value if isinstance(value, (list, tuple)) else [value]:
-            if number is not None and not least <= number <= most:  # NaN is outside, too
-                key = f"{section}.{name}" if section else name
-                raise UserError(f"{key}: expected {_words(least, most)}, found {value}")
+        key = f"{section}.{name}" if section else name
+        expect_within(key, getattr(config, name), least, most)
+
+
+def expect_within(name: str, value: Any, least: float, most: float = INFINITE) -> None:
+    """UserError unless `value` (a number, a list of them, or None) lies in [least, most]."""
+    for number in value if isinstance(value, (list, tuple)) else [value]:
+        if number is not None and not least <= number <= most:  # NaN is outside, too
+            raise UserError(f"{name}: expected {_words(least, most)}, found {value}")
 
 
 def _words(least: float, most: float) -> str:

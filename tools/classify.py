@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     from stadet.classify.answers import Answers
     from stadet.classify.timeline import Timeline
@@ -29,12 +31,7 @@ predictions.csv, or timeline.csv and a picture of each video.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad classify",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("classify", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("sources", nargs="+", help="video files, frame folders, or folders of videos")
     add("--checkpoint", required=True, help="best.pt of a run of stad train-classifier")

@@ -62,6 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_verb(module, argv[1:], prog=f"stad {verb}")
 
 
+def make_parser(verb: str, summary: str, examples: str) -> argparse.ArgumentParser:
+    """A verb's parser: its one line above the options, its examples below them."""
+    return argparse.ArgumentParser(
+        prog=f"stad {verb}",
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Parse, run, and turn a user's mistake into one line and exit code 2.
 

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from stadet.tools.cli import make_parser
+
 SUMMARY = "runs side by side with differences and intervals"
 EXAMPLES = """\
 examples:
@@ -19,12 +21,7 @@ compare.md and compare.html.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad compare",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("compare", SUMMARY, EXAMPLES)
     parser.add_argument("runs", nargs="+", help="two or more evaluated runs, the baseline first")
     parser.add_argument("--out", required=True, help="folder of the comparison")
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates; 0 = no intervals")

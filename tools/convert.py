@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     from stadet.datasets.footage.info import VideoInfo
     from stadet.detect.structures import AnnotationSet
@@ -18,7 +20,7 @@ SUMMARY = "annotations from one format to another"
 
 TARGETS = ("coco-video", "cvat", "yolo-txt")
 
-EPILOG = """\
+EXAMPLES = """\
 examples:
   stad convert --data data/restaurant/dataset.yaml --side val --to coco-video --out val.json
   stad convert --from ucf24 --annotations pyannot.pkl --videos videos --to coco-video --out gt.json
@@ -32,11 +34,7 @@ detections are linked to tracks by overlap, so that a person corrects tracks, no
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=SUMMARY[0].upper() + SUMMARY[1:] + ".",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("convert", SUMMARY, EXAMPLES)
     source = parser.add_argument_group("from (a data set file, annotations, or detections)")
     source.add_argument("--data", type=Path, metavar="FILE", help="data set file, or its folder")
     source.add_argument("--side", choices=("train", "val", "test"), help="of --data, only this")

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from stadet.tools.cli import make_parser
+
 SUMMARY = "k-fold cross-validation of a classifier by groups, over seeds; a resumable table"
 EXAMPLES = """\
 examples:
@@ -21,12 +23,7 @@ answered once a seed by a model that never saw it).
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad cross-validate",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("cross-validate", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("settings", nargs="*", help="a configuration file, then key.path=value overrides")
     add("--out", required=True, metavar="DIR", help="folder of the runs and the table")

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from stadet.tools.cli import make_parser
+
 SUMMARY = "the whole route on generated footage, on the CPU, in minutes"
 EXAMPLES = """\
 examples:
@@ -39,12 +41,7 @@ JUDGED_FROM = 1000  # seeds of unseen footage begin here
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad demo",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("demo", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("--out", type=Path, default=Path("demo"), help="a new folder (default: demo)")
     add("--minutes", type=float, default=12.0, help="of footage to train on (default 12)")

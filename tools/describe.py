@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     from stadet.datasets.dataset import Dataset
     from stadet.datasets.statistics import Statistics
 
 SUMMARY = "what a data set holds: classes, sizes, durations, sample frames"
 
-EPILOG = """\
+EXAMPLES = """\
 examples:
   stad describe --data data/restaurant/dataset.yaml
   stad describe --data data/restaurant --size 288 512 --out described
@@ -25,11 +27,7 @@ With --out, DIR gets describe.txt, describe.json and samples.png.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=SUMMARY[0].upper() + SUMMARY[1:] + ".",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("describe", SUMMARY, EXAMPLES)
     parser.add_argument(
         "--data", type=Path, required=True, metavar="FILE", help="data set file, or its folder"
     )

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     from stadet.detect.tubes.tube_set import TubeSet
 
@@ -25,12 +27,7 @@ action) and log/VIDEO.png (when each action happened, and how often).
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad events",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("events", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("--tubes", required=True, help="a tube file (.json, from stad tubes)")
     add("--out", required=True, help="folder for the log")

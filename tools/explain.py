@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -36,12 +38,7 @@ STRIP = 8  # images of a strip
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad explain",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("explain", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("video", type=Path, help="a video file or a frame folder")
     add("--checkpoint", required=True, help="best.pt of stad train-classifier or stad train")

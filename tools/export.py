@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     from stadet.tools.training.config import DataConfig
 
@@ -29,12 +31,7 @@ metadata: property "stad", JSON: class names, network size, anchors, the run's c
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad export",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("export", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("--checkpoint", required=True, help="best.pt of a run")
     add("--out", required=True, help="the file to write (.onnx)")

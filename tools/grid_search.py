@@ -7,6 +7,8 @@ import itertools
 import sys
 from pathlib import Path
 
+from stadet.tools.cli import make_parser
+
 SUMMARY = "train a classifier over combinations of settings; a resumable table"
 EXAMPLES = """\
 examples:
@@ -25,12 +27,7 @@ RATES = (0.01, 0.001, 0.0001)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad grid-search",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("grid-search", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("settings", nargs="*", help="a configuration file, then key.path=value overrides")
     add("--out", required=True, metavar="DIR", help="folder of the runs and table.csv")

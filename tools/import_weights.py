@@ -6,8 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from stadet.tools.cli import make_parser
+
 SUMMARY = "make a checkpoint of public weights, to evaluate, predict or start from"
-EPILOG = """\
+EXAMPLES = """\
 examples:
   stad import-weights configs/yowo_ucf24.yaml yowo.weights=yowo_ucf101-24_16f_best.pth \\
       --names ucf24 --out yowo_ucf24.pt
@@ -22,12 +24,7 @@ the names stand in the order that the weights know. Every tensor must be found.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad import-weights",
-        description=SUMMARY[0].upper() + SUMMARY[1:] + ".",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("import-weights", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("settings", nargs="+", metavar="CONFIG [KEY=VALUE ..]", help="configuration, overrides")
     add(

@@ -6,11 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from stadet.tools.cli import make_parser
+
 SUMMARY = "anchor priors from a data set's boxes"
 
 STRIDES = (4, 8, 16, 32)
 
-EPILOG = """\
+EXAMPLES = """\
 examples:
   stad kmeans-anchors --data dataset.yaml --size 416 416 --out anchors.yaml --plot anchors.png
   stad kmeans-anchors --data dataset.yaml --size 384 672 --strategy spread --out anchors.yaml
@@ -31,11 +33,7 @@ best anchor, laid over the box, reaches IoU 0.5; "worst class" is the lowest rec
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Anchor priors from the boxes of a data set's training side.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("kmeans-anchors", SUMMARY, EXAMPLES)
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="data set file")
     parser.add_argument("--out", type=Path, required=True, metavar="YAML", help="file to write")
     parser.add_argument(

@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     from stadet.datasets.clip_export import ExportClip
     from stadet.datasets.dataset import Dataset
     from stadet.recurrent_yolo.sequences import SequenceConfig
 
 SUMMARY = "cut long videos to short clips in folders by action label"
-EPILOG = """\
+EXAMPLES = """\
 examples:
   stad make-clips --data kitchen/dataset.yaml --out kitchen_clips
   stad make-clips --data kitchen/dataset.yaml --out kitchen_yowo --layout yowo
@@ -32,12 +34,7 @@ YOWO_SIZE = (240, 320)  # (height, width) that the public code takes for granted
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad make-clips",
-        description=SUMMARY[0].upper() + SUMMARY[1:] + ".",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("make-clips", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FILE", help="data set file")
     add("--out", type=Path, required=True, metavar="DIR", help="new folder to write")

@@ -6,9 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from stadet.tools.cli import make_parser
+
 SUMMARY = "generate annotated restaurant footage"
 
-EPILOG = """\
+EXAMPLES = """\
 examples:
   stad make-footage --out data/restaurant
   stad make-footage --out data/small --minutes 4 --size 128 224 --hand-scale 2
@@ -22,11 +24,7 @@ where a carrying hand stands still. The same seed gives the same pictures and an
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=SUMMARY[0].upper() + SUMMARY[1:] + ".",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("make-footage", SUMMARY, EXAMPLES)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace footage in DIR")
     parser.add_argument("--workers", type=int, help="scenes filmed at once (default: the cores)")

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -28,12 +30,7 @@ Needs MediaPipe 0.10.14; how to install it is said where it is missing.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad make-keypoints",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("make-keypoints", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FOLDER", help="videos in folders by class")
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write, new or empty")

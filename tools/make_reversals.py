@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from stadet.tools.cli import make_parser
+
 SUMMARY = "generate a classification set of exact time reversals"
 EXAMPLES = """\
 examples:
@@ -19,12 +21,7 @@ order of frames is at chance.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad make-reversals",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("make-reversals", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write, new or empty")
     add("--pairs", type=int, default=1, help="pairs of classes (default 1)")

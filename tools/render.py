@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     from stadet.datasets.footage.video import Video
     from stadet.detect.structures import AnnotationSet
@@ -29,12 +31,7 @@ Several files of detections or tubes are drawn side by side. Size and frame rate
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad render",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("render", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add(
         "--video",

@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -28,12 +30,7 @@ exported once to OUT/frames. OUT/report is like that of stad train.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad train-ultralytics",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("train-ultralytics", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("--data", required=True, help="data set file")
     add("--out", type=Path, required=True, help="a new folder for the run")
@@ -60,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     from stadet.engine.errors import UserError
     from stadet.engine.files import atomic_path
     from stadet.tools import evaluate
-    from stadet.tools.predict import write_answers
+    from stadet.tools.inference.predict import write_answers
 
     if args.out.exists() and any(args.out.iterdir()):
         raise UserError(f"--out: expected a new folder, found files in {args.out}; name another")

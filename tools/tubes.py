@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.tools.cli import make_parser
+
 if TYPE_CHECKING:
     from stadet.detect.detections.detection_set import VideoDetections
     from stadet.detect.structures import AnnotationSet
@@ -25,12 +27,7 @@ Read the tubes as a log with stad events, draw them with stad render --tubes.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="stad tubes",
-        description=SUMMARY,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = make_parser("tubes", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("--detections", required=True, help="a detections file (.jsonl)")
     add("--out", required=True, help="the tube file (.json)")

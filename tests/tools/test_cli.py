@@ -86,16 +86,16 @@ def test_a_verb_by_its_path(tmp_path):
 
 def test_another_package_called_datasets_is_left_alone(tmp_path):
     (tmp_path / "datasets").mkdir()
-    (tmp_path / "datasets" / "__init__.py").write_text("")
+    (tmp_path / "datasets" / "__init__.py").write_text("raise ImportError")
     done = subprocess.run(
         [sys.executable, TOOLS / "describe.py", "--data", "x.yaml"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{TOOLS.parent}"},
     )
     assert done.returncode == 2
-    assert "x.yaml" in done.stderr and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("stad describe: x.yaml") and done.stderr.count("\n") == 1
 
 
 def run_raising(error):

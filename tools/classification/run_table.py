@@ -39,12 +39,9 @@ def run_all(
     judge(run folder, configuration) -> more columns. `FOLDER/table.csv` is written after every run.
     UserError where a folder holds runs of another configuration.
     """
-    import torch
-
     from stadet.tools.classification.config import ClassifierConfig
-    from stadet.tools.train_classifier import train
+    from stadet.tools.classification.train import train_classifier
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = []
     for number, plan in enumerate(plans, 1):
         place = folder / plan.name
@@ -56,7 +53,8 @@ def run_all(
             words = ", ".join(f"{key} {value}" for key, value in plan.columns.items())
             print(f"run {number} of {len(plans)}: {words}", flush=True)
             begun = time.monotonic()
-            if train(config, device, resume=(place / "last.pt").exists()):
+            resume = (place / "last.pt").exists()
+            if train_classifier(config, resume=resume).interrupted:
                 return None
             seconds = round(time.monotonic() - begun, 1)
             row = {**plan.columns, **judge(place, config), "seconds": seconds}

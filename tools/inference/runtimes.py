@@ -65,10 +65,6 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def runtime_options(args: argparse.Namespace) -> RuntimeOptions:
-    return RuntimeOptions(args.runtime, args.precision, args.temporal_every, args.feature_bank)
-
-
 def choose_device(name: str | None, options: RuntimeOptions) -> torch.device:
     """The device asked for, or the GPU if there is one.
 

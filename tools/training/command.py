@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
     from stadet.datasets.splits.split import Split
     from stadet.engine.runlog import RunLog
+
+Config = TypeVar("Config")
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,43 +24,76 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     add("--print-config", action="store_true", help="print the resolved configuration and stop")
 
 
-def run_training(
-    args: argparse.Namespace,
-    config_class: type,
-    train: Callable[..., bool],
-    further: Sequence[str] = (),
-) -> int:
-    """Resolve the configuration and call `train(config, device, resume=..)`; the exit status.
+def configured(kind: type[Config], settings: Sequence[str], resume: str | None = None) -> Config:
+    """The configuration that a command line's words resolve to.
 
-    further: overrides after the user's. `train` returns True where the user stopped it. UserError
-    for settings beside --resume, and for a folder without anything to resume.
+    settings: a configuration file, if the first word has no "=", then key.path=value overrides.
+    resume: a run's folder, whose own configuration is taken.
+    UserError for settings beside `resume`, and for a folder without anything to resume.
     """
-    from stadet.engine.config import load_config, to_dict
-    from stadet.engine.distributed import process_group
+    from stadet.engine.config import load_config
     from stadet.engine.errors import UserError
 
-    settings = list(args.settings)
-    file = settings.pop(0) if settings and "=" not in settings[0] else None
-    if args.resume:
-        if file or settings:
-            raise UserError("--resume takes the run's own configuration; give no other settings")
-        if not (Path(args.resume) / "last.pt").is_file():
-            raise UserError(
-                f"{args.resume}: expected last.pt to resume from, found none; start the run again "
-                "from its configuration"
-            )
-        file = str(Path(args.resume) / "config.yaml")
-    config = load_config(config_class, file, [*settings, *further])
-    if args.resume:  # the folder may have been moved
-        config = replace(config, output=args.resume)
-    if args.print_config:
-        import yaml
+    file, overrides = split_settings(settings)
+    if not resume:
+        return load_config(kind, file, overrides)
+    if settings:
+        raise UserError("--resume takes the run's own configuration; give no other settings")
+    if not (Path(resume) / "last.pt").is_file():
+        raise UserError(
+            f"{resume}: expected last.pt to resume from, found none; start the run again "
+            "from its configuration"
+        )
+    # the folder may have been moved
+    return replace(load_config(kind, Path(resume) / "config.yaml"), output=resume)
 
-        print(yaml.safe_dump(to_dict(config), sort_keys=False), end="")
-        return 0
-    with process_group() as device:
-        interrupted = train(config, device, resume=bool(args.resume))
-    return 130 if interrupted else 0
+
+def split_settings(settings: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The configuration file, if the first word is one, and the overrides."""
+    words = list(settings)
+    file = words.pop(0) if words and "=" not in words[0] else None
+    return file, words
+
+
+def print_config(config: Any) -> None:
+    """Print a resolved configuration as YAML, which is a configuration file again."""
+    import yaml
+
+    from stadet.engine.config import to_dict
+
+    print(yaml.safe_dump(to_dict(config), sort_keys=False), end="")
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training ended.
+
+    Attributes:
+        folder: the run's folder.
+        steps: optimiser steps taken in all.
+        scores: metrics of the best validation by name (empty without validation).
+        interrupted: stopped by Ctrl-C or SIGTERM; `last` holds everything to resume.
+    """
+
+    folder: Path
+    steps: int
+    scores: dict[str, float]
+    interrupted: bool
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint to use."""
+        return self.folder / "best.pt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to resume from."""
+        return self.folder / "last.pt"
+
+    @property
+    def report(self) -> Path:
+        """The report of `best` on the validation side."""
+        return self.folder / "report" / "report.html"
 
 
 def expect_new(folder: Path, resume: bool) -> None:

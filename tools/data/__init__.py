@@ -1,0 +1,1 @@
+"""What the verbs on data sets are made of."""

@@ -1,0 +1,1 @@
+"""What `stad evaluate` is made of."""

@@ -1,0 +1,256 @@
+"""Scoring detections and checkpoints, and writing the report."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stadet.datasets.dataset import Dataset, load_dataset
+from stadet.detect.detections.detection_set import DetectionSet
+from stadet.detect.detections.reader import read_detections
+from stadet.detect.metrics import evaluation as metrics
+from stadet.detect.metrics.evaluation import Evaluation, Thresholds
+from stadet.detect.metrics.processed import only_processed as processed_frames
+from stadet.detect.metrics.protocols import get_protocol
+from stadet.detect.report.build import write_report
+from stadet.detect.report.figures import read_figures
+from stadet.detect.structures import AnnotationSet
+from stadet.engine.errors import UserError
+from stadet.engine.runlog import read_events
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationResult:
+    """What an evaluation found.
+
+    Attributes:
+        evaluation: all figures.
+        annotations: the truth that was scored against.
+        detections: the detections that were scored.
+        report: the page (None where no report was written).
+    """
+
+    evaluation: Evaluation
+    annotations: AnnotationSet
+    detections: DetectionSet
+    report: Path | None
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures should know, one sentence each."""
+        return [n for n in (self.evaluation.unprocessed.sentence(), *self.evaluation.notes) if n]
+
+    def summary(self) -> str:
+        """The head of the written report, as text."""
+        if self.report is None:
+            return f"frame-mAP@0.5 {self.evaluation.frame_map.mean_at(0.5):.4f}"
+        text = self.report.with_name("report.md").read_text(encoding="utf-8")
+        return f"{text.split('## Classes')[0].strip()}\n\nreport: {self.report}"
+
+
+def evaluate_checkpoint(
+    checkpoint: str | Path,
+    *,
+    out: str | Path,
+    data: str | Path | None = None,
+    side: str = "val",
+    allow_overlap: bool = False,
+    **options: Any,
+) -> EvaluationResult:
+    """Run a checkpoint over one side of a data set and score it.
+
+    Args:
+        checkpoint: `best.pt` of a run.
+        out: folder of the report; gets `detections.jsonl` too.
+        data: data set file (default: the one that the checkpoint was trained with).
+        side: "train", "val" or "test".
+        allow_overlap: score on frames that the checkpoint was trained on, too.
+        options: further keywords of `evaluate_detections`.
+
+    Raises:
+        UserError: for a checkpoint of other classes, and for one trained on frames of this side.
+    """
+    from stadet.tools.inference.detectors import open_detector
+    from stadet.tools.inference.predict import predict_dataset
+
+    get_protocol(options.get("protocol", "voc"))  # a wrong name should not wait for predictions
+    data = data or open_detector(checkpoint).config.data.dataset
+    Path(out).mkdir(parents=True, exist_ok=True)
+    detections = Path(out) / "detections.jsonl"
+    predict_dataset(checkpoint, data, side, detections, allow_overlap=allow_overlap)
+    run = Path(checkpoint).parent
+    return evaluate_detections(
+        detections, data=data, side=side, out=out, **{"run_folder": run, **options}
+    )
+
+
+def evaluate_detections(
+    detections: str | Path,
+    *,
+    ground_truth: str | Path | None = None,
+    data: str | Path | None = None,
+    side: str | None = None,
+    out: str | Path | None = None,
+    protocol: str = "voc",
+    threshold: float | None = None,
+    threshold_from: str | Path | None = None,
+    video_map: bool = False,
+    top: Sequence[int] = (5, 24),
+    min_clips: int = 10,
+    only_processed: bool = False,
+    motionless: str | Path | None = None,
+    bootstrap: int = 1000,
+    gallery: int = 6,
+    title: str | None = None,
+    strict: bool = False,
+    run_folder: str | Path | None = None,
+) -> EvaluationResult:
+    """Score a detections file against truth.
+
+    Args:
+        detections: `stad-detections/1` JSON Lines, or COCO results beside their `ground_truth`.
+        ground_truth: COCO-video JSON; may take the place of the data set's own annotations.
+        data: data set file.
+        side: score only this side of the data set's split ("train", "val", "test").
+        out: folder of the report (None: no report is written).
+        protocol: "voc", "yowo" or "coco".
+        threshold: score from which detections count for precision and recall (default: best F1
+            on these frames).
+        threshold_from: a `metrics.json` whose thresholds are applied instead.
+        video_map: link tubes and score them too.
+        top: means over the K most frequent classes, for each K.
+        min_clips: of those with at least so many clips.
+        only_processed: leave out frames that the model never reached.
+        motionless: JSON `{"video": [[first, last], ..]}` (frames, inclusive), or `restaurant.json`
+            of generated footage: spans for direction accuracy.
+        bootstrap: replicates of the intervals; 0 = no intervals.
+        gallery: frames of each kind on the page; 0 = none.
+        title: heading of the report (default: the run's folder and the side).
+        strict: anything wrong with the detections is an error.
+        run_folder: whose learning curves the report shows (default: the detections' folder).
+
+    Raises:
+        UserError: for files that cannot be read or do not fit each other.
+    """
+    get_protocol(protocol)  # a wrong name should not wait for the reading
+    if not (ground_truth or data):
+        raise UserError("expected --ground-truth or --data to score against, found neither")
+    run_folder = Path(run_folder or Path(detections).parent)
+    dataset = load_dataset(data) if data else None
+    with _no_collection():
+        everything, annotations = _truth(ground_truth, dataset, side)
+        found = read_detections(
+            Path(detections), everything, ground_truth_json=ground_truth, strict=strict
+        )
+    if only_processed:
+        annotations = processed_frames(annotations, found)
+    evaluation = metrics.evaluate(
+        annotations,
+        found,
+        protocol,
+        thresholds=_thresholds(threshold, threshold_from, annotations.names),
+        top=top,
+        min_clips=min_clips,
+        reverses=dataset.reverses if dataset else None,
+        spans=_spans(motionless) if motionless else None,
+        with_video_map=video_map,
+        replicates=bootstrap,
+    )
+    page = None
+    if out is not None:
+        page = write_report(
+            out,
+            evaluation,
+            annotations,
+            found,
+            title=title or " ".join(filter(None, (run_folder.resolve().name, side))),
+            events=read_events(run_folder / "metrics.jsonl"),
+            frame_of=_frame_reader(dataset) if dataset else None,
+            gallery=gallery,
+        )
+    return EvaluationResult(evaluation, annotations, found, page)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold the garbage collector: JSON makes a million objects without a single cycle, and looking
+    for cycles among them takes a fifth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _truth(
+    ground_truth: str | Path | None, dataset: Dataset | None, side: str | None
+) -> tuple[AnnotationSet, AnnotationSet]:
+    """All that is annotated (the videos a detections file may speak of), and the side to score."""
+    if ground_truth:
+        from stadet.datasets.formats.coco_video import read_coco_video
+
+        everything = read_coco_video(ground_truth)
+    else:
+        everything = dataset.annotations
+    if side is None:
+        return everything, everything
+    if dataset is None:
+        raise UserError("expected --data beside --side: the split stands in the data set file")
+    return everything, dataset.split.select(everything, side)
+
+
+def _thresholds(
+    threshold: float | None, threshold_from: str | Path | None, names: tuple[str, ...]
+) -> Thresholds | None:
+    if threshold is not None and threshold_from:
+        raise UserError("expected --threshold or --threshold-from, found both")
+    if threshold is not None:
+        return Thresholds(threshold, np.full(len(names), np.nan), "given")
+    if not threshold_from:
+        return None
+    figures = read_figures(threshold_from)
+    learnt = [figures["per_class"].get(name, {}).get("threshold") for name in names]
+    return Thresholds(
+        float(figures["threshold"]),
+        np.array([np.nan if value is None else value for value in learnt]),
+        f"from {threshold_from}, there: {figures['threshold_source']}",
+    )
+
+
+def _spans(path: str | Path) -> dict[str, list[tuple[int, int]]]:
+    import json
+
+    try:
+        spans = json.loads(Path(path).read_text(encoding="utf-8"))
+        if "schema" in spans:
+            from stadet.datasets.restaurant.facts import read_facts
+
+            stops = read_facts(path).stops
+            return {name: [(s.first, s.last) for s in own] for name, own in stops.items()}
+        return {
+            video: [(int(first), int(last)) for first, last in ranges]
+            for video, ranges in spans.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f'{path}: expected JSON {{"video": [[first, last], ..]}}, found {error}'
+        ) from error
+
+
+def _frame_reader(dataset: Dataset) -> Callable[[str, int], np.ndarray | None]:
+    """Frames of the data set's videos; None where a video is not at hand."""
+
+    def frame_of(video: str, frame: int) -> np.ndarray | None:
+        if video not in dataset.video_paths:
+            return None
+        return dataset.open_video(video).frame(frame)
+
+    return frame_of

@@ -1,0 +1,210 @@
+"""A checkpoint over videos, cameras or one side of a data set, to a detections file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby, islice
+from pathlib import Path
+
+import torch
+
+from stadet.datasets.clips.live_batches import camera_frames
+from stadet.datasets.footage.video import open_video
+from stadet.datasets.splits.overlap import refuse_overlap
+from stadet.datasets.splits.split import Split
+from stadet.detect.detections.reader import read_detections
+from stadet.detect.detections.writer import DetectionsWriter
+from stadet.detect.inference import detect
+from stadet.detect.structures import Detections
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_path
+from stadet.engine.limits import expect_within
+from stadet.engine.progress import progress, progress_bar
+from stadet.tools.inference.detectors import DetectorFile, open_detector
+from stadet.tools.inference.predictor import Predictor
+from stadet.tools.inference.runtimes import RuntimeOptions, choose_device, open_for_runtime
+from stadet.tools.inference.sources import CAMERA, expand_sources
+from stadet.tools.training.data import open_footage
+
+RANGE_FRAMES = 16  # frames between two range rows of the detections file
+
+
+def predict(
+    sources: str | Path | Sequence[str | Path],
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    score_floor: float | None = None,
+    window: int = 8,
+    tiles: tuple[int, int] | None = None,
+    forget: bool = False,
+    scene_cuts: float | None = None,
+    runtime: RuntimeOptions | None = None,
+    device: str | None = None,
+    max_frames: int | None = None,
+) -> Path:
+    """Run a checkpoint over videos and write a detections file.
+
+    The file grows as frames are done; what was reached before a kill stays, and `resume` goes on.
+
+    Args:
+        sources: video files, frame folders, folders of videos, or "camera:N".
+        checkpoint: `best.pt` of a run, or an exported `.onnx` file.
+        out: the detections file (.jsonl).
+        resume: continue the file where it ends.
+        score_floor: keep class scores above this (default: the run's).
+        window: frames a step; changes speed, not results.
+        tiles: (rows, columns) of overlapping tiles of each frame, for small objects.
+        forget: a diagnostic: zero the memory at every frame.
+        scene_cuts: a model with memory forgets where this share of the colours changes at once.
+        runtime: how the checkpoint is run (default: plain torch in fp32).
+        device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
+        max_frames: stop after so many frames of each source.
+
+    Returns:
+        The path of the detections file.
+
+    Raises:
+        UserError: where `out` exists (unless `resume`), and for sources or options that do not
+            suit the model.
+    """
+    expect_within("window", window, 1)
+    expect_within("max_frames", max_frames, 1)
+    out = Path(out)
+    if out.exists() and not resume:
+        raise UserError(f"{out} exists; give --resume to continue it, or another --out")
+    given = [sources] if isinstance(sources, (str, Path)) else sources
+    opened = expand_sources([str(source) for source in given])
+    runtime = runtime or RuntimeOptions()
+    predictor = Predictor(
+        open_for_runtime(checkpoint, runtime),
+        choose_device(device, runtime),
+        runtime=runtime,
+        window=window,
+        score_floor=score_floor,
+        tiles=tiles,
+        forget=forget,
+        scene_cuts=scene_cuts,
+    )
+    names, floor = predictor.detector.names, predictor.config.score_floor
+    with DetectionsWriter(out, names, floor, resume=resume) as writer:
+        reached = {
+            video.name: int(video.processed[-1, 1]) + 1
+            for video in read_detections(out, names)
+            if len(video.processed)
+        }
+        for name, source in opened.items():
+            _predict_source(predictor, name, source, writer, reached.get(name, 0), max_frames)
+    return out
+
+
+def _predict_source(
+    predictor: Predictor,
+    name: str,
+    source: str | Path,
+    writer: DetectionsWriter,
+    reached: int,
+    max_frames: int | None,
+) -> None:
+    """One source to the writer, from frame number `reached` on."""
+    total, first = None, 0
+    if str(source).startswith(CAMERA):
+        frames, size = camera_frames(int(str(source).removeprefix(CAMERA)))
+    else:
+        video = open_video(source, name=name)
+        for note in video.notes:
+            print(f"{name}: {note}", file=sys.stderr)
+        size, total, first = video.size, len(video), predictor.frames_before(reached)
+        frames = video.frames(first)
+    if max_frames is not None:
+        total = min(total or max_frames, max_frames)
+        frames = islice(frames, max(0, max_frames - first))
+    with progress_bar(description=name, total=total, unit="frame") as bar:
+        bar.update(first)
+        answers = predictor(frames, name, size)
+        write_answers(
+            (answer for answer in _ticking(answers, bar) if answer[0] >= reached), name, writer
+        )
+
+
+def predict_dataset(
+    checkpoint: str | Path,
+    data: str | Path | None,
+    side: str,
+    out: str | Path,
+    *,
+    allow_overlap: bool = False,
+) -> Path:
+    """A checkpoint over one side ("train", "val", "test") of a data set, to a detections file.
+
+    data: the data set file (None: the one it was trained with). Frames come through the cache of
+    reduced frames, streams break where the side does, and every looked-at frame is answered for
+    once. The file is whole or absent.
+
+    UserError for a checkpoint of other classes, and for one that was trained on frames of a side
+    that judges (unless `allow_overlap`, here or in the data set file).
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    detector = open_detector(checkpoint, device)
+    settings = detector.config.data
+    if data is not None:
+        settings = replace(settings, dataset=str(data))
+    footage = open_footage(settings, detector.config.reach)
+    expect_classes(footage.dataset.names, detector)
+    if side != "train" and not (allow_overlap or footage.dataset.config.split.allow_overlap):
+        refuse_overlap(
+            Split.from_record(detector.split),
+            footage.dataset.split,
+            what=f"checkpoint {checkpoint}",
+            sides=[side],
+            allow="give --allow-overlap",
+        )
+    loader = footage.evaluation_loader(side, detector.model)
+    batches = progress(loader, description=side, unit="batch", total=len(loader))
+    config = detector.config.inference
+    with (
+        atomic_path(out) as temporary,
+        DetectionsWriter(temporary, detector.names, config.score_floor) as writer,
+    ):
+        answers = detect(detector.model, batches, config, device)
+        for video, group in groupby(answers, key=lambda answer: answer[0]):
+            write_answers(((frame, found) for _, frame, found in group), video, writer)
+    return Path(out)
+
+
+def expect_classes(names: Sequence[str], detector: DetectorFile) -> None:
+    """UserError unless a data set's classes are the checkpoint's (in any order)."""
+    if set(names) != set(detector.names):
+        differing = sorted(set(names) ^ set(detector.names))
+        raise UserError(
+            f"checkpoint {detector.path}: expected the data set's {len(names)} classes, found "
+            f"{len(detector.names)} (differing: {', '.join(map(repr, differing[:5]))}); train on "
+            "this data set, or give the one that the checkpoint was trained on"
+        )
+
+
+def write_answers(
+    answers: Iterable[tuple[int, Detections]], video: str, writer: DetectionsWriter
+) -> None:
+    """Rows as they come, and a range row every few frames, at a gap and at the end, also where
+    Ctrl-C is the end."""
+    first = last = None
+    try:
+        for frame, detections in answers:
+            if first is not None and (frame != last + 1 or frame - first >= RANGE_FRAMES):
+                writer.processed(video, first, last)
+                first = None
+            writer.write(video, frame, detections)
+            first, last = frame if first is None else first, frame
+    finally:
+        if first is not None:
+            writer.processed(video, first, last)
+
+
+def _ticking(answers: Iterable, bar) -> Iterator:
+    for answer in answers:
+        yield answer
+        bar.update()
