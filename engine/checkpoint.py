@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import pickle
 import random
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from stadet.engine.errors import UserError
-from stadet.engine.files import atomic_path, no_file
+from stadet.engine.files import atomic_path
+from stadet.engine.torch_file import expect_undamaged, first_line, load_torch_file
 
 SCHEMA = "stad-checkpoint/1"
 
@@ -30,7 +29,7 @@ def save_checkpoint(path: str | os.PathLike, content: dict[str, Any]) -> None:
             if "inline_container" not in str(error) and "StreamWriter" not in str(error):
                 raise  # not of torch's writer, which so tells of a full disk
             raise UserError(
-                f"cannot write {path}: {_first_line(error)}; is the disk full? free some space and "
+                f"cannot write {path}: {first_line(error)}; is the disk full? free some space and "
                 "continue"
             ) from error
 
@@ -38,22 +37,12 @@ def save_checkpoint(path: str | os.PathLike, content: dict[str, Any]) -> None:
 def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, Any]:
     """Read what `save_checkpoint` wrote.
 
-    Raises UserError for a missing, cut-off, foreign or unsafe file.
+    Raises UserError for a missing, cut-off, damaged, foreign or unsafe file, and for one with
+    weights that are not finite.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"checkpoint {path}: {no_file(path)}")
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except pickle.UnpicklingError as error:  # whose text tells how to load it unsafely
-        raise UserError(
-            f"checkpoint {path}: refused, it holds more than tensors and plain data, or is no file "
-            "of torch; expected a checkpoint of this toolkit"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"checkpoint {path}: not a whole checkpoint file ({_first_line(error)})"
-        ) from error
+    content = load_torch_file(
+        path, unsafe="expected a checkpoint of this toolkit", device=str(device)
+    )
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:
         raise UserError(
@@ -64,16 +53,16 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, A
 
 
 def is_checkpoint(path: str | os.PathLike) -> bool:
-    """Does the pickle inside a file name our schema? (Nothing of it is run.)"""
+    """Does the pickle inside a file name our schema? (Nothing of it is run.)
+
+    UserError for an archive that is damaged.
+    """
     if not zipfile.is_zipfile(path):
         return False
+    expect_undamaged(path, "weights")
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         return any(SCHEMA.encode() in archive.read(name) for name in pickles)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def random_state() -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Files that are whole or absent: written under a temporary name, then renamed."""
+"""Files that are whole or absent: written under a temporary name, then renamed.
+
+A temporary file or folder is called `.NAME.stad-tmp-XXXXXXXX.SUFFIX` and is locked by its writer.
+What a killed writer left is removed by the next one in the same folder.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,17 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from stadet.engine.errors import UserError
+from stadet.engine.locks import close_locked, try_lock
+
+TEMPORARY = ".stad-tmp-"
+_FRESH_SECONDS = 10.0  # between making a temporary file and locking it
+_tidied: set[Path] = set()  # folders that this process has looked through
 
 
 @contextlib.contextmanager
@@ -25,12 +35,13 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent)
         handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
+            prefix=f".{path.stem[:80]}{TEMPORARY}", suffix=path.suffix, dir=path.parent
         )
     except OSError as error:
         raise disk_error(error, path) from error
-    os.close(handle)
+    try_lock(handle)
     temporary = Path(name)
     try:
         yield temporary
@@ -39,7 +50,41 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as error:
         raise disk_error(error, path) from error
     finally:
+        close_locked(handle)
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: str | os.PathLike, *, again: bool = False) -> list[Path]:
+    """Remove what killed writers left in a folder, once a process (or `again`); what was removed.
+
+    Only files and folders with a name of `atomic_path` or `atomic_directory` that no process locks.
+    """
+    folder = Path(folder).absolute()
+    if folder in _tidied and not again:
+        return []
+    _tidied.add(folder)
+    removed = []
+    with os.scandir(folder) as entries:
+        found = [e for e in entries if e.name.startswith(".") and TEMPORARY in e.name]
+    for entry in found:
+        with contextlib.suppress(OSError):
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime < _FRESH_SECONDS:
+                continue
+            if _is_free(entry.path):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
+                    os.unlink(entry.path)
+                removed.append(Path(entry.path))
+    return removed
+
+
+def _is_free(path: str) -> bool:
+    """No process locks it (and the file system knows locks)."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    free = try_lock(handle)
+    (close_locked if free else os.close)(handle)
+    return bool(free)
 
 
 @contextlib.contextmanager
@@ -63,9 +108,12 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
         raise UserError(f"{path}: expected a new or an empty folder; choose another or remove it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        remove_leftovers(path.parent)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:80]}{TEMPORARY}", dir=path.parent))
+        handle = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise disk_error(error, path) from error
+    try_lock(handle)
     try:
         yield temporary
         os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp makes private folders
@@ -73,6 +121,7 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
     except OSError as error:
         raise disk_error(error, path) from error
     finally:
+        close_locked(handle)
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -86,6 +135,11 @@ def disk_error(error: OSError, path: str | os.PathLike) -> Exception:
     reasons = {
         errno.ENOSPC: "the disk is full; free some space and run the same command again",
         errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
+        errno.EFBIG: "the file is larger than is allowed here (ulimit -f); raise the limit",
+        errno.EIO: "the disk failed to write; check it, then run the same command again",
+        errno.EMFILE: "too many files are open; raise the limit (ulimit -n 4096) or use fewer workers",
+        errno.ENFILE: "too many files are open on this machine; end other programs and try again",
+        errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
         errno.EACCES: "permission denied; choose a folder you can write to",
         errno.EPERM: "permission denied; choose a folder you can write to",
         errno.EEXIST: "a file stands where a folder is needed; choose another place",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from stadet.engine.errors import UserError
-from stadet.engine.files import no_file
+from stadet.engine.torch_file import load_torch_file
 
 _WRAPPER = "module."  # DataParallel's
 
@@ -43,21 +41,10 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     and for one that holds more than tensors, numbers and containers.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"weights {path}: {no_file(path)}")
-    try:
-        with torch.serialization.safe_globals(_NUMPY_STAND_INS):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # whose text tells how to load it unsafely
-        darknet = path.suffix == ".weights"
-        raise UserError(
-            f"weights {path}: not a torch checkpoint, or it holds more than tensors and plain "
-            "data; it was not loaded"
-            + ("; Darknet's weights are for yowo.weights_2d" if darknet else "")
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"weights {path}: not a whole torch checkpoint ({reason})") from error
+    unsafe = "save its state_dict() alone"
+    if path.suffix == ".weights":
+        unsafe += "; Darknet's weights are for yowo.weights_2d"
+    content = load_torch_file(path, what="weights", unsafe=unsafe, allowed=_NUMPY_STAND_INS)
     weights = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping) or not weights or not _all_tensors(weights):
         found = type(content).__name__

@@ -7,7 +7,6 @@ it belongs to the classifier of other classes.
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from stadet.classify.models.classifier import ClipClassifier
 from stadet.classify.models.inflate import inflate
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.errors import UserError, neighbours
-from stadet.engine.files import no_file
+from stadet.engine.torch_file import load_torch_file
 
 
 def load_weights(model: ClipClassifier, source: str | os.PathLike) -> WeightsReport:
@@ -94,19 +93,7 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     Data parallelism's `module.` prefixes are taken off. Raises UserError for a missing, damaged or
     unsafe file (nothing but tensors and plain data is loaded), and for one without tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"weights {path}: {no_file(path)}")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"weights {path}: refused, it holds more than tensors and plain data; save its "
-            "state_dict() alone"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UserError(f"weights {path}: not a whole PyTorch file ({first})") from error
+    content = load_torch_file(path, what="weights", unsafe="save its state_dict() alone")
     for key in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

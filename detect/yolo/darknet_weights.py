@@ -106,7 +106,13 @@ def read_darknet_file(path: str | os.PathLike) -> tuple[np.ndarray, int]:
             f"found {len(content):,} bytes; download it again"
         )
     images_seen = header.unpack_from(content)[-1]
-    return np.frombuffer(content, "<f4", offset=header.size).astype(np.float32), images_seen
+    numbers = np.frombuffer(content, "<f4", offset=header.size).astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise UserError(
+            f"{path}: expected finite weights, found NaN or infinity; the file is damaged, download "
+            "it again"
+        )
+    return numbers, images_seen
 
 
 def _file_sizes(

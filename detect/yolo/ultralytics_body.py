@@ -4,7 +4,6 @@ neck and 3x3 head convolutions are the same function; their anchor-free head is 
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -14,6 +13,12 @@ from stadet.detect.yolo.darknet53 import ConvBlock
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.detect.yolo.yolov3 import YOLOv3
 from stadet.engine.errors import UserError
+from stadet.engine.torch_file import (
+    expect_finite,
+    expect_undamaged,
+    first_line,
+    load_torch_file,
+)
 
 # Their layers of each of our scales, coarsest first: lateral, five neck convolutions, head.
 SCALE_LAYERS = (
@@ -93,13 +98,13 @@ def read_ultralytics_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
     otherwise), so that opening a file from elsewhere runs none of its code.
     """
     classes = checkpoint_classes(path)
-    with torch.serialization.safe_globals(classes):
-        content = torch.load(path, map_location="cpu", weights_only=True)
+    content = load_torch_file(path, what="weights", unsafe=MAKE_ONE, allowed=classes)
     if isinstance(content, Mapping) and isinstance(content.get("model"), nn.Module):
         module = content["ema"] if isinstance(content.get("ema"), nn.Module) else content["model"]
         content = module.state_dict()
     if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
         raise UserError(f"{path}: expected an ultralytics checkpoint, found none; {MAKE_ONE}")
+    expect_finite(content, f"weights {path}")
     return {
         key: tensor.float() if tensor.is_floating_point() else tensor
         for key, tensor in content.items()
@@ -112,12 +117,14 @@ def checkpoint_classes(path: str | os.PathLike) -> list[type]:
     Raises UserError if one is neither a network module of torch or ultralytics nor a settings
     namespace, or if the file is missing or no checkpoint.
     """
+    if os.path.isfile(path):
+        expect_undamaged(path, "weights")
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except OSError as error:
         raise UserError(f"{path}: expected a checkpoint, {error.strerror or error}") from None
-    except (RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # damaged files raise nearly anything in torch's unpickler
+        reason = first_line(error)
         raise UserError(f"{path}: expected an ultralytics checkpoint; {reason}") from None
     keep_offline()
     classes = [_safe_class(name) for name in names]

@@ -1,5 +1,6 @@
 import pickle
 import random
+import zipfile
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from stadet.engine.checkpoint import (
     seed_everything,
 )
 from stadet.engine.errors import UserError
+from stadet.engine.torch_file import load_torch_file
+from tests.engine.damage import KINDS, damaged
 
 
 def test_round_trip(tmp_path):
@@ -46,6 +49,64 @@ def test_files_that_are_not_checkpoints(tmp_path, kind, capsys):
     with pytest.raises(UserError, match="checkpoint"):
         load_checkpoint(path)
     assert "code ran" not in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "a.pt"
+    weights = {f"layer{i}.weight": torch.randn(5, 7) for i in range(6)}
+    save_checkpoint(path, {"model": weights, "config": {"width": 0.25, "name": "yolo"}})
+    return path
+
+
+def test_every_single_bit_of_the_weights_is_guarded(whole, tmp_path):
+    """Of the weights and of the pickle that names them; the rest of the file is padding."""
+    content, path = whole.read_bytes(), tmp_path / "bad.pt"
+    with zipfile.ZipFile(whole) as archive:
+        (pickled,) = (n for n in archive.namelist() if n.endswith("data.pkl"))
+        guarded = [archive.read(n) for n in archive.namelist() if "/data/" in n or n == pickled]
+    for record in guarded:
+        start = content.index(record)
+        for place in np.linspace(start, start + len(record) - 1, 12).astype(int):
+            bad = bytearray(content)
+            bad[place] ^= 1 << (int(place) % 8)
+            path.write_bytes(bad)
+            with pytest.raises(UserError, match=r"^checkpoint [^\n]*damaged or cut off[^\n]*$"):
+                load_checkpoint(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_checkpoint_is_refused_or_still_the_same(whole, tmp_path, kind):
+    """The long run of this is benchmarks/damaged_checkpoints.py."""
+    content, path, rng = whole.read_bytes(), tmp_path / "bad.pt", np.random.default_rng(0)
+    original = load_checkpoint(whole)
+    for _ in range(40):
+        path.write_bytes(damaged(content, rng, kind))
+        try:
+            found = load_checkpoint(path)
+        except UserError as error:
+            assert "\n" not in str(error)
+            continue
+        assert found["config"] == original["config"]
+        assert found["model"].keys() == original["model"].keys()
+        assert all(torch.equal(found["model"][k], v) for k, v in original["model"].items())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, value):
+    weights = {"a.weight": torch.ones(3), "b.bias": torch.tensor([1.0, value])}
+    save_checkpoint(tmp_path / "a.pt", {"model": weights})
+    with pytest.raises(UserError, match=r"found NaN or infinity in 'model\.b\.bias'"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_a_file_of_old_torch_loads_and_is_told_apart_when_cut(tmp_path):
+    weights = {"w": torch.arange(100.0)}
+    torch.save(weights, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert torch.equal(load_torch_file(tmp_path / "old.pth")["w"], weights["w"])
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "old.pth").read_bytes()[:-40])
+    with pytest.raises(UserError, match="not a whole file of torch"):
+        load_torch_file(tmp_path / "cut.pth")
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path):

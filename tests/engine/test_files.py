@@ -1,17 +1,23 @@
 import errno
 import hashlib
 import os
+import signal
 import stat
+import subprocess
+import sys
 
 import pytest
 
+from stadet.engine import files
 from stadet.engine.errors import UserError
 from stadet.engine.files import (
     _digest_in_chunks,
+    atomic_directory,
     atomic_path,
     atomic_write,
     disk_error,
     file_digest,
+    remove_leftovers,
 )
 
 
@@ -59,7 +65,7 @@ def test_full_disk_is_the_users_to_mend(tmp_path):
     with pytest.raises(UserError, match="disk is full"), atomic_write(tmp_path / "a.txt"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
-    other = OSError(errno.EIO, "broken")
+    other = OSError(errno.EINVAL, "invalid")
     assert disk_error(other, "a") is other
 
 
@@ -80,6 +86,45 @@ def test_a_folder_that_may_not_be_written_is_one_line(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="permission denied"), atomic_write(tmp_path / "a.txt"):
         pass
+
+
+def killed_inside(kind: str, path) -> None:
+    """A process that is killed while it writes `path`."""
+    script = (
+        "import os, signal; from stadet.engine import files\n"
+        f"with files.{kind}({str(path)!r}) as temporary:\n"
+        "    (temporary / 'a' if temporary.is_dir() else temporary).write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("kind", ["atomic_path", "atomic_directory"])
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path, kind):
+    killed_inside(kind, tmp_path / "clip.mp4")
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".clip") and files.TEMPORARY in left.name
+    (tmp_path / ".clip.own.mp4").write_text("the user's own")
+    age(left)
+    with atomic_write(tmp_path / "other.txt") as stream:
+        stream.write("x")
+    assert {p.name for p in tmp_path.iterdir()} == {".clip.own.mp4", "other.txt"}
+
+
+@pytest.mark.parametrize("kind", [atomic_path, atomic_directory])
+def test_what_is_being_written_stays(tmp_path, kind):
+    with kind(tmp_path / "clip.mp4") as temporary:
+        age(temporary)
+        assert remove_leftovers(tmp_path, again=True) == []
+        assert temporary.exists()
+        if temporary.is_file():
+            temporary.write_text("whole")
+    assert (tmp_path / "clip.mp4").exists()
+
+
+def age(path, seconds=3600):
+    then = path.stat().st_mtime - seconds
+    os.utime(path, (then, then))
 
 
 @pytest.mark.parametrize("size", [0, 1, (1 << 20) + 3])
