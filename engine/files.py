@@ -137,7 +137,7 @@ def disk_error(error: OSError, path: str | os.PathLike) -> Exception:
         errno.EDQUOT: "the disk quota is used up; free some space and run the same command again",
         errno.EFBIG: "the file is larger than is allowed here (ulimit -f); raise the limit",
         errno.EIO: "the disk failed to write; check it, then run the same command again",
-        errno.EMFILE: "too many files are open; raise the limit (ulimit -n 4096) or use fewer workers",
+        errno.EMFILE: "too many files are open; raise the limit (ulimit -n 4096)",
         errno.ENFILE: "too many files are open on this machine; end other programs and try again",
         errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
         errno.EACCES: "permission denied; choose a folder you can write to",

@@ -109,8 +109,8 @@ def read_darknet_file(path: str | os.PathLike) -> tuple[np.ndarray, int]:
     numbers = np.frombuffer(content, "<f4", offset=header.size).astype(np.float32)
     if not np.isfinite(numbers).all():
         raise UserError(
-            f"{path}: expected finite weights, found NaN or infinity; the file is damaged, download "
-            "it again"
+            f"{path}: expected finite weights, found NaN or infinity; the file is damaged, "
+            "download it again"
         )
     return numbers, images_seen
 
