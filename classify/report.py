@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterator, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from stadet.classify.answers import Answers
 from stadet.classify.figures import figures
 from stadet.classify.rejection import Rejection
 from stadet.detect.classification_batch import UNKNOWN
 from stadet.detect.report import charts
-from stadet.detect.report.html import note, page, panel, panels, rows_table, section, share_cell
+from stadet.detect.report.pages import Card, Cell, Table, render
 from stadet.detect.report.words import decimal, interval, percent
+from stadet.engine.csv_files import CsvWriter
 from stadet.engine.files import atomic_write
 
 NONE = "none of these"
@@ -55,7 +55,7 @@ def write_predictions(
     """A row a video: truth, prediction, its probability, then the probability of each class."""
     none = (rejection or Rejection()).rejects(answers)
     with atomic_write(path) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = CsvWriter(stream)
         writer.writerow(["video", "truth", "predicted", "probability", "known", *answers.names])
         for i, video in enumerate(answers.videos):
             label = answers.labels[i]
@@ -80,25 +80,31 @@ def report_page(
     events: Sequence[dict[str, Any]],
 ) -> str:
     """One self-contained HTML page."""
-    rows = "".join(f"<dt>{escape(a)}</dt><dd>{escape(b)}</dd>" for a, b in facts)
-    body = [
-        f"<h1>{escape(title)}</h1>",
-        f'<dl class="facts">{rows}</dl>' if rows else "",
-        _cards(numbers),
-        *(note(words) for words in notes),
-        section("Classes", _classes(numbers)),
-        section("Which class for which", _confusion(np.array(numbers["confusion"]), answers.names)),
-        section("None of these", _rejection(numbers["rejection"])),
-        section("Training", learning_curves(events)),
-        section("Mistakes", _mistakes(answers)),
-        "<footer>The same figures stand in metrics.json, every answer in predictions.csv beside "
-        "this page. A video is one answer: the probabilities of its clips are averaged.</footer>",
-    ]
-    return page(title, body)
+    matrix = np.array(numbers["confusion"])
+    mistakes = list(_wrong(answers))
+    more = f" {len(mistakes) - MOST_MISTAKES:,} more in predictions.csv."
+    return render(
+        "classifier.html",
+        package="stadet.classify",
+        title=title,
+        facts=facts,
+        headlines=_headlines(numbers),
+        notes=notes,
+        classes=_classes(numbers),
+        confusion_table=charts.confusion_table(matrix, answers.names, background=False),
+        confusions=charts.confusions(matrix, answers.names),
+        rejection=_rejection(numbers["rejection"]),
+        training=learning_curves(events),
+        mistakes=Table(
+            ["video", "truth", "prediction", "its probability, %", "of the truth, %"],
+            mistakes[:MOST_MISTAKES],
+        ),
+        mistakes_remark=f"The most confident first.{more * (len(mistakes) > MOST_MISTAKES)}",
+    )
 
 
-def learning_curves(events: Sequence[dict[str, Any]]) -> str:
-    """Training loss, validation loss and accuracies against steps."""
+def learning_curves(events: Sequence[dict[str, Any]]) -> list[Markup]:
+    """Training loss, validation loss and accuracies against steps, as far as they were logged."""
 
     def of_validation(name: str):
         return lambda e: e.get(name) if e.get("event") == "validation" else None
@@ -109,89 +115,57 @@ def learning_curves(events: Sequence[dict[str, Any]]) -> str:
         (of_validation("top1"), "validation accuracy (top-1)"),
         (of_validation("top5"), "validation accuracy (top-5)"),
     )
-    return panels(
-        panel("", chart)
-        for value_of, label in wanted
-        if (chart := charts.learning_chart(events, value_of, label))
-    )
+    found = (charts.learning_chart(events, value_of, label) for value_of, label in wanted)
+    return [chart for chart in found if chart]
 
 
-def _cards(numbers: dict[str, Any]) -> str:
+def _headlines(numbers: dict[str, Any]) -> list[Card]:
     spread = numbers["top1_interval"]
-    cards = [
-        (
+    right = f"{numbers['right']:,} of {numbers['videos']:,} videos"
+    return [
+        Card(
             "top-1 accuracy",
             percent(numbers["top1"]),
-            f"{numbers['right']:,} of {numbers['videos']:,} videos"
-            + (f", 95% {interval(spread)}" if spread else ""),
+            right + (f", 95% {interval(spread)}" if spread else ""),
         ),
-        ("top-5 accuracy", percent(numbers["top5"]), ""),
-        ("mean class accuracy", percent(numbers["mean_class"]), "each class counts alike"),
+        Card("top-5 accuracy", percent(numbers["top5"])),
+        Card("mean class accuracy", percent(numbers["mean_class"]), "all classes weigh the same"),
     ]
-    parts = "".join(
-        f'<div class="card"><div class="name">{escape(name)}</div><div class="number">{value}'
-        f'<small> %</small></div><div class="remark">{escape(remark)}</div></div>'
-        for name, value, remark in cards
-    )
-    return f'<div class="cards" style="--columns:{len(cards)}">{parts}</div>'
 
 
-def _classes(numbers: dict[str, Any]) -> str:
-    table = rows_table(
-        ["class", "recognised, %", "videos", "precision, %", "F1, %"],
-        (
+def _classes(numbers: dict[str, Any]) -> Table:
+    return Table(
+        ["class", "recall, %", "videos", "precision, %", "F1, %"],
+        [
             [
                 name,
-                share_cell(percent(row["recall"]), row["recall"]),
+                Cell(percent(row["recall"]), row["recall"]),
                 f"{row['videos']:,}",
                 percent(row["precision"]),
                 percent(row["f1"]),
             ]
             for name, row in numbers["per_class"].items()
-        ),
-    )
-    return panel("", table, wide=True)
-
-
-def _confusion(matrix: np.ndarray, names: Sequence[str]) -> str:
-    words = "".join(f"<li>{escape(line)}</li>" for line in charts.confusions(matrix, names))
-    table = charts.confusion_table(matrix, names, background=False)
-    return panel(
-        "",
-        table + (f"<ul>{words}</ul>" if words else ""),
-        "Rows: truth; columns: answers.",
-        wide=True,
+        ],
     )
 
 
-def _rejection(found: dict[str, Any] | None) -> str:
+def _rejection(found: dict[str, Any] | None) -> Table | None:
     if found is None:
-        return ""
+        return None
     how = (
         f"binary head below {decimal(found['known'])}"
         if found["known"] is not None
         else f"best class below {decimal(found['confidence'])}"
     )
     rows = [
-        ["an answer is none of these", how],
+        ["a video is none of these", how],
         ["videos of a class kept, %", percent(found["known_kept"])],
         [
-            f"of {found['unknown_videos']:,} videos of no class turned away, %",
+            f"of {found['unknown_videos']:,} videos of no class rejected, %",
             percent(found["unknown_rejected"]),
         ],
     ]
-    return panel("", rows_table(["", ""], rows), "Thresholds are learnt on the validation side.")
-
-
-def _mistakes(answers: Answers) -> str:
-    rows = list(_wrong(answers))
-    if not rows:
-        return ""
-    table = rows_table(
-        ["video", "truth", "answer", "its probability, %", "of the truth, %"], rows[:MOST_MISTAKES]
-    )
-    more = f"{len(rows) - MOST_MISTAKES:,} more in predictions.csv." * (len(rows) > MOST_MISTAKES)
-    return panel("", table, f"The surest first. {more}".strip(), wide=True)
+    return Table(["", ""], rows)
 
 
 def _wrong(answers: Answers) -> Iterator[list[str]]:

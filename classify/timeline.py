@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from stadet.engine.csv_files import CsvWriter
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path, atomic_write
 
@@ -96,7 +96,7 @@ def segments(timeline: Timeline) -> list[Segment]:
 def write_timeline(path: str | os.PathLike, timelines: Sequence[Timeline]) -> None:
     """CSV, a row a window: video, seconds, answer, then each class's probability."""
     with atomic_write(path) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+        writer = CsvWriter(stream)
         names = timelines[0].names if timelines else ()
         writer.writerow(["video", "start_s", "stop_s", "answer", *names])
         for line in timelines:
@@ -115,6 +115,8 @@ def plot_timeline(path: str | os.PathLike, timeline: Timeline) -> None:
     from matplotlib.figure import Figure
 
     from stadet.detect.drawing.colours import class_colours
+    from stadet.detect.drawing.fonts import font_files
+    from stadet.detect.drawing.short_names import shortened
 
     found = segments(timeline)
     shown = sorted({s.label for s in found}) or [int(timeline.probabilities.mean(0).argmax())]
@@ -127,9 +129,11 @@ def plot_timeline(path: str | os.PathLike, timeline: Timeline) -> None:
         spans = [(s.start, s.duration) for s in found if s.label == label]
         lanes.broken_barh(spans, (lane - 0.38, 0.76), color=colours[label])
         curves.plot(middles, timeline.probabilities[:, label], color=colours[label], marker=".")
-    lanes.set_yticks(range(len(shown)), [timeline.names[label] for label in shown])
+    lanes.set_yticks(range(len(shown)), [shortened(timeline.names[label], 40) for label in shown])
     lanes.set_ylim(len(shown) - 0.5, -0.5)
-    lanes.set_title(f"{timeline.video}: {len(found)} segments", loc="left")
+    title = lanes.set_title(f"{timeline.video}: {len(found)} segments", loc="left")
+    for text in (title, *lanes.get_yticklabels()):
+        text.set(parse_math=False, fontfamily=list(font_files()))
     curves.set_ylim(0, 1)
     curves.set_ylabel("probability")
     curves.set_xlabel("time (s)")

@@ -146,14 +146,16 @@ def read_held_out(paths: list[Path]):
     import numpy as np
 
     from stadet.detect.classification_batch import UNKNOWN
+    from stadet.engine.csv_files import cell_text
 
     names: list[str] = []
     rows = []
     for path in paths:
         with open(path, encoding="utf-8", newline="") as stream:
             reader = csv.reader(stream)
-            names = next(reader)[5:]
-            for video, truth, _, _, known, *probabilities in reader:
+            names = [cell_text(name) for name in next(reader)[5:]]
+            for row in reader:
+                video, truth, _, _, known, *probabilities = map(cell_text, row)
                 values = [float(p) for p in probabilities] + [float(known or "nan")]
                 label = names.index(truth) if truth else UNKNOWN
                 rows.append((video, label, np.array(values)))

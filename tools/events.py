@@ -64,20 +64,19 @@ def run(args: argparse.Namespace) -> None:
         tubes = _at_rate(tubes, args.fps)
     options = EventOptions(args.min_score, args.min_seconds, args.join_seconds)
     events = find_events(tubes, options)
-    counts = {}
+    counts, lengths = {}, {}
     for video in tubes:
         own = [event for event in events if event.video == video.name]
         last = max([video.num_frames or 0, *(tube.stop for tube in video.tubes)])
-        counts[video.name] = count_over_time(
-            own, len(tubes.names), args.bin_seconds, last / video.fps
-        )
+        seconds = lengths[video.name] = last / video.fps
+        counts[video.name] = count_over_time(own, len(tubes.names), args.bin_seconds, seconds)
     out = Path(args.out)
     write_events(out / "events.csv", events, tubes.names, clock)
     write_counts(out / "counts.csv", counts, tubes.names, clock)
     if not args.no_plot:
         for (name, table), picture in zip(counts.items(), file_names(counts), strict=True):
             own = [event for event in events if event.video == name]
-            plot_events(out / f"{picture}.png", name, own, table, tubes.names, clock)
+            plot_events(out / f"{picture}.png", name, own, table, tubes.names, clock, lengths[name])
 
     weak = sum(tube.score < args.min_score for video in tubes for tube in video.tubes)
     print(f"{out}: {len(events):,} events from {len(tubes):,} tubes ({weak:,} under --min-score)")

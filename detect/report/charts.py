@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from html import escape
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
+from stadet.detect.drawing.short_names import shortened
 from stadet.detect.metrics.bootstrap import Interval
 from stadet.detect.metrics.calibration import BINS
 from stadet.detect.metrics.diagnosis import KINDS
@@ -22,7 +24,7 @@ NO_LOSS = ("event", "step", "epoch", "lr", "frames_per_second")  # the rest of a
 SHARES = [(s / 100, str(s)) for s in (0, 25, 50, 75, 100)]
 
 
-def precision_recall_chart(e: Evaluation) -> tuple[str, list[tuple[str, str]]]:
+def precision_recall_chart(e: Evaluation) -> tuple[Markup, list[tuple[str, str]]]:
     """The curves of all classes, the most frequent in colour; and their legend (style, name)."""
     chart = Chart(
         (0, 1),
@@ -41,13 +43,13 @@ def precision_recall_chart(e: Evaluation) -> tuple[str, list[tuple[str, str]]]:
         ap = percent(e.frame_map.at(0.5)[c])
         chart.line(recall[picked], precision[picked], style, f"{e.names[c]}: AP {ap}")
         if place < NAMED_CURVES:
-            legend.append((f"c{place}", f"{e.names[c]} {ap}"))
+            legend.append((f"c{place}", f"{shortened(e.names[c], 40)} {ap}"))
     if len(order) > NAMED_CURVES:
         legend.insert(0, ("rest", f"{len(order) - NAMED_CURVES} more classes"))
     return chart.render("Precision against recall of each class"), legend[::-1]
 
 
-def threshold_chart(e: Evaluation) -> str:
+def threshold_chart(e: Evaluation) -> Markup:
     """Precision, recall and F1 of all boxes together against the score threshold."""
     ranking = e.ranking
     order = np.argsort(-ranking.score, kind="stable")
@@ -70,29 +72,30 @@ def threshold_chart(e: Evaluation) -> str:
     return chart.render("Precision, recall and F1 against the score threshold")
 
 
-def diagnosis_chart(e: Evaluation) -> str:
+def diagnosis_chart(e: Evaluation) -> Markup:
     """AP that each kind of error costs, with its count."""
     gains = {kind: _known(e.diagnosis.ap_gain[kind]) for kind in KINDS}
-    top = max([*gains.values(), 0.01]) * 1.3
+    counts = {kind: int(e.diagnosis.counts[kind].sum()) for kind in KINDS}
+    remarks = {kind: f"{percent(gains[kind])} ({counts[kind]:,})" for kind in KINDS}
+    top = max([*gains.values(), 0.01])
     chart = Chart(
         (0, top),
         (0, len(KINDS)),
-        x_label="AP@0.5 won if put right, points",
+        x_label="AP@0.5 gained if corrected, points",
         x_ticks=[(v / 100, words) for v, words in round_ticks((0, 100 * top))],
         y_ticks=[],
         left=104,
+        right=12 + 7 * max(map(len, remarks.values())),
     )
     for place, kind in enumerate(KINDS):
         y = len(KINDS) - place - 0.5
-        count = int(e.diagnosis.counts[kind].sum())
-        words = f"{percent(gains[kind])} ({count:,})"
         chart.bar((0, y - 0.3), (max(gains[kind], 0), y + 0.3), f"fill k{place}", KINDS[kind])
-        chart.text(max(gains[kind], 0), y, words, "start", (6, 4))
+        chart.text(max(gains[kind], 0), y, remarks[kind], "start", (6, 4))
         chart.text(0, y, kind, "end", (-6, 4))
     return chart.render("AP cost of each kind of error")
 
 
-def calibration_chart(e: Evaluation) -> str:
+def calibration_chart(e: Evaluation) -> Markup:
     """Share of right detections against score, over the number of detections in each bin."""
     chart = Chart(
         (0, 1),
@@ -112,7 +115,7 @@ def calibration_chart(e: Evaluation) -> str:
     return chart.render("Share of right detections against score")
 
 
-def strata_chart(strata: Sequence[Stratum], label: str) -> str:
+def strata_chart(strata: Sequence[Stratum], label: str) -> Markup:
     """AP in bins of a property of the truth."""
     ticks = [(i + 0.5, f"{_short(s.low)}–{_short(s.high)}") for i, s in enumerate(strata)]
     chart = Chart(
@@ -150,15 +153,15 @@ def learning_chart(
     events: Sequence[dict[str, Any]],
     value_of: Callable[[dict[str, Any]], float | None],
     label: str,
-) -> str:
+) -> Markup:
     """A value of a run's events against its steps; empty with fewer than two."""
     rows = [(e["step"], value) for e in events if (value := value_of(e)) is not None]
     if len(rows) < 2:
-        return ""
+        return Markup()
     steps, values = np.array(rows, dtype=np.float64).T
     finite = values[np.isfinite(values)]
     if not len(finite):
-        return ""
+        return Markup()
     low = min(0.0, float(finite.min()))
     chart = Chart(
         (0, float(steps.max())), (low, float(finite.max()) * 1.05), x_label="step", y_label=label
@@ -168,11 +171,11 @@ def learning_chart(
     return chart.render(f"{label} against training steps")
 
 
-LONGEST_NAME = 26  # letters of a class that stand beside a row
+LONGEST_NAME = 26  # letters of a class name beside a row
 
 
-def difference_chart(names: Sequence[str], differences: Sequence[Interval], label: str) -> str:
-    """Differences with their intervals, one row a name, beside the line of no difference."""
+def difference_chart(names: Sequence[str], differences: Sequence[Interval], label: str) -> Markup:
+    """Differences with their intervals, one row a name, around the line of no difference."""
     ends = [e for d in differences for e in (d.value, d.low, d.high) if np.isfinite(e)]
     reach = max([abs(end) for end in ends] + [0.01]) * 1.1
     count = len(names)
@@ -191,48 +194,79 @@ def difference_chart(names: Sequence[str], differences: Sequence[Interval], labe
         style = "c2" if found.low > 0 else "c1" if found.high < 0 else "c0"
         chart.line([found.low, found.high], [y, y], f"line {style}", name)
         chart.dots([found.value], [y], f"dot {style}")
-        short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-        chart.text(-reach, y, short, "end", (-6, 4))
+        chart.text(-reach, y, shortened(name, LONGEST_NAME), "end", (-6, 4))
     return chart.render(label)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class name, whole and as short as a table of many columns needs it."""
+
+    full: str
+    short: str
+
+
+@dataclass(frozen=True)
+class ConfusionCell:
+    """count of a pair (truth, prediction), its share of the row, and both in words."""
+
+    count: int
+    share: float
+    right: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class ConfusionRow:
+    """A true class; cells: one for each column, None where nothing can be counted."""
+
+    label: Label
+    cells: list[ConfusionCell | None]
+
+
+@dataclass(frozen=True)
+class ConfusionTable:
+    """Rows true, columns predicted."""
+
+    columns: list[Label]
+    rows: list[ConfusionRow]
 
 
 def confusion_table(
     matrix: np.ndarray, names: Sequence[str], most: int = 24, *, background: bool = True
-) -> str:
-    """Rows true, columns predicted, shaded by the share of the row; classes without truth, and
-    those past the `most` frequent, are summed.
+) -> ConfusionTable:
+    """Classes without truth, and those past the `most` frequent, are summed.
 
     matrix (C + 1, C + 1), the last row and column being the background; or (C, C) without one.
     """
     if not background:
         matrix = np.pad(matrix, (0, 1))
     matrix, names = _most_frequent(matrix, names, most)
-    labels = [*names, "background"] if background else list(names)
+    full = [*names, "background"] if background else list(names)
     if not background:
         matrix = matrix[:-1, :-1]
-    head = "".join(f"<th><span>{escape(label)}</span></th>" for label in labels)
-    body = []
-    for row, label in enumerate(labels):
+    rows = []
+    for row, name in enumerate(full):
         total = matrix[row].sum()
         if not total:
             continue  # classes without truth have a column only
-        cells = []
-        for column, count in enumerate(matrix[row]):
-            if row == column == len(names):
-                cells.append("<td></td>")  # background taken for background is not counted
-                continue
-            share = count / total if total else 0.0
-            style = "hit" if row == column else "miss"
-            cells.append(
-                f'<td class="{style}" style="--share:{share:.3f}" title="{escape(label)} taken for '
-                f'{escape(labels[column])}: {count:,} of {total:,}">{count or ""}</td>'
+        cells = [
+            None  # background taken for background is not counted
+            if row == column == len(names)
+            else ConfusionCell(
+                int(count),
+                float(count / total),
+                row == column,
+                f"{name} taken for {full[column]}: {count:,} of {total:,}",
             )
-        body.append(f"<tr><th>{escape(label)}</th>{''.join(cells)}</tr>")
-    size = " small" if len(labels) > 14 else ""
-    return (
-        f'<table class="confusion{size}"><thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table>"
-    )
+            for column, count in enumerate(matrix[row])
+        ]
+        rows.append(ConfusionRow(_label(name), cells))
+    return ConfusionTable([_label(name) for name in full], rows)
+
+
+def _label(name: str) -> Label:
+    return Label(name, shortened(name, LONGEST_NAME))
 
 
 def confusions(matrix: np.ndarray, names: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from stadet.detect.metrics.bootstrap import FrameMAPIntervals, Interval, paired_
 from stadet.detect.metrics.unit_ranking import UnitRanking
 from stadet.detect.report.charts import difference_chart
 from stadet.detect.report.figures import plain, read_figures, write_figures
-from stadet.detect.report.html import note, page, panel, panels, rows_table, section, share_cell
+from stadet.detect.report.markdown import escaped, table
+from stadet.detect.report.pages import Cell, Table, render
 from stadet.detect.report.words import by_frequency, facts, percent
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
@@ -31,7 +31,7 @@ ROWS = {
     "classification_accuracy": "classification accuracy",
 }
 DIRECTION_ROWS = {
-    "everywhere": "direction accuracy of reversed pairs (50 = a coin)",
+    "everywhere": "direction accuracy of reversed pairs (50 = chance)",
     "motionless": "the same where the hand stands still",
 }
 
@@ -210,74 +210,52 @@ def _explanation(comparison: Comparison) -> str:
 
 
 def _markdown(comparison: Comparison) -> str:
-    def table(head: list[str], rows: list[list[str]]) -> list[str]:
-        line = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
-        return [*line, *("| " + " | ".join(row) + " |" for row in rows)]
-
     names = [run.name for run in comparison.runs]
     lines = ["# Comparison", ""]
-    lines += [f"- {run.name}: {dict(facts(run.figures))['Protocol']}" for run in comparison.runs]
+    for run in comparison.runs:
+        lines.append(f"- {escaped(run.name)}: {escaped(dict(facts(run.figures))['Protocol'])}")
     lines += ["", *table(["%", *names], _overview_rows(comparison))]
     if any(d is not None for d in comparison.differences):
-        lines += ["", f"## Difference to {names[0]}", "", _explanation(comparison), ""]
+        lines += ["", f"## Difference to {escaped(names[0])}", "", _explanation(comparison), ""]
         lines += table(_difference_head(comparison), _difference_rows(comparison))
-    lines += ["", *(f"- {warning}" for warning in comparison.warnings)]
+    lines += ["", *(f"- {escaped(warning)}" for warning in comparison.warnings)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _page(comparison: Comparison) -> str:
     names = [run.name for run in comparison.runs]
-    described = "".join(
-        f"<dt>{escape(run.name)}</dt><dd>"
-        + escape("; ".join(f"{what}: {how}" for what, how in facts(run.figures)))
-        + "</dd>"
-        for run in comparison.runs
-    )
-    per_class = [
-        [
-            name,
-            *(
-                share_cell(percent(ap), ap)
-                for run in comparison.runs
-                for ap in [run.figures["per_class"].get(name, {}).get("ap_50")]
-            ),
-        ]
-        for name in _class_order(comparison)
-    ]
-    order = _class_order(comparison)[:MOST_DRAWN]
+    order = _class_order(comparison)
+    drawn = order[:MOST_DRAWN]
     plots = [
-        panel(
-            f"{run.name} minus {names[0]}",
+        (
+            run.name,
             difference_chart(
-                ["all classes", *order],
-                [found.mean, *(found.per_class[run.ranking.names.index(name)] for name in order)],
+                ["all classes", *drawn],
+                [found.mean, *(found.per_class[run.ranking.names.index(name)] for name in drawn)],
                 "AP@0.5, points",
             ),
         )
         for run, found in zip(comparison.runs[1:], comparison.differences, strict=True)
         if found is not None
     ]
-    differences = panel(
-        "",
-        rows_table(_difference_head(comparison), _difference_rows(comparison)),
-        _explanation(comparison),
-        wide=True,
-    )
-    return page(
-        "Comparison",
-        [
-            f"<h1>{escape(' against '.join([' and '.join(names[1:]), names[0]]))}</h1>",
-            f'<dl class="facts">{described}</dl>',
-            *(note(warning) for warning in comparison.warnings),
-            section(
-                "Figures",
-                panel("", rows_table(["%", *names], _overview_rows(comparison)), wide=True),
-            ),
-            section(f"Difference to {names[0]}", panels([*plots, differences]) if plots else ""),
-            section(
-                "AP@0.5 of each class, the most frequent first",
-                panel("", rows_table(["class", *names], per_class), wide=True),
-            ),
-            "<footer>Written by stad compare.</footer>",
+    return render(
+        "comparison.html",
+        title="Comparison",
+        heading=" against ".join([" and ".join(names[1:]), names[0]]),
+        baseline=names[0],
+        facts=[
+            (run.name, "; ".join(f"{what}: {how}" for what, how in facts(run.figures)))
+            for run in comparison.runs
         ],
+        notes=comparison.warnings,
+        overview=Table(["%", *names], _overview_rows(comparison)),
+        plots=plots,
+        differences=Table(_difference_head(comparison), _difference_rows(comparison)),
+        explanation=_explanation(comparison),
+        per_class=Table(["class", *names], [_ap_row(comparison, name) for name in order]),
     )
+
+
+def _ap_row(comparison: Comparison, name: str) -> list[str | Cell]:
+    found = [run.figures["per_class"].get(name, {}).get("ap_50") for run in comparison.runs]
+    return [name, *(Cell(percent(ap), ap) for ap in found)]

@@ -10,8 +10,8 @@ import numpy as np
 
 from stadet.detect.detections.detection_set import DetectionSet
 from stadet.detect.drawing.render import Canvas
-from stadet.detect.report.gallery import GalleryFrame
-from stadet.detect.report.html import Picture
+from stadet.detect.report.gallery import FrameKey, GalleryFrame
+from stadet.detect.report.pages import Picture
 from stadet.detect.structures import AnnotationSet, Detections
 
 WIDTH = 640  # pixels of a picture on the page
@@ -24,9 +24,10 @@ def draw_frames(
     detections: DetectionSet,
     threshold: float,
     frame_of: Callable[[str, int], np.ndarray | None],
-) -> list[Picture]:
+) -> dict[FrameKey, Picture]:
     """Pictures of the frames whose video is at hand; detections of at least `threshold`."""
-    pictures = []
+    places = {video: place for place, video in enumerate(annotations.videos)}
+    pictures = {}
     for chosen in frames:
         image = frame_of(chosen.video, chosen.frame)
         if image is None:
@@ -42,7 +43,8 @@ def draw_frames(
                 canvas.annotations(replace(truth, boxes=truth.boxes * scale))
             canvas.detections(replace(found, boxes=found.boxes * scale), threshold)
         caption = f"{chosen.video}, frame {chosen.frame}: {chosen.caption()}"
-        pictures.append(Picture(_jpeg(image), caption))
+        anchor = f"video-{places[chosen.video]}-frame-{chosen.frame}"
+        pictures[chosen.key] = Picture(anchor, _jpeg(image), caption)
     return pictures
 
 

@@ -3,19 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+from markupsafe import Markup
+
+from stadet.detect.report.pages import render
 
 WIDTH, HEIGHT = 420, 270
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 40
+LEFT, RIGHT, TOP, BOTTOM = 46, 16, 22, 40
+
+
+@dataclass(frozen=True)
+class Path:
+    """A line; d: path data in drawing units; title: shown under the pointer."""
+
+    kind: ClassVar[str] = "path"
+    style: str
+    d: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A disc around a point in drawing units."""
+
+    kind: ClassVar[str] = "dot"
+    style: str
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A rectangle; x, y: its upper left corner in drawing units; title: shown under the pointer."""
+
+    kind: ClassVar[str] = "bar"
+    style: str
+    x: str
+    y: str
+    width: str
+    height: str
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words at a point in drawing units; anchor: the part of them that lies there; upright: read
+    from below."""
+
+    kind: ClassVar[str] = "text"
+    style: str
+    x: str
+    y: str
+    words: str
+    anchor: str = "middle"
+    upright: bool = False
 
 
 class Chart:
     """Axes over a data range, filled piece by piece, then rendered.
 
-    x_range, y_range: (low, high) in data units; ticks: (position, label). The chart scales with
-    its column; texts keep their size relative to it.
+    x_range, y_range: (low, high) in data units; ticks: (position, label); height, left, right:
+    drawing units. The chart scales with its column; texts keep their size relative to it.
     """
 
     def __init__(
@@ -29,10 +80,11 @@ class Chart:
         y_ticks: Sequence[tuple[float, str]] | None = None,
         height: int = HEIGHT,
         left: int = LEFT,
+        right: int = RIGHT,
     ) -> None:
-        self.height, self.left = height, left
+        self.height, self.left, self.right = height, left, right
         self._x, self._y = _widened(x_range), _widened(y_range)
-        self._parts: list[str] = []
+        self._shapes: list[Path | Dot | Bar | Text] = []
         self._axes(
             round_ticks(self._x) if x_ticks is None else x_ticks,
             round_ticks(self._y) if y_ticks is None else y_ticks,
@@ -43,7 +95,7 @@ class Chart:
     def x(self, value: float) -> float:
         """Data to drawing units."""
         low, high = self._x
-        return self.left + (value - low) / (high - low) * (WIDTH - self.left - RIGHT)
+        return self.left + (value - low) / (high - low) * (WIDTH - self.left - self.right)
 
     def y(self, value: float) -> float:
         """Data to drawing units."""
@@ -60,15 +112,13 @@ class Chart:
             else:
                 pen = "M"
         if pieces:
-            self._add(f'<path class="{style}" d="{"".join(pieces)}">{_title(title)}</path>')
+            self._shapes.append(Path(style, "".join(pieces), title))
 
     def dots(self, x: Sequence[float], y: Sequence[float], style: str) -> None:
         """A dot at each finite point."""
         for a, b in zip(x, y, strict=True):
             if np.isfinite(a) and np.isfinite(b):
-                self._add(
-                    f'<circle class="{style}" cx="{self.x(a):.1f}" cy="{self.y(b):.1f}" r="3.2"/>'
-                )
+                self._shapes.append(Dot(style, f"{self.x(a):.1f}", f"{self.y(b):.1f}"))
 
     def bar(
         self, corner: tuple[float, float], other: tuple[float, float], style: str, title: str = ""
@@ -76,9 +126,8 @@ class Chart:
         """A rectangle between two corners in data units."""
         x1, x2 = sorted((self.x(corner[0]), self.x(other[0])))
         y1, y2 = sorted((self.y(corner[1]), self.y(other[1])))
-        self._add(
-            f'<rect class="{style}" x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" '
-            f'height="{y2 - y1:.1f}">{_title(title)}</rect>'
+        self._shapes.append(
+            Bar(style, f"{x1:.1f}", f"{y1:.1f}", f"{x2 - x1:.1f}", f"{y2 - y1:.1f}", title)
         )
 
     def text(
@@ -90,52 +139,45 @@ class Chart:
         shift: tuple[float, float] = (0, -5),
     ) -> None:
         """Words at a point in data units, moved by `shift` drawing units (right, down)."""
-        self._add(
-            f'<text class="value" x="{self.x(x) + shift[0]:.1f}" y="{self.y(y) + shift[1]:.1f}" '
-            f'text-anchor="{anchor}">{escape(words)}</text>'
+        self._shapes.append(
+            Text(
+                "value",
+                f"{self.x(x) + shift[0]:.1f}",
+                f"{self.y(y) + shift[1]:.1f}",
+                words,
+                anchor,
+            )
         )
 
-    def render(self, description: str) -> str:
+    def render(self, description: str) -> Markup:
         """The SVG element; `description` is read out where the picture cannot be seen."""
-        return (
-            f'<svg class="chart" viewBox="0 0 {WIDTH} {self.height}" role="img" '
-            f'aria-label="{escape(description, quote=True)}">{"".join(self._parts)}</svg>'
+        return Markup(
+            render(
+                "chart.svg",
+                width=WIDTH,
+                height=self.height,
+                shapes=self._shapes,
+                description=description,
+            )
         )
-
-    def _add(self, part: str) -> None:
-        self._parts.append(part)
 
     def _axes(self, x_ticks, y_ticks, x_label: str, y_label: str) -> None:
-        right, bottom = WIDTH - RIGHT, self.height - BOTTOM
+        right, bottom = WIDTH - self.right, self.height - BOTTOM
         for value, words in y_ticks:
             y = self.y(value)
-            self._add(f'<path class="grid" d="M{self.left} {y:.1f}H{right}"/>')
-            self._add(
-                f'<text class="tick" x="{self.left - 6}" y="{y + 4:.1f}" '
-                f'text-anchor="end">{escape(words)}</text>'
-            )
+            self._shapes += [
+                Path("grid", f"M{self.left} {y:.1f}H{right}"),
+                Text("tick", f"{self.left - 6}", f"{y + 4:.1f}", words, "end"),
+            ]
         for value, words in x_ticks:
-            self._add(
-                f'<text class="tick" x="{self.x(value):.1f}" y="{bottom + 15}" '
-                f'text-anchor="middle">{escape(words)}</text>'
-            )
-        self._add(f'<path class="axis" d="M{self.left} {bottom}H{right}"/>')
-        middle = (self.left + right) / 2
+            self._shapes.append(Text("tick", f"{self.x(value):.1f}", f"{bottom + 15}", words))
+        self._shapes.append(Path("axis", f"M{self.left} {bottom}H{right}"))
         if x_label:
-            self._add(
-                f'<text class="label" x="{middle}" y="{self.height - 6}" '
-                f'text-anchor="middle">{escape(x_label)}</text>'
-            )
+            middle = (self.left + right) / 2
+            self._shapes.append(Text("label", f"{middle:g}", f"{self.height - 6}", x_label))
         if y_label:
-            y = (TOP + bottom) / 2
-            self._add(
-                f'<text class="label" transform="translate(11 {y}) rotate(-90)" '
-                f'text-anchor="middle">{escape(y_label)}</text>'
-            )
-
-
-def _title(words: str) -> str:
-    return f"<title>{escape(words)}</title>" if words else ""
+            middle = (TOP + bottom) / 2
+            self._shapes.append(Text("label", "11", f"{middle:g}", y_label, upright=True))
 
 
 def _widened(limits: tuple[float, float]) -> tuple[float, float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from stadet.detect.report.pages import Card
+
 DASH = "–"
 
 
@@ -23,28 +25,28 @@ def interval(bounds: Sequence[float] | None) -> str:
     return "" if bounds is None else f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
-def headlines(figures: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """(name, value, remark) of the figures that stand at the top of a report."""
+def headlines(figures: dict[str, Any]) -> Iterator[Card]:
+    """The figures at the top of a report."""
     spread = figures["frame_map_50_interval"]
-    yield (
+    yield Card(
         "frame-mAP@0.5",
         percent(figures["frame_map_50"]),
         f"95% interval {interval(spread)}" if spread else "",
     )
-    yield "frame-mAP@0.5:0.95", percent(figures["frame_map_50_95"]), "mean over ten IoUs"
+    yield Card("frame-mAP@0.5:0.95", percent(figures["frame_map_50_95"]), "mean over ten IoUs")
     at = f"at score {decimal(figures['threshold'])}"
-    yield "precision", percent(figures["precision"]), f"{at}, all boxes"
-    yield "recall", percent(figures["recall"]), f"{at}, all boxes"
+    yield Card("precision", percent(figures["precision"]), f"{at}, all boxes")
+    yield Card("recall", percent(figures["recall"]), f"{at}, all boxes")
     for overlap, value in (figures["video_map"] or {}).items():
         if overlap in ("0.5", "0.5:0.95"):
-            yield f"video-mAP@{overlap}", percent(value), "tubes"
+            yield Card(f"video-mAP@{overlap}", percent(value), "tubes")
     if figures["localization_recall"] is not None:
-        yield (
+        yield Card(
             "localization recall",
             percent(figures["localization_recall"]),
             "objectness above 0.25",
         )
-        yield (
+        yield Card(
             "classification accuracy",
             percent(figures["classification_accuracy"]),
             "of the boxes found",

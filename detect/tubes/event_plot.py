@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from stadet.detect.drawing.colours import class_colours
+from stadet.detect.drawing.fonts import font_files
+from stadet.detect.drawing.short_names import shortened
 from stadet.detect.tubes.events import Event, time_text
 from stadet.engine.files import atomic_path
 
@@ -21,9 +23,15 @@ def plot_events(
     counts: tuple[np.ndarray, np.ndarray],
     names: Sequence[str],
     clock: float = 0.0,
+    seconds: float | None = None,
 ) -> None:
     """Image of one video (format by suffix): a bar for each event by class above, events that begin
-    in each bin below. counts: as by `count_over_time`; clock: time of day at the beginning, s."""
+    in each bin below.
+
+    counts: as by `count_over_time`.
+    clock: time of day at the beginning, seconds.
+    seconds: length of the video, where the axis ends (default: the end of the last bin).
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MultipleLocator
@@ -50,15 +58,18 @@ def plot_events(
             label=names[label],
         )
         below += table[:, label]
-    lanes.set_yticks(range(len(shown)), [names[label] for label in shown])
+    lanes.set_yticks(range(len(shown)), [shortened(names[label], 40) for label in shown])
     lanes.set_ylim(max(1, len(shown)) - 0.5, -0.5)
-    lanes.set_title(f"{video}: {len(events)} events", loc="left")
+    title = lanes.set_title(f"{video}: {len(events)} events", loc="left")
+    for text in (title, *lanes.get_yticklabels()):
+        text.set(parse_math=False, fontfamily=list(font_files()))
     lanes.grid(axis="x", alpha=0.3)
     bars.set_ylabel(f"events in {edges[1] - edges[0]:g} s")
     bars.yaxis.get_major_locator().set_params(integer=True)
     bars.xaxis.set_major_formatter(lambda value, _: time_text(value + clock)[:-2])
-    bars.set_xlim(0, edges[-1])
-    bars.xaxis.set_major_locator(MultipleLocator(_tick_seconds(edges[-1])))
+    end = edges[-1] if seconds is None else min(seconds, edges[-1])
+    bars.set_xlim(0, end)
+    bars.xaxis.set_major_locator(MultipleLocator(_tick_seconds(end)))
     bars.set_xlabel("time (h:mm:ss)")
     for axes in (lanes, bars):
         axes.spines[["top", "right"]].set_visible(False)

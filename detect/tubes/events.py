@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 
 from stadet.detect.boxes import pairwise_iou
 from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
+from stadet.engine.csv_files import CsvWriter
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 
@@ -145,7 +145,7 @@ def write_events(
 ) -> None:
     """csv, one event a row. clock: time of day at the videos' beginning, in seconds."""
     with atomic_write(path) as stream:
-        rows = csv.writer(stream, lineterminator="\n")
+        rows = CsvWriter(stream)
         rows.writerow(EVENT_COLUMNS)
         for event in events:
             rows.writerow(
@@ -171,7 +171,7 @@ def write_counts(
 ) -> None:
     """csv, one bin of one video a row and one column a class; `counts` as by `count_over_time`."""
     with atomic_write(path) as stream:
-        rows = csv.writer(stream, lineterminator="\n")
+        rows = CsvWriter(stream)
         rows.writerow(["video", "time", "start_s", "end_s", *names, "all"])
         for video, (edges, table) in counts.items():
             for (start, stop), row in zip(pairwise(edges), table, strict=True):

@@ -217,11 +217,13 @@ def _thresholds(
     if not threshold_from:
         return None
     figures = read_figures(threshold_from)
+    source = figures["threshold_source"]
+    how = "best F1 on the frames of that report" if source == IN_SAMPLE else source
     learnt = [figures["per_class"].get(name, {}).get("threshold") for name in names]
     return Thresholds(
         float(figures["threshold"]),
         np.array([np.nan if value is None else value for value in learnt]),
-        f"from {threshold_from}, there: {figures['threshold_source']}",
+        f"from {threshold_from} ({how})",
     )
 
 
