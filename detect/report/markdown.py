@@ -19,7 +19,7 @@ from stadet.detect.report.words import (
     without_truth,
 )
 
-_SPECIAL = re.compile(r"[\\|<>`*\[\]~]|(?<!\w)_|_(?!\w)|&(?=#|\w)")
+_SPECIAL = re.compile(r"[\\|<>`\[\]~]|\*(?=\S)|(?<=\S)\*|(?<!\w)_|_(?!\w)|&(?=#|\w)")
 
 
 def escaped(text: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from stadet.datasets.formats.coco_video import write_coco_video
 from stadet.detect.boxes import xyxy_to_xywh
 from stadet.detect.detections.reader import DetectionsWriter
+from stadet.detect.metrics.evaluation import IN_SAMPLE
 from stadet.detect.structures import AnnotationSet, Detections, VideoAnnotations
 from stadet.tools.cli import main
 
@@ -150,3 +151,14 @@ def test_evaluation_does_not_need_torch():
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_threshold_learnt_elsewhere_says_where(tmp_path):
+    from stadet.tools.evaluation.evaluate import _thresholds
+
+    path = tmp_path / "metrics.json"
+    figures = {"frame_map_50": 0.5, "threshold": 0.25, "threshold_source": IN_SAMPLE}
+    path.write_text(json.dumps({**figures, "per_class": {"a": {"threshold": 0.5}}}))
+    found = _thresholds(None, path, ("a", "b"))
+    assert found.overall == 0.25 and found.per_class[0] == 0.5 and np.isnan(found.per_class[1])
+    assert str(path) in found.source and "these same frames" not in found.source

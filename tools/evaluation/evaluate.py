@@ -15,7 +15,7 @@ from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.detect.detections.detection_set import DetectionSet
 from stadet.detect.detections.reader import read_detections
 from stadet.detect.metrics import evaluation as metrics
-from stadet.detect.metrics.evaluation import Evaluation, Thresholds
+from stadet.detect.metrics.evaluation import IN_SAMPLE, Evaluation, Thresholds
 from stadet.detect.metrics.processed import only_processed as processed_frames
 from stadet.detect.metrics.protocols import get_protocol
 from stadet.detect.report.build import write_report
