@@ -68,26 +68,34 @@ class Predictor:
         return 0 if context is None else max(0, start - context) // self.period * self.period
 
     def __call__(
-        self, frames: Iterable[tuple[int, np.ndarray]], video: str, size: tuple[int, int]
+        self,
+        frames: Iterable[tuple[int, np.ndarray]],
+        video: str,
+        size: tuple[int, int],
+        *,
+        live: bool = False,
     ) -> Iterator[tuple[int, Detections]]:
         """(frame index, (H, W, 3) uint8 RGB) of one stream in order to (frame index, detections).
 
         size: (height, width) of the frames. Constant memory on endless streams.
+        live: each frame is answered before the next one is asked for, which is slower.
         """
+        window = 1 if live else self.window
         if self.tiles:
             yield from self._tiled(frames, video, size)
             return
         data, model = self.detector.config.data, self.model
         view = View.fit(size, data.size, data.resize)
         if model.predicts == "every_frame":
-            batches = window_batches(frames, video, view, self.window)
+            batches = window_batches(frames, video, view, window)
             if self.cuts is not None:
                 batches = reset_at_cuts(batches, self.cuts)
         else:
             batches = key_frame_batches(
-                frames, video, view, model.clip_length, self.window, model.clip_step
+                frames, video, view, model.clip_length, window, model.clip_step
             )
-        batches = prefetch(batches)  # decoding goes on while the network works
+        if not live:
+            batches = prefetch(batches)  # decoding goes on while the network works
         answers = detect(model, batches, self.config, self.device, precision=self.precision)
         for _, frame, detections in answers:
             yield frame, detections

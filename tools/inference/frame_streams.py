@@ -1,0 +1,131 @@
+"""Frames of one size in order, with their times: from videos, cameras, arrays and iterators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from stadet.datasets.clips.live_batches import camera_frames
+from stadet.datasets.footage.video import Video, open_video
+from stadet.engine.errors import UserError
+from stadet.tools.inference.sources import CAMERA, expand_sources
+
+Channels = Literal["rgb", "bgr"]
+_END = object()
+
+
+@dataclass(frozen=True)
+class FrameStream:
+    """One video as frames in order.
+
+    name: of the video; size: (height, width); frames: (index, (H, W, 3) uint8 RGB); seconds: time
+    of a frame that has been handed out, asked for once a frame and in order, None where it is not
+    known.
+    """
+
+    name: str
+    size: tuple[int, int]
+    frames: Iterator[tuple[int, np.ndarray]]
+    seconds: Callable[[int], float | None]
+
+
+def path_streams(sources: list[str], *, fps: float | None = None) -> Iterator[FrameStream]:
+    """Every video that paths name (as on a command line), each opened when it is reached.
+
+    fps: of frame folders. UserError at once for what is not there.
+    """
+    places = expand_sources(sources)
+    return (_open(name, place, fps) for name, place in places.items())
+
+
+def _open(name: str, place: str | Path, fps: float | None) -> FrameStream:
+    if str(place).startswith(CAMERA):
+        frames, size = camera_frames(int(str(place).removeprefix(CAMERA)))
+        return FrameStream(name, size, iter(frames), _divided_by(fps))
+    if fps is not None and not Path(place).is_dir():
+        raise UserError(f"{place}: expected no fps with a video file, which has its own times")
+    return video_stream(open_video(place, name=name, fps=fps))
+
+
+def video_stream(video: Video) -> FrameStream:
+    """A whole video from its first frame."""
+    times = video.timestamps
+    return FrameStream(video.name, video.size, video.frames(), lambda frame: float(times[frame]))
+
+
+def array_stream(
+    frames: Iterable[np.ndarray],
+    *,
+    fps: float | None = None,
+    timestamps: Iterable[float] | None = None,
+    channels: Channels = "rgb",
+    name: str = "frames",
+) -> Iterator[FrameStream]:
+    """Given frames as one stream; none where there is no frame. The first frame sets the size.
+
+    UserError, when they are reached, for frames of another size and for times that do not increase
+    or end before the frames do.
+    """
+    times: dict[int, float] = {}  # of frames that are on their way through the network
+    given = None if timestamps is None else iter(timestamps)
+
+    def checked(first: np.ndarray, rest: Iterator[object]) -> Iterator[tuple[int, np.ndarray]]:
+        before = float("-inf")
+        index, frame = 0, first
+        while True:
+            if given is not None:
+                time = next(given, None)
+                if time is None:
+                    raise UserError(f"timestamps: expected one for each frame, found only {index}")
+                if not time > before:
+                    raise UserError(
+                        f"timestamps: expected increasing seconds, found {time} for frame {index} "
+                        f"after {before}"
+                    )
+                times[index] = before = float(time)
+            yield index, frame
+            following = next(rest, _END)
+            if following is _END:
+                return
+            index += 1
+            frame = check_frame(following, channels, size, index)
+
+    rest: Iterator[object] = iter(frames)
+    beginning = next(rest, _END)
+    if beginning is _END:
+        return
+    first = check_frame(beginning, channels, None, 0)
+    size = (first.shape[0], first.shape[1])
+    seconds = times.pop if given is not None else _divided_by(fps)
+    yield FrameStream(name, size, checked(first, rest), seconds)
+
+
+def check_frame(
+    frame: object, channels: Channels, size: tuple[int, int] | None, index: int
+) -> np.ndarray:
+    """A frame as (H, W, 3) uint8 RGB. UserError for another shape, type or size."""
+    if not (
+        isinstance(frame, np.ndarray)
+        and frame.dtype == np.uint8
+        and frame.ndim == 3
+        and frame.shape[2] == 3
+        and frame.size
+    ):
+        found = (
+            f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else repr(type(frame))
+        )
+        raise UserError(f"frame {index}: expected an array (H, W, 3) of uint8, found {found}")
+    if size is not None and frame.shape[:2] != size:
+        raise UserError(
+            f"frame {index}: expected {size[1]}x{size[0]} pixels as before, found "
+            f"{frame.shape[1]}x{frame.shape[0]}; frames of another size are another stream"
+        )
+    return np.ascontiguousarray(frame[..., ::-1]) if channels == "bgr" else frame
+
+
+def _divided_by(fps: float | None) -> Callable[[int], float | None]:
+    return lambda frame: None if fps is None else frame / fps
