@@ -22,15 +22,23 @@ _END = object()
 class FrameStream:
     """One video as frames in order.
 
-    name: of the video; size: (height, width); frames: (index, (H, W, 3) uint8 RGB); seconds: time
-    of a frame that has been handed out, asked for once a frame and in order, None where it is not
-    known.
+    Attributes:
+        name: of the video.
+        size: (height, width) in pixels.
+        frames: from a first frame on, (index, (H, W, 3) uint8 RGB); a source that cannot be read
+            twice begins where it is.
+        seconds: time of a frame that has been handed out, asked for once a frame and in order;
+            None where it is not known.
+        length: number of frames; None where it is not known.
+        notes: what a user should know of the video, one line each.
     """
 
     name: str
     size: tuple[int, int]
-    frames: Iterator[tuple[int, np.ndarray]]
+    frames: Callable[[int], Iterator[tuple[int, np.ndarray]]]
     seconds: Callable[[int], float | None]
+    length: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 def path_streams(sources: list[str], *, fps: float | None = None) -> Iterator[FrameStream]:
@@ -39,22 +47,34 @@ def path_streams(sources: list[str], *, fps: float | None = None) -> Iterator[Fr
     fps: of frame folders. UserError at once for what is not there.
     """
     places = expand_sources(sources)
-    return (_open(name, place, fps) for name, place in places.items())
+    return (open_stream(name, place, fps=fps) for name, place in places.items())
 
 
-def _open(name: str, place: str | Path, fps: float | None) -> FrameStream:
+def open_stream(name: str, place: str | Path, *, fps: float | None = None) -> FrameStream:
+    """A video file, a frame folder or a camera (`camera:N`).
+
+    fps: of a frame folder or a camera. UserError where there is nothing to read, and for an fps of
+    a file.
+    """
     if str(place).startswith(CAMERA):
         frames, size = camera_frames(int(str(place).removeprefix(CAMERA)))
-        return FrameStream(name, size, iter(frames), _divided_by(fps))
+        return FrameStream(name, size, lambda _: iter(frames), _divided_by(fps))
     if fps is not None and not Path(place).is_dir():
         raise UserError(f"{place}: expected no fps with a video file, which has its own times")
     return video_stream(open_video(place, name=name, fps=fps))
 
 
 def video_stream(video: Video) -> FrameStream:
-    """A whole video from its first frame."""
+    """An opened video."""
     times = video.timestamps
-    return FrameStream(video.name, video.size, video.frames(), lambda frame: float(times[frame]))
+    return FrameStream(
+        video.name,
+        video.size,
+        video.frames,
+        lambda frame: float(times[frame]),
+        len(video),
+        video.notes,
+    )
 
 
 def array_stream(
@@ -101,7 +121,7 @@ def array_stream(
     first = check_frame(beginning, channels, None, 0)
     size = (first.shape[0], first.shape[1])
     seconds = times.pop if given is not None else _divided_by(fps)
-    yield FrameStream(name, size, checked(first, rest), seconds)
+    yield FrameStream(name, size, lambda _: checked(first, rest), seconds)
 
 
 def check_frame(

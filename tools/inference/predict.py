@@ -10,8 +10,6 @@ from pathlib import Path
 
 import torch
 
-from stadet.datasets.clips.live_batches import camera_frames
-from stadet.datasets.footage.video import open_video
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
 from stadet.detect.detections.reader import read_detections
@@ -23,9 +21,10 @@ from stadet.engine.files import atomic_path
 from stadet.engine.limits import expect_within
 from stadet.engine.progress import progress, progress_bar
 from stadet.tools.inference.detectors import DetectorFile, open_detector
+from stadet.tools.inference.frame_streams import open_stream
 from stadet.tools.inference.predictor import Predictor
 from stadet.tools.inference.runtimes import RuntimeOptions, choose_device, open_for_runtime
-from stadet.tools.inference.sources import CAMERA, expand_sources
+from stadet.tools.inference.sources import expand_sources
 from stadet.tools.training.data import open_footage
 
 RANGE_FRAMES = 16  # frames between two range rows of the detections file
@@ -110,21 +109,18 @@ def _predict_source(
     max_frames: int | None,
 ) -> None:
     """One source to the writer, from frame number `reached` on."""
-    total, first = None, 0
-    if str(source).startswith(CAMERA):
-        frames, size = camera_frames(int(str(source).removeprefix(CAMERA)))
-    else:
-        video = open_video(source, name=name)
-        for note in video.notes:
-            print(f"{name}: {note}", file=sys.stderr)
-        size, total, first = video.size, len(video), predictor.frames_before(reached)
-        frames = video.frames(first)
+    stream = open_stream(name, source)
+    for note in stream.notes:
+        print(f"{name}: {note}", file=sys.stderr)
+    total = stream.length  # None: a camera, which begins anywhere
+    first = 0 if total is None else predictor.frames_before(reached)
+    frames = stream.frames(first)
     if max_frames is not None:
         total = min(total or max_frames, max_frames)
         frames = islice(frames, max(0, max_frames - first))
     with progress_bar(description=name, total=total, unit="frame") as bar:
         bar.update(first)
-        answers = predictor(frames, name, size)
+        answers = predictor(frames, name, stream.size)
         write_answers(
             (answer for answer in _ticking(answers, bar) if answer[0] >= reached), name, writer
         )

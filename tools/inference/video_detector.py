@@ -158,7 +158,7 @@ class VideoDetector:
         self, streams: Iterable[FrameStream], threshold: float | None, max_frames: int | None
     ) -> Iterator[Detections]:
         for stream in streams:
-            frames = stream.frames
+            frames = stream.frames(0)
             if max_frames is not None:
                 frames = itertools.islice(frames, max_frames)
             for frame, found in self._predictor(frames, stream.name, stream.size):
