@@ -63,7 +63,7 @@ def measure(
 ) -> Statistics:
     """Count and measure; box sizes as they are after resizing (or letterboxing) to
     `network_size` (height, width)."""
-    videos = list(annotations)
+    videos = list(annotations.objects())
     count = len(annotations.names)
     durations: list[list[float]] = [[] for _ in range(count)]
     sides: list[list[np.ndarray]] = [[] for _ in range(count)]

@@ -42,16 +42,20 @@ class Targets:
     """Truth of a batch of N images in network pixels, flat over boxes.
 
     boxes (M, 4) xyxy float32 network pixels; labels (M, C) float32 multi-hot; item (M,) int64, the
-    image of each box in 0..N-1; looked_at (N,) bool: images outside take no part in the loss.
+    image of each box in 0..N-1; looked_at (N,) bool: images outside take no part in the loss;
+    ignored (M,) bool, by default none: boxes that are neither an object nor background.
     """
 
     boxes: Tensor
     labels: Tensor
     item: Tensor
     looked_at: Tensor
+    ignored: Tensor = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         count = len(self.boxes)
+        if self.ignored is None:
+            self.ignored = torch.zeros(count, dtype=torch.bool, device=self.boxes.device)
         if self.boxes.shape != (count, 4) or len(self.labels) != count or len(self.item) != count:
             raise ValueError(
                 f"Targets: expected boxes (M, 4), labels (M, C), item (M,); found "
@@ -59,8 +63,8 @@ class Targets:
             )
 
     def to(self, device: torch.device | str) -> Targets:
-        move = lambda tensor: tensor.to(device, non_blocking=True)  # noqa: E731
-        return Targets(move(self.boxes), move(self.labels), move(self.item), move(self.looked_at))
+        columns = (self.boxes, self.labels, self.item, self.looked_at, self.ignored)
+        return Targets(*(column.to(device, non_blocking=True) for column in columns))
 
 
 @dataclass

@@ -163,6 +163,27 @@ class VideoAnnotations:
             ignored=self.ignored[keep],
         )
 
+    def objects(self) -> VideoAnnotations:
+        """The same video without its ignored regions."""
+        if not self.ignored.any():
+            return self
+        keep = ~self.ignored
+        return replace(
+            self,
+            frames=self.frames[keep],
+            boxes=self.boxes[keep],
+            labels=self.labels[keep],
+            track_ids=self.track_ids[keep],
+            ignored=self.ignored[keep],
+        )
+
+    def without_ignored_frames(self) -> VideoAnnotations:
+        """As if nobody had looked at the frames with an ignored region, for programs and formats
+        that know no such region and would take it for background."""
+        looked_at = self.looked_at.copy()
+        looked_at[self.frames[self.ignored]] = False
+        return self.narrowed(looked_at)
+
     def __getitem__(self, frame: int) -> FrameAnnotations | None:
         """Truth of one frame, `None` where nobody looked. IndexError outside the video."""
         if not 0 <= frame < self.num_frames:
@@ -193,6 +214,12 @@ class AnnotationSet:
 
     def __iter__(self) -> Iterator[VideoAnnotations]:
         return iter(self.videos.values())
+
+    def objects(self) -> AnnotationSet:
+        """The same set without its ignored regions."""
+        return AnnotationSet(
+            self.names, {name: video.objects() for name, video in self.videos.items()}
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int | None:
         count = 5 if len(strides) == 1 else 3 * len(strides)
     dataset = load_dataset(args.data)
     dataset.findings.report()
-    train = dataset.side("train")
+    train = dataset.side("train").objects()
     sizes = box_sizes(train, size, args.resize)
     if not len(sizes):
         raise UserError(f"{args.data}: expected boxes on the training side, found none")

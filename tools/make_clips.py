@@ -120,7 +120,7 @@ def plan_clips(
             raise UserError(f"--classes: no class {name!r}{neighbours(name, dataset.names)}")
     clips, empty = [], 0
     for side in sides or list(dataset.split.masks):
-        for video in dataset.side(side):
+        for video in dataset.side(side).objects():
             for column, label in enumerate(dataset.names):
                 if classes and label not in classes:
                     continue

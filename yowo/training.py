@@ -19,7 +19,11 @@ def key_frame_targets(batch: ClipBatch) -> Targets:
     last = targets.item % steps == steps - 1
     looked_at = targets.looked_at.view(-1, steps)[:, -1] & batch.valid[:, -1]
     return Targets(
-        targets.boxes[last], targets.labels[last], targets.item[last] // steps, looked_at
+        targets.boxes[last],
+        targets.labels[last],
+        targets.item[last] // steps,
+        looked_at,
+        targets.ignored[last],
     )
 
 
@@ -42,6 +46,6 @@ class YOWOTrainingStep:
         if self.normalise == "sum":
             normaliser = torch.tensor(1.0 / world_size())
         else:
-            count = targets.looked_at[targets.item].sum().float()
+            count = (targets.looked_at[targets.item] & ~targets.ignored).sum().float()
             normaliser = mean_over_processes(count).clamp(min=1)
         return self.loss.to(maps[0].device)(maps, targets, normaliser), state

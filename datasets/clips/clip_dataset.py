@@ -71,7 +71,7 @@ class ClipDataset(Dataset[Clip]):
 
     def _targets(self, request: ClipRequest, view: View, augment: AugmentConfig | None) -> Targets:
         video = self.annotations.videos[request.video]
-        columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        columns: list[tuple[np.ndarray, ...]] = []
         looked_at = np.zeros(len(request.frames), dtype=bool)
         for step, index in enumerate(request.frames):
             truth = video[index] if index != PADDING else None
@@ -79,9 +79,16 @@ class ClipDataset(Dataset[Clip]):
                 continue
             looked_at[step] = True  # also where every box has left the view: nothing to find there
             boxes, keep = visible_boxes(truth.boxes, view, augment.min_visible if augment else 0)
-            columns.append((boxes, truth.labels[keep], np.full(len(boxes), step)))
-        no_boxes = (np.zeros((0, 4)), np.zeros((0, video.num_classes)), np.zeros(0, dtype=np.int64))
-        boxes, labels, item = (
+            columns.append(
+                (boxes, truth.labels[keep], np.full(len(boxes), step), truth.ignored[keep])
+            )
+        no_boxes = (
+            np.zeros((0, 4)),
+            np.zeros((0, video.num_classes)),
+            np.zeros(0, dtype=np.int64),
+            np.zeros(0, dtype=bool),
+        )
+        boxes, labels, item, ignored = (
             np.concatenate(column) for column in zip(no_boxes, *columns, strict=True)
         )
         if view.flip:
@@ -93,6 +100,7 @@ class ClipDataset(Dataset[Clip]):
             labels=torch.from_numpy(labels.astype(np.float32)),
             item=torch.from_numpy(item),
             looked_at=torch.from_numpy(looked_at),
+            ignored=torch.from_numpy(ignored),
         )
 
 

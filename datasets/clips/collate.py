@@ -23,6 +23,7 @@ def collate(clips: Sequence[Clip]) -> ClipBatch:
         labels=torch.cat([clip.targets.labels for clip in clips]),
         item=torch.cat([clip.targets.item + b * steps for b, clip in enumerate(clips)]),
         looked_at=torch.cat([clip.targets.looked_at for clip in clips]),
+        ignored=torch.cat([clip.targets.ignored for clip in clips]),
     )
     return ClipBatch(
         frames=torch.stack([clip.frames for clip in clips]),  # (B, T, C, H, W)

@@ -31,6 +31,7 @@ class FrameChoice:
         self._videos = [video.name for video in annotations]
         positive, negative, labels = [], [], []
         for number, video in enumerate(annotations):
+            video = video.objects()
             frames, first = np.unique(video.frames, return_index=True)
             if len(frames):
                 labels.append(np.logical_or.reduceat(video.labels, first, axis=0))

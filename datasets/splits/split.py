@@ -223,7 +223,7 @@ def _classes_in_units(
     """(count, C + 1) bool: the classes in each unit, and in the last place whether it has none."""
     present = np.zeros((count, len(annotations.names) + 1), dtype=bool)
     for name, units in unit_of.items():
-        video = annotations.videos[name]
+        video = annotations.videos[name].objects()
         rows, columns = np.nonzero(video.labels)
         present[units[video.frames[rows]], columns] = True
     present[:, -1] = ~present.any(axis=1)

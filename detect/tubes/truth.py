@@ -21,10 +21,11 @@ def truth_tubes(video: VideoAnnotations, max_gap: int = 5) -> list[Tube]:
     without the track or without the label ends the run, and so do more than `max_gap` frames in a
     row that nobody looked at; fewer are bridged by linear boxes. Boxes without a track are linked
     by overlap: best paths through links of IoU >= 0.2 between neighbouring looked-at frames, as
-    `link_video` with all scores 1.
+    `link_video` with all scores 1. Ignored regions are no tubes.
 
     Raises `UserError` where one track has two boxes with one label on a frame.
     """
+    video = video.objects()
     tracked = video.track_ids != NO_TRACK
     tubes = _tracked(video, np.flatnonzero(tracked), max_gap)
     tubes += _untracked(video, np.flatnonzero(~tracked), max_gap)

@@ -13,6 +13,7 @@ from torchvision.ops import box_area
 from stadet.detect.batch import Targets
 from stadet.detect.boxes import xyxy_to_cxcywh
 
+INSIDE = 0.5  # share of a prediction's area within an ignored region that takes it from the loss
 PAIRS_AT_ONCE = 1 << 22  # bounds the memory of `overlap_truths`: some 16 bytes a pair, a few times
 
 
@@ -41,11 +42,12 @@ def match_anchors(targets: Targets, anchors: Tensor, iou_threshold: float) -> tu
     """Shape IoU (M, A) of truths with anchors (A, 2), and which of the pairs match (M, A) bool.
 
     A truth matches its best anchor, the first of equals, and every anchor of IoU above
-    `iou_threshold`. Truths on images not looked at, and boxes without area, match none.
+    `iou_threshold`. Truths on images not looked at, ignored ones, and boxes without area match
+    none.
     """
     sizes = xyxy_to_cxcywh(targets.boxes.float())[:, 2:]  # (M, 2)
     usable = (sizes > 0).all(-1) & targets.boxes.isfinite().all(-1)
-    usable &= targets.looked_at[targets.item]
+    usable &= targets.looked_at[targets.item] & ~targets.ignored
     iou = torch.where(usable[:, None], shape_iou(sizes, anchors), 0)
     matches = iou > iou_threshold
     if len(iou):
@@ -96,11 +98,16 @@ def _first_of_each(slot: Tensor, rank: Tensor) -> Tensor:
 
 
 def overlaps_truth(boxes: Tensor, targets: Targets, iou_threshold: float) -> Tensor:
-    """Which predictions (N, K, 4) xyxy overlap a truth of their image above the IoU: (N, K)."""
+    """Which predictions (N, K, 4) xyxy overlap a truth of their image above the IoU: (N, K).
+
+    With an ignored region the overlap is the share of the prediction's own area, and half of it is
+    enough (as pycocotools compares detections with crowds).
+    """
     best = boxes.new_zeros(boxes.shape[:2])
     areas = box_area(boxes)
     chunk = max(1, PAIRS_AT_ONCE // boxes.shape[1])
-    for truths, item in zip(targets.boxes.split(chunk), targets.item.split(chunk), strict=True):
+    columns = (targets.boxes, targets.item, targets.ignored)
+    for truths, item, ignored in zip(*(column.split(chunk) for column in columns), strict=True):
         truths = truths.float()[:, None]  # (m, 1, 4)
         own = boxes[item]  # (m, K, 4)
         corner = torch.minimum(own[..., 2:], truths[..., 2:])
@@ -108,5 +115,8 @@ def overlaps_truth(boxes: Tensor, targets: Targets, iou_threshold: float) -> Ten
         intersection = sides.prod(-1)
         union = areas[item] + box_area(truths[:, 0])[:, None] - intersection
         iou = intersection / union.clamp(min=1e-9)
+        if ignored.any():
+            inside = intersection / areas[item].clamp(min=1e-9) > INSIDE
+            iou = torch.where(ignored[:, None], inside.to(iou.dtype), iou)
         best = best.scatter_reduce(0, item[:, None].expand_as(iou), iou, "amax")
     return best > iou_threshold

@@ -21,8 +21,9 @@ class YoloLoss(nn.Module):
 
     box: CIoU loss (arXiv 1911.08287) of the decoded boxes; objectness: focal cross-entropy (arXiv
     1708.02002, without its alpha) over all cells but those whose box overlaps a truth above
-    `ignore_iou` without being assigned to one; class: cross-entropy of each class by itself, so
-    that a box may have several labels. Everything is computed in float32.
+    `ignore_iou` without being assigned to one, or lies in an ignored region; class: cross-entropy
+    of each class by itself, so that a box may have several labels. Everything is computed in
+    float32.
 
     match_iou: shape IoU above which an anchor besides the best is assigned too (1 for the paper's
     single anchor). class_weights (C,): factor of each class's terms, against imbalance.

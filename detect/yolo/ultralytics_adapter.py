@@ -43,7 +43,8 @@ def export_frames(
 
     read_frame(video, frame) gives (h, w, 3) uint8 RGB, at any size. A frame without boxes gets an
     empty file (a negative); a box with several labels one line for each, since their format holds
-    one label a line. Raises UserError where a side has no frame or the sides' classes differ.
+    one label a line; frames with an ignored region are left out, as it has none. Raises UserError
+    where a side has no frame or the sides' classes differ.
     """
     folder = Path(folder)
     if train.names != val.names:
@@ -55,7 +56,7 @@ def export_frames(
         frames = [
             (number, video, int(frame))
             for number, video in enumerate(truths)
-            for frame in np.flatnonzero(video.looked_at)
+            for frame in np.flatnonzero(video.without_ignored_frames().looked_at)
         ]
         if not frames:
             raise UserError(f"expected frames on the {side} side, found none; change the split")

@@ -129,3 +129,14 @@ def test_ignored_boxes_follow_their_boxes():
     assert video.narrowed(np.array([True, False, True])).ignored.tolist() == [False, True]
     with pytest.raises(ValueError, match="ignored"):
         replace(video, ignored=np.zeros(2, dtype=bool))
+
+
+def test_objects_are_what_is_not_ignored():
+    columns = {"boxes": [[0, 0, 2, 2], [1, 1, 3, 3]], "labels": [[True], [True]]}
+    looked_at = np.ones(4, bool)
+    video = VideoAnnotations.build(
+        "v", (10, 10), 25.0, looked_at, [2, 1], **columns, ignored=[True, False]
+    )
+    assert video.objects().frames.tolist() == [1]
+    assert AnnotationSet(("a",), {"v": video}).objects().videos["v"].frames.tolist() == [1]
+    assert video.without_ignored_frames().looked_at.tolist() == [True, True, False, True]

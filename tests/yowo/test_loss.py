@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from stadet.anchors.anchors import Anchors
+from stadet.detect.batch import Targets
 from stadet.yowo.loss import RegionLoss, focal_softmax_loss
 from tests.yowo.tiny import NUM_CLASSES, SIZE, anchors, targets
 
@@ -208,3 +210,16 @@ def test_focal_loss_of_gamma_0_is_cross_entropy():
     labels = torch.nn.functional.one_hot(torch.tensor([0, 3, 1, 1, 2]), 4).float()
     expected = torch.nn.functional.cross_entropy(logits, labels.argmax(1), reduction="none")
     torch.testing.assert_close(focal_softmax_loss(logits, labels, 0.0), expected)
+
+
+def test_an_ignored_region_is_neither_object_nor_background():
+    loss = RegionLoss(Anchors((np.array([[16.0, 16.0]]),), (16,), (48, 48)))
+    maps = [torch.randn(1, 1, 5 + 2, 3, 3, generator=torch.Generator().manual_seed(0))]
+    region = Targets(
+        torch.tensor([[-500.0, -500.0, 600.0, 600.0]]),
+        torch.ones(1, 2),
+        torch.zeros(1, dtype=torch.int64),
+        torch.ones(1, dtype=torch.bool),
+        torch.ones(1, dtype=torch.bool),
+    )
+    assert all(value == 0 for value in loss(maps, region).values())

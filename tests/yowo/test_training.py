@@ -11,9 +11,11 @@ def test_targets_of_the_key_frames():
     extra.boxes = torch.cat([extra.boxes, torch.tensor([[1.0, 1, 9, 9]])])
     extra.labels = torch.cat([extra.labels, extra.labels[:1]])
     extra.item = torch.cat([extra.item, torch.tensor([3])])  # frame 3 of the first clip
+    extra.ignored = torch.tensor([False, True, False])
     found = key_frame_targets(batch)
     assert found.item.tolist() == [0, 1] and found.looked_at.tolist() == [True, True]
     assert torch.equal(found.boxes, extra.boxes[:2])
+    assert found.ignored.tolist() == [False, True]
     extra.looked_at[7] = False
     assert key_frame_targets(batch).looked_at.tolist() == [False, True]
     batch.valid[1, -1] = False

@@ -150,6 +150,7 @@ def choose_anchors(
     """By a strategy on the training side, a preset scaled to the network's size, or a file."""
     size = tuple(data.size)
     if wanted in STRATEGIES:
+        train = train.objects()
         labels = np.concatenate([video.labels for video in train])
         sizes = box_sizes(train, size, data.resize)
         return pick_anchors(wanted, sizes, count, strides, size, labels=labels, seed=seed)
@@ -185,5 +186,5 @@ def _saved_anchors(wanted: str) -> Anchors:
 
 def class_counts(annotations: AnnotationSet) -> Mapping[str, int]:
     """Boxes of each class."""
-    counts = np.sum([video.labels.sum(axis=0) for video in annotations], axis=0)
+    counts = np.sum([video.labels.sum(axis=0) for video in annotations.objects()], axis=0)
     return dict(zip(annotations.names, counts.tolist(), strict=True))

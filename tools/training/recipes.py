@@ -111,7 +111,7 @@ def clips_of(
     """The action sequences of the training side, rare classes repeated."""
     found: list[tuple[str, int, int]] = []
     labels: list[np.ndarray] = []
-    for video in train:
+    for video in train.objects():
         has_action = np.zeros(video.num_frames, dtype=bool)
         has_action[video.frames] = True
         usable = footage.usable("train", train)[video.name]

@@ -210,3 +210,23 @@ def test_a_single_object_is_learnt():
         optimiser.step()
         schedule.step()
     assert float(total.detach()) < 0.05
+
+
+def test_an_ignored_region_is_neither_object_nor_background():
+    maps = random_maps(images=1)
+    loss = YoloLoss(ANCHORS)
+
+    def terms(rows, ignored):
+        targets = make_targets(rows, images=1)
+        targets.ignored = torch.tensor(ignored)
+        return targets, loss(maps, targets, torch.tensor(1.0))
+
+    everywhere = (0, -500.0, -500.0, 600.0, 600.0, [0])
+    targets, values = terms([everywhere], [True])
+    assert all(value == 0 for value in values.values())
+    assert loss.count_positives(targets) == 1  # the looked-at image alone
+    # objects inside it still count, in full
+    _, both = terms([everywhere, (0, 10, 10, 18, 19, [0])], [True, False])
+    _, alone = terms([(0, 10, 10, 18, 19, [0])], [False])
+    assert both["box"] == alone["box"] and both["class"] == alone["class"]
+    assert 0 < both["objectness"] < alone["objectness"]
