@@ -59,6 +59,12 @@ def area(boxes: Array) -> Array:
     return (x2 - x1).clip(0) * (y2 - y1).clip(0)
 
 
+def has_area(boxes: Array) -> Array:
+    """(..., 4) xyxy to (...,) bool: both sides are longer than 0."""
+    x1, y1, x2, y2 = _columns(boxes)
+    return (x2 > x1) & (y2 > y1)
+
+
 def clip_boxes(boxes: Array, size: tuple[int, int]) -> Array:
     """(..., 4) xyxy pixels clipped to an image of `size` (height, width)."""
     height, width = size
@@ -87,3 +93,16 @@ def rowwise_iou(a: np.ndarray, b: np.ndarray, *, plus_one: bool = False) -> np.n
     area_b = (b[..., 2] - b[..., 0] + extra).clip(0) * (b[..., 3] - b[..., 1] + extra).clip(0)
     union = area_a + area_b - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+
+
+def rowwise_share(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Share of the area of boxes `a` xyxy (..., 4) that lies inside boxes `b` (..., 4): (...,).
+
+    0 for a box of no area. The IoU of a detection with a crowd region in pycocotools.
+    """
+    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    whole = area(a)
+    return np.divide(
+        width.clip(0) * height.clip(0), whole, out=np.zeros_like(whole), where=whole > 0
+    )

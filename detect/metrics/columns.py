@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from stadet.detect.boxes import rowwise_share
 from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
 from stadet.detect.metrics.matching import Pairs, pair_up
 from stadet.detect.structures import AnnotationSet, Detections, FrameAnnotations, VideoAnnotations
@@ -20,6 +21,8 @@ class EvaluationColumns:
     An entry is one detected box with one class of positive score, so a box may have several.
     image_video (I,) index into video_names; image_frame (I,) frame in its video;
     truth_image (T,) sorted; truth_boxes (T, 4) xyxy pixels; truth_labels (T, C) bool; truth_tracks;
+    region_image (R,) sorted; region_boxes (R, 4); region_labels (R, C): the ignored regions of the
+    truth, which are not among its T boxes;
     detection_image (D,) sorted; detection_boxes (D, 4); objectness (D,);
     entry_detection (E,) sorted; entry_class (E,); entry_score (E,).
     """
@@ -32,6 +35,9 @@ class EvaluationColumns:
     truth_boxes: np.ndarray
     truth_labels: np.ndarray
     truth_tracks: np.ndarray
+    region_image: np.ndarray
+    region_boxes: np.ndarray
+    region_labels: np.ndarray
     detection_image: np.ndarray
     detection_boxes: np.ndarray
     objectness: np.ndarray
@@ -65,15 +71,46 @@ class EvaluationColumns:
         )
 
     def annotated_only(self) -> EvaluationColumns:
-        """The images that hold truth."""
+        """The images that hold truth of any class."""
         keep = np.zeros(self.num_images, dtype=bool)
-        keep[self.truth_image] = True
-        return self.select_images(keep)
+        keep[self.truth_image[self.truth_labels.any(axis=1)]] = True
+        return self if keep.all() else self.select_images(keep)
+
+    def select_classes(self, keep: np.ndarray) -> EvaluationColumns:
+        """Truth, regions and entries of the classes where `keep` (C,) is True; boxes stay."""
+        if keep.all():
+            return self
+        kept = replace(
+            self, truth_labels=self.truth_labels & keep, region_labels=self.region_labels & keep
+        )
+        return kept.select_entries(keep[self.entry_class])
+
+    def excused(self, share: float = 0.5) -> np.ndarray:
+        """(E,) bool: entries of which at least `share` of the area lies in an ignored region of
+        their class: they are no false alarms."""
+        excused = np.zeros(len(self.entry_score), dtype=bool)
+        pairs = self.region_pairs
+        excused[pairs.detection[pairs.iou >= share]] = True
+        return excused
+
+    @cached_property
+    def region_pairs(self) -> Pairs:
+        """Entries and labels of ignored regions (those of `np.nonzero(region_labels)`) in the same
+        image and class; `iou` is the share of the entry's own area inside the region."""
+        box, label = np.nonzero(self.region_labels)
+        return pair_up(
+            self.entry_image * self.num_classes + self.entry_class,
+            self.detection_boxes[self.entry_detection],
+            self.region_image[box] * self.num_classes + label,
+            self.region_boxes[box],
+            overlap=rowwise_share,
+        )
 
     def select_images(self, keep: np.ndarray) -> EvaluationColumns:
         """The images where `keep` (I,) is True, with their truth and detections."""
         new_image = np.cumsum(keep) - 1
         truths = keep[self.truth_image]
+        regions = keep[self.region_image]
         detections = keep[self.detection_image]
         entries = detections[self.entry_detection]
         new_detection = np.cumsum(detections) - 1
@@ -85,6 +122,9 @@ class EvaluationColumns:
             truth_boxes=self.truth_boxes[truths],
             truth_labels=self.truth_labels[truths],
             truth_tracks=self.truth_tracks[truths],
+            region_image=new_image[self.region_image[regions]],
+            region_boxes=self.region_boxes[regions],
+            region_labels=self.region_labels[regions],
             detection_image=new_image[self.detection_image[detections]],
             detection_boxes=self.detection_boxes[detections],
             objectness=self.objectness[detections],
@@ -126,15 +166,20 @@ def columns_of_video(
             frames, boxes = found.frames[keep], found.boxes[keep]
             objectness, scores = found.objectness[keep], found.scores[keep]
     rows, classes = np.nonzero(scores > 0)
+    counted = ~truth.ignored
+    truth_rows = slice(None) if counted.all() else counted
     return EvaluationColumns(
         tuple(names),
         (truth.name,),
         np.zeros(len(images), dtype=np.int64),
         images,
-        place[truth.frames],
-        truth.boxes,
-        truth.labels,
-        truth.track_ids,
+        place[truth.frames[truth_rows]],
+        truth.boxes[truth_rows],
+        truth.labels[truth_rows],
+        truth.track_ids[truth_rows],
+        place[truth.frames[truth.ignored]],
+        truth.boxes[truth.ignored],
+        truth.labels[truth.ignored],
         place[frames],
         boxes,
         objectness,
@@ -154,10 +199,13 @@ def columns_of_frame(
         (video,),
         np.zeros(1, dtype=np.int64),
         np.array([frame], dtype=np.int64),
-        np.zeros(len(truth), dtype=np.int64),
-        truth.boxes,
-        truth.labels,
-        truth.track_ids,
+        np.zeros(int((~truth.ignored).sum()), dtype=np.int64),
+        truth.boxes[~truth.ignored],
+        truth.labels[~truth.ignored],
+        truth.track_ids[~truth.ignored],
+        np.zeros(int(truth.ignored.sum()), dtype=np.int64),
+        truth.boxes[truth.ignored],
+        truth.labels[truth.ignored],
         np.zeros(len(found), dtype=np.int64),
         found.boxes,
         found.objectness,
@@ -221,6 +269,9 @@ def join(
         stack("truth_boxes", np.zeros((0, 4))),
         stack("truth_labels", np.zeros((0, len(names)), dtype=bool)),
         stack("truth_tracks", none),
+        stack_index("region_image", images),
+        stack("region_boxes", np.zeros((0, 4))),
+        stack("region_labels", np.zeros((0, len(names)), dtype=bool)),
         stack_index("detection_image", images),
         stack("detection_boxes", np.zeros((0, 4))),
         stack("objectness", np.zeros(0)),
@@ -249,6 +300,8 @@ def _sorted_by_frame(columns: EvaluationColumns) -> EvaluationColumns:
     place[order] = np.arange(len(order))
     truth_image = place[columns.truth_image]
     truths = np.argsort(truth_image, kind="stable")
+    region_image = place[columns.region_image]
+    regions = np.argsort(region_image, kind="stable")
     detection_image = place[columns.detection_image]
     detections = np.argsort(detection_image, kind="stable")
     new_detection = np.empty(len(detections), dtype=np.int64)
@@ -263,6 +316,9 @@ def _sorted_by_frame(columns: EvaluationColumns) -> EvaluationColumns:
         truth_boxes=columns.truth_boxes[truths],
         truth_labels=columns.truth_labels[truths],
         truth_tracks=columns.truth_tracks[truths],
+        region_image=region_image[regions],
+        region_boxes=columns.region_boxes[regions],
+        region_labels=columns.region_labels[regions],
         detection_image=detection_image[detections],
         detection_boxes=columns.detection_boxes[detections],
         objectness=columns.objectness[detections],

@@ -16,8 +16,8 @@ def confusion_matrix(
     Detections at or above `threshold` (one, or one a class) first take truths of their own class,
     then what is left of both sides meets whatever the class; each truth label and each detection
     counts once. The last column holds missed truths, the last row false detections on background
-    (duplicates too). Where every truth has a single label a box speaks for its best class only;
-    otherwise for every class above the threshold.
+    (duplicates too; not those inside an ignored region). Where every truth has a single label a box
+    speaks for its best class only; otherwise for every class above the threshold.
     """
     classes = columns.num_classes
     limits = np.broadcast_to(np.asarray(threshold, dtype=np.float64), (classes,))
@@ -51,6 +51,7 @@ def confusion_matrix(
         truth_image * classes + truth_class,
     )
     entries, truths = meet(entries, truths, entry_image, truth_image)
+    entries = entries[~columns.excused(iou)[entries]]
     matrix[:classes, classes] = np.bincount(truth_class[truths], minlength=classes)
     matrix[classes, :classes] = np.bincount(columns.entry_class[entries], minlength=classes)
     return matrix

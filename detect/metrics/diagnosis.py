@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from stadet.detect.boxes import rowwise_iou
 from stadet.detect.metrics.average_precision import average_precision, precision_recall
 from stadet.detect.metrics.frame_map import nan_mean
 from stadet.detect.metrics.matching import NONE, pair_up
@@ -58,7 +60,8 @@ def diagnose(matcher: Matcher, threshold: float, iou: float = 0.5) -> Diagnosis:
     columns = matcher.columns
     match = matcher.match(iou)
     kind, target = _kinds(matcher, match.truth, iou)
-    ranked = matcher.by_score
+    kind[match.ignored] = ""
+    ranked = matcher.by_score[~match.ignored[matcher.by_score]]
     label, right = columns.entry_class, match.truth != NONE
     truths = np.bincount(matcher.truth_class, minlength=columns.num_classes)
     base = _average_precisions(matcher, ranked, label, right, truths)
@@ -101,7 +104,7 @@ def _kinds(matcher: Matcher, found: np.ndarray, iou: float) -> tuple[np.ndarray,
         columns.detection_boxes[columns.entry_detection],
         columns.truth_image[matcher.truth_box],
         columns.truth_boxes[matcher.truth_box],
-        plus_one=matcher.protocol.plus_one,
+        overlap=partial(rowwise_iou, plus_one=matcher.protocol.plus_one),
     )
     # a truth box that has the entry's class among its labels is no truth of another class
     labelled = columns.truth_labels[matcher.truth_box[pairs.truth]]

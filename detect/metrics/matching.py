@@ -6,6 +6,7 @@ class does not matter.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -86,9 +87,12 @@ def pair_up(
     truth_group: np.ndarray,
     truth_boxes: np.ndarray,
     *,
-    plus_one: bool = False,
+    overlap: Callable[[np.ndarray, np.ndarray], np.ndarray] = rowwise_iou,
 ) -> Pairs:
-    """All pairs of one group with their IoU: groups (D,), (T,) integers; boxes (D, 4), (T, 4)."""
+    """All pairs of one group with their IoU: groups (D,), (T,) integers; boxes (D, 4), (T, 4).
+
+    overlap: of boxes (P, 4) with boxes (P, 4), in place of the IoU.
+    """
     order = np.argsort(truth_group, kind="stable")
     groups = truth_group[order]
     first = np.searchsorted(groups, detection_group, side="left")
@@ -96,7 +100,7 @@ def pair_up(
     detection = np.repeat(np.arange(len(detection_group)), count)
     offset = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
     truth = order[np.repeat(first, count) + offset]
-    iou = rowwise_iou(detection_boxes[detection], truth_boxes[truth], plus_one=plus_one)
+    iou = overlap(detection_boxes[detection], truth_boxes[truth])
     return Pairs(detection, truth, iou, len(detection_group), len(truth_group))
 
 
@@ -137,11 +141,16 @@ def match_best_overlap(
 
 
 def match_best_free(
-    pairs: Pairs, rank: np.ndarray, threshold: float, ignored_truths: np.ndarray | None = None
+    pairs: Pairs,
+    rank: np.ndarray,
+    threshold: float,
+    ignored_truths: np.ndarray | None = None,
+    shared_truths: np.ndarray | None = None,
 ) -> Match:
     """COCO: detections choose in rank order among the truths that are still free, the highest IoU
     first (the last of equals), truths in `ignored_truths` (T,) only where no other is left; a
-    detection credited with an ignored truth is ignored.
+    detection credited with an ignored truth is ignored. Truths in `shared_truths` (T,) are free for
+    any number of detections (crowds).
 
     Solved by deferred acceptance (Gale & Shapley 1962): every detection asks its favourite truth,
     a truth keeps the highest-ranked that asks, the refused ask their next one. All truths rank the
@@ -157,12 +166,12 @@ def match_best_free(
     pointer, end = start.copy(), start + count
     nobody = np.iinfo(np.int64).max
     holder = np.full(pairs.num_truths, nobody)  # rank of the detection that holds each truth
+    shared = np.zeros(pairs.num_truths, dtype=bool) if shared_truths is None else shared_truths
     moved = np.arange(len(asking))
     while len(moved):
         np.minimum.at(holder, wish[pointer[moved]], rank[asking[moved]])
-        refused = np.flatnonzero(
-            (pointer < end) & (holder[wish[np.minimum(pointer, end - 1)]] != rank[asking])
-        )
+        asked = wish[np.minimum(pointer, end - 1)]
+        refused = np.flatnonzero((pointer < end) & (holder[asked] != rank[asking]) & ~shared[asked])
         pointer[refused] += 1
         moved = refused[pointer[refused] < end[refused]]
     truth = np.full(pairs.num_detections, NONE)

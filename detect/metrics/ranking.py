@@ -4,9 +4,11 @@ calibration and intervals are read from."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
+from stadet.detect.boxes import has_area, rowwise_iou
 from stadet.detect.metrics.average_precision import average_precision, precision_recall
 from stadet.detect.metrics.columns import EvaluationColumns
 from stadet.detect.metrics.matching import (
@@ -20,6 +22,7 @@ from stadet.detect.metrics.matching import (
     score_rank,
 )
 from stadet.detect.metrics.protocols import Protocol
+from stadet.detect.metrics.tie_order import ava_lists, ava_order, file_order, multisports_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,40 +74,93 @@ class Ranking:
 class Matcher:
     """Columns under a protocol: IoU is computed once, then asked at any threshold.
 
-    columns: what counts under the protocol (frames and scores); truth_box, truth_class (L,): the
-    box and the class of each truth label, sorted by frame and box; by_score (E,) entries by falling
-    score.
+    columns: what counts under the protocol (frames, classes and entries); truth_box, truth_class
+    (L,): the box and the class of each truth label, sorted by frame and box; by_score (E,) entries
+    by falling score.
     """
 
     def __init__(self, columns: EvaluationColumns, protocol: Protocol) -> None:
+        columns = columns.select_classes(protocol.evaluated(columns.names))
         if protocol.frames == "annotated":
             columns = columns.annotated_only()
-        if protocol.min_score is not None:
-            columns = columns.select_entries(columns.entry_score > protocol.min_score)
+        columns, listed = _most_a_frame(columns, protocol)
+        if protocol.no_area == "dropped":
+            keep = has_area(columns.detection_boxes)[columns.entry_detection]
+            if not keep.all():
+                columns, listed = columns.select_entries(keep), listed[keep]
         self.protocol = protocol
         group = columns.entry_image * columns.num_classes + columns.entry_class
         if protocol.max_detections is not None:
             place = rank_in_group(group, score_rank(columns.entry_score))
             keep = place < protocol.max_detections
             if not keep.all():
-                columns, group = columns.select_entries(keep), group[keep]
+                columns, group, listed = columns.select_entries(keep), group[keep], listed[keep]
         self.columns = columns
-        self._rank = score_rank(columns.entry_score)
-        self.by_score = np.empty(len(group), dtype=np.int64)
-        self.by_score[self._rank] = np.arange(len(group))
+        if protocol.ties == "ava":
+            self._rank, self.by_score = ava_order(columns, listed)
+        elif protocol.ties == "multisports":
+            self._rank, self.by_score = multisports_order(columns)
+        else:
+            self._rank, self.by_score = file_order(columns.entry_score)
         self.truth_box, self.truth_class = np.nonzero(columns.truth_labels)
         self.pairs: Pairs = pair_up(
             group,
             columns.detection_boxes[columns.entry_detection],
             columns.truth_image[self.truth_box] * columns.num_classes + self.truth_class,
             columns.truth_boxes[self.truth_box],
-            plus_one=protocol.plus_one,
+            overlap=partial(rowwise_iou, plus_one=protocol.plus_one),
         )
+        self._has_regions = bool(columns.region_labels.any())
 
     def match(self, iou: float, ignored_truths: np.ndarray | None = None) -> Match:
-        """Entries credited with truth labels (L,) at an IoU; `ignored_truths` (L,) bool."""
-        rule = match_best_free if self.protocol.matching == "best_free" else match_best_overlap
-        return rule(self.pairs, self._rank, iou, ignored_truths)
+        """Entries credited with truth labels (L,) at an IoU; `ignored_truths` (L,) bool.
+
+        Entries that meet an ignored region are ignored and credited with nothing.
+        """
+        if self.protocol.matching == "best_free":
+            if self._has_regions:
+                return self._match_with_crowds(iou, ignored_truths)
+            return match_best_free(self.pairs, self._rank, iou, ignored_truths)
+        if not self._has_regions:
+            return match_best_overlap(self.pairs, self._rank, iou, ignored_truths)
+        on_region = self._on_region(iou)
+        pairs = self.pairs.select(~on_region[self.pairs.detection])
+        match = match_best_overlap(pairs, self._rank, iou, ignored_truths)
+        excused = (on_region | self.columns.excused(iou)) & (match.truth == NONE)
+        return Match(match.truth, match.ignored | excused)
+
+    def _on_region(self, iou: float) -> np.ndarray:
+        """(E,) bool: entries whose best-overlapping truth is an ignored one, VOC's "difficult"."""
+        columns, pairs = self.columns, self.columns.region_pairs
+        box = np.nonzero(columns.region_labels)[0]
+        overlap = rowwise_iou(
+            columns.detection_boxes[columns.entry_detection[pairs.detection]],
+            columns.region_boxes[box[pairs.truth]],
+            plus_one=self.protocol.plus_one,
+        )
+        best = np.zeros(pairs.num_detections)
+        np.maximum.at(best, pairs.detection, overlap)
+        return (best >= iou) & (best > self.pairs.best[1])
+
+    def _match_with_crowds(self, iou: float, ignored_truths: np.ndarray | None) -> Match:
+        """The regions behind the truths, as pycocotools' crowds: ignored, free for any number."""
+        truths, regions = self.pairs, self.columns.region_pairs
+        detection = np.concatenate([truths.detection, regions.detection])
+        order = np.argsort(detection, kind="stable")
+        pairs = Pairs(
+            detection[order],
+            np.concatenate([truths.truth, regions.truth + truths.num_truths])[order],
+            np.concatenate([truths.iou, regions.iou])[order],
+            truths.num_detections,
+            truths.num_truths + regions.num_truths,
+        )
+        is_region = np.arange(pairs.num_truths) >= truths.num_truths
+        ignored = is_region.copy()
+        if ignored_truths is not None:
+            ignored[: truths.num_truths] = ignored_truths
+        match = match_best_free(pairs, self._rank, iou, ignored, is_region)
+        in_region = match.truth >= truths.num_truths
+        return Match(np.where(in_region, NONE, match.truth), match.ignored)
 
     def ranking(
         self,
@@ -145,3 +201,19 @@ class Matcher:
             image=image,
             video=columns.image_video[image],
         )
+
+
+def _most_a_frame(
+    columns: EvaluationColumns, protocol: Protocol
+) -> tuple[EvaluationColumns, np.ndarray]:
+    """The entries among the highest of their frame, and the place of each in its frame's list."""
+    most = protocol.max_per_frame
+    if protocol.ties == "ava":
+        listed = ava_lists(columns, len(columns.entry_score) if most is None else most)
+    elif most is None:
+        return columns, np.zeros(len(columns.entry_score), dtype=np.int64)
+    else:
+        listed = rank_in_group(columns.entry_image, score_rank(columns.entry_score))
+        listed[listed >= most] = NONE
+    keep = listed != NONE
+    return (columns, listed) if keep.all() else (columns.select_entries(keep), listed[keep])

@@ -20,8 +20,12 @@ def random_problem(
     whole_pixels: bool = True,
     multi_label: bool = False,
     unseen: bool = False,
+    ignored: float = 0.0,
 ) -> tuple[AnnotationSet, DetectionSet]:
-    """Up to so many truths and detections a frame; `tied` draws scores from few values."""
+    """Up to so many truths and detections a frame; `tied` draws scores from few values.
+
+    ignored: share of the truth boxes that are ignored regions.
+    """
     rng = np.random.default_rng(seed)
     names = tuple(f"c{c}" for c in range(classes))
     annotations, found = {}, {}
@@ -36,7 +40,14 @@ def random_problem(
             labels |= rng.random(labels.shape) < 0.2
         name = f"video {v}"
         annotations[name] = VideoAnnotations.build(
-            name, (200, 200), 25, looked, t_frames, t_boxes, labels
+            name,
+            (200, 200),
+            25,
+            looked,
+            t_frames,
+            t_boxes,
+            labels,
+            ignored=rng.random(len(t_frames)) < ignored if ignored else None,
         )
         count = rng.integers(0, detections + 1, frames)
         d_frames = np.repeat(np.arange(frames), count)
@@ -76,7 +87,9 @@ def coco_figures(annotations: AnnotationSet, detections: DetectionSet) -> dict[s
     for truth in annotations:
         first = len(images) + 1
         images += [{"id": first + f} for f in range(truth.num_frames) if truth.looked_at[f]]
-        for frame, box, labels in zip(truth.frames, truth.boxes, truth.labels, strict=True):
+        for frame, box, labels, ignored in zip(
+            truth.frames, truth.boxes, truth.labels, truth.ignored, strict=True
+        ):
             for label in np.flatnonzero(labels):
                 w, h = box[2] - box[0], box[3] - box[1]
                 truths.append(
@@ -86,7 +99,7 @@ def coco_figures(annotations: AnnotationSet, detections: DetectionSet) -> dict[s
                         "category_id": int(label) + 1,
                         "bbox": [box[0], box[1], w, h],
                         "area": w * h,
-                        "iscrowd": 0,
+                        "iscrowd": int(ignored),
                     }
                 )
         found = detections.videos[truth.name]

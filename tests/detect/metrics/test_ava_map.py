@@ -3,15 +3,17 @@ import math
 import numpy as np
 import pytest
 
-from stadet.detect.boxes import pairwise_iou
 from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
-from stadet.detect.metrics.ava_map import NOT_EVALUATED, AvaMAP, ava_map
+from stadet.detect.metrics.ava_map import AvaMAP, ava_map
+from stadet.detect.metrics.frame_map import frame_map
+from stadet.detect.metrics.protocols import AVA_NOT_EVALUATED
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from tests.detect.metrics.literal_ava import literal_ava
 
 NAMES = tuple(f"action {i}" for i in range(6))
 
 
-def random_sets(seed, videos=3, boxes=40):
+def random_sets(seed, videos=3, boxes=40, tied=False):
     rng = np.random.default_rng(seed)
     truths, found = {}, {}
     for index in range(videos):
@@ -39,6 +41,8 @@ def random_sets(seed, videos=3, boxes=40):
         frames = truths[name].frames[near]
         order = np.argsort(frames, kind="stable")
         scores = rng.random((boxes, len(NAMES))) * (rng.random((boxes, len(NAMES))) < 0.5)
+        if tied:
+            scores = np.ceil(scores * 4) / 4
         found[name] = VideoDetections(
             name,
             frames[order],
@@ -50,61 +54,52 @@ def random_sets(seed, videos=3, boxes=40):
     return AnnotationSet(NAMES, truths), DetectionSet(NAMES, 0.0, found)
 
 
-def slow_ava(annotations, detections, evaluated, max_labels):
-    """Key frame by key frame, detection by detection."""
-    aps = []
-    ranked = {label: [] for label in evaluated}
-    totals = dict.fromkeys(evaluated, 0)
-    for video in annotations:
-        for frame in np.flatnonzero(video.looked_at):
-            truth, found = video[frame], detections.videos[video.name][frame]
-            entries = [
-                (found.scores[row, label], row, label)
-                for row in range(len(found))
-                for label in evaluated
-                if found.scores[row, label] > 0
-            ]
-            entries = sorted(entries, key=lambda e: -e[0])[:max_labels]
-            overlaps = pairwise_iou(found.boxes, truth.boxes)
-            for label in evaluated:
-                truths = [t for t in range(len(truth)) if truth.labels[t, label]]
-                totals[label] += len(truths)
-                taken = set()
-                for score, row, _ in (e for e in entries if e[2] == label):
-                    best = max(truths, key=lambda t: overlaps[row, t], default=None)
-                    right = best is not None and overlaps[row, best] >= 0.5 and best not in taken
-                    if right:
-                        taken.add(best)
-                    ranked[label].append((score, right))
-    for label in evaluated:
-        if not totals[label]:
-            continue
-        flags = [right for _, right in sorted(ranked[label], key=lambda e: -e[0])]
-        precision = [sum(flags[: k + 1]) / (k + 1) for k in range(len(flags))]
-        aps.append(sum(max(precision[k:]) / totals[label] for k, flag in enumerate(flags) if flag))
-    return sum(aps) / len(aps)
+def rows_of(annotations, detections):
+    """The same as rows of (key, box, action, last), in the order of videos, frames and boxes."""
+    truth = [
+        ((video.name, int(frame)), tuple(box), int(label), 0.0)
+        for video in annotations
+        for frame, box, labels in zip(video.frames, video.boxes, video.labels, strict=True)
+        for label in np.flatnonzero(labels)
+    ]
+    found = [
+        ((video.name, int(frame)), tuple(box), int(label), float(scores[label]))
+        for video in (detections.videos[name] for name in annotations.videos)
+        for frame, box, scores in zip(video.frames, video.boxes, video.scores, strict=True)
+        for label in np.flatnonzero(scores)
+    ]
+    return truth, found
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("max_labels", [4, 50])
-def test_equal_to_the_slow_obvious_program(seed, max_labels):
-    annotations, detections = random_sets(seed)
+@pytest.mark.parametrize("tied", [False, True])
+def test_equal_to_the_slow_obvious_program(seed, max_labels, tied):
+    annotations, detections = random_sets(seed, tied=tied)
     chosen = [0, 2, 3, 5]
     got = ava_map(
         annotations, detections, evaluated=[NAMES[i] for i in chosen], max_labels=max_labels
     )
-    assert got["map_50"] == pytest.approx(
-        slow_ava(annotations, detections, chosen, max_labels), abs=1e-12
-    )
+    truth, found = rows_of(annotations, detections)
+    want = literal_ava(truth, found, chosen, capacity=max_labels)
+    assert got["map_50"] == pytest.approx(np.mean(list(want.values())), abs=1e-12)
     assert got["evaluated_classes"] == 4
     assert set(got["per_class"]) == {NAMES[i] for i in chosen}
-    assert got["key_frames"] == sum(int(v.looked_at.sum()) for v in annotations)
+    assert got["key_frames"] == len({key for key, _, label, _ in truth if label in chosen})
+    looked_at = sum(int(v.looked_at.sum()) for v in annotations)
+    assert got["key_frames"] + got["empty_key_frames"] == looked_at
+
+
+def test_the_protocol_of_the_report_gives_the_same_figure():
+    annotations, detections = random_sets(5, tied=True)
+    report = frame_map(annotations, detections, "ava", [0.5]).mean_at(0.5)
+    assert report == ava_map(annotations, detections)["map_50"]
 
 
 def test_sixty_of_eighty_by_default():
     names = tuple(f"a{i + 1}" for i in range(80))
     result = AvaMAP(names).compute()
-    assert result["evaluated_classes"] == 60 and len(NOT_EVALUATED) == 20
+    assert result["evaluated_classes"] == 60 and len(AVA_NOT_EVALUATED) == 20
     assert "a2" not in result["per_class"] and "a80" in result["per_class"]
     assert math.isnan(result["map_50"])
 

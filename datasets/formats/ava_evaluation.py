@@ -1,0 +1,134 @@
+"""AVA's csv files row by row, for figures that agree with its evaluation script to the last digit.
+
+`read_ava` and `read_ava_detections` make annotations and detections of the same files. They join
+the rows of a box and sort by frame; where scores are equal the script's figure depends on the order
+of the rows, so its evaluation reads them as they are.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stadet.detect.metrics.columns import EvaluationColumns
+from stadet.detect.metrics.protocols import AVA_ACTIONS
+from stadet.detect.metrics.tie_order import heap_list
+from stadet.detect.structures import NO_TRACK
+from stadet.engine.errors import UserError
+
+Key = tuple[str, int]  # video, second
+
+
+class _Row(NamedTuple):
+    key: Key
+    box: tuple[float, float, float, float]
+    label: int
+    last: float  # score of a detection, person of a truth
+
+
+def read_ava_columns(
+    truth: str | Path,
+    detections: str | Path,
+    labels: Mapping[int, str] | None = None,
+    excluded: Collection[Key] = (),
+) -> EvaluationColumns:
+    """Truth csv and detections csv as columns, every row of detections an entry, in file order.
+
+    labels: action id to name, by rising id, as by `read_label_map`; by default ids 1 to 80. Rows of
+    other actions are left out, as are the (video, second) in `excluded`. Every frame that either
+    file names is an image. Boxes are normalised.
+
+    UserError, naming file and line, for a row that is none.
+    """
+    labels = labels or {number: f"action {number}" for number in range(1, AVA_ACTIONS + 1)}
+    column = {number: place for place, number in enumerate(labels)}
+    found = list(_rows(Path(detections), column, excluded, scored=True))
+    wanted = list(_rows(Path(truth), column, excluded, scored=False))
+    images = {key: place for place, key in enumerate(dict.fromkeys(r.key for r in found + wanted))}
+    videos = {name: place for place, name in enumerate(dict.fromkeys(name for name, _ in images))}
+
+    image, boxes, classes, scores = _columns(found, images)
+    order = np.argsort(image, kind="stable")
+    truth_image, truth_boxes, truth_classes, people = _columns(wanted, images)
+    truth_order = _listed(truth_image, truth_boxes, truth_classes, people)
+    one_hot = np.zeros((len(wanted), len(column)), dtype=bool)
+    one_hot[np.arange(len(wanted)), truth_classes[truth_order]] = True
+    return EvaluationColumns(
+        names=tuple(labels.values()),
+        video_names=tuple(videos),
+        image_video=np.array([videos[name] for name, _ in images], dtype=np.int64),
+        image_frame=np.array([second for _, second in images], dtype=np.int64),
+        truth_image=truth_image[truth_order],
+        truth_boxes=truth_boxes[truth_order],
+        truth_labels=one_hot,
+        truth_tracks=people[truth_order].astype(np.int64),
+        region_image=np.zeros(0, dtype=np.int64),
+        region_boxes=np.zeros((0, 4)),
+        region_labels=np.zeros((0, len(column)), dtype=bool),
+        detection_image=image[order],
+        detection_boxes=boxes[order],
+        objectness=np.full(len(order), np.nan),
+        entry_detection=np.arange(len(order)),
+        entry_class=classes[order],
+        entry_score=scores[order],
+    )
+
+
+def _columns(rows: list[_Row], images: Mapping[Key, int]) -> tuple[np.ndarray, ...]:
+    return (
+        np.array([images[row.key] for row in rows], dtype=np.int64),
+        np.array([row.box for row in rows], dtype=np.float64).reshape(-1, 4),
+        np.array([row.label for row in rows], dtype=np.int64),
+        np.array([row.last for row in rows], dtype=np.float64),
+    )
+
+
+def _listed(
+    image: np.ndarray, boxes: np.ndarray, classes: np.ndarray, people: np.ndarray
+) -> np.ndarray:
+    """Rows of truth by image, within it as the script lists them: persons take the scores' part,
+    which decides between truths of equal IoU. Rows without a person have score 1 there."""
+    order = np.argsort(image, kind="stable")
+    scores = np.where(people == NO_TRACK, 1.0, people)
+    parts = np.split(order, np.flatnonzero(np.diff(image[order])) + 1)
+    listed = [part[heap_list(scores[part], classes[part], boxes[part])] for part in parts]
+    return np.concatenate([np.zeros(0, dtype=np.int64), *listed])
+
+
+def _rows(
+    path: Path, column: Mapping[int, int], excluded: Collection[Key], *, scored: bool
+) -> Iterator[_Row]:
+    if not path.is_file():
+        raise UserError(f"{path}: expected one of AVA's csv files, found none; check the path")
+    last = "score" if scored else "person (may be missing)"
+    excluded = set(excluded)
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        try:
+            for number, row in enumerate(csv.reader(stream), start=1):
+                if not any(row) or (not scored and not any(row[2:])):
+                    continue  # a key frame with nothing in it
+                try:
+                    item = _row(row, scored)
+                except ValueError:
+                    raise UserError(
+                        f"{path}, line {number}: expected video, second, x1, y1, x2, y2, action "
+                        f"and {last}, found {','.join(row)[:80]!r}; correct the row"
+                    ) from None
+                if item.label in column and item.key not in excluded:
+                    yield item._replace(label=column[item.label])
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{path}: expected csv in UTF-8, found {error}") from None
+
+
+def _row(row: list[str], scored: bool) -> _Row:
+    if len(row) != 8 and (scored or len(row) != 7):
+        raise ValueError
+    box = (float(row[2]), float(row[3]), float(row[4]), float(row[5]))
+    last = float(row[7]) if len(row) == 8 and row[7] else float(NO_TRACK)
+    if not np.isfinite([*box, last]).all():
+        raise ValueError
+    return _Row((row[0], int(row[1])), box, int(row[6]), last)
