@@ -13,7 +13,7 @@ from typing import Any
 
 from stadet.engine.files import atomic_write, disk_error
 
-_PACKAGES = ("stad", "torch", "torchvision", "numpy", "opencv-python", "albumentations", "av")
+_PACKAGES = ("stadet", "torch", "torchvision", "numpy", "opencv-python", "albumentations", "av")
 
 
 class RunLog:
@@ -111,10 +111,23 @@ def environment() -> dict[str, Any]:
 
 
 def git_revision() -> str | None:
-    """Revision of the toolkit's checkout, with `+changes` where it is dirty; None outside git."""
-    here = Path(__file__).resolve().parent
+    """Revision of the toolkit's checkout, with `+changes` where it is dirty.
+
+    None without git and where the toolkit is installed elsewhere, be it inside another repository.
+    """
+    checkout = Path(__file__).resolve().parent.parent
+    if not (checkout / ".git").exists():
+        return None
     try:
-        show = ["git", "-C", str(here), "describe", "--always", "--dirty=+changes", "--abbrev=12"]
+        show = [
+            "git",
+            "-C",
+            str(checkout),
+            "describe",
+            "--always",
+            "--dirty=+changes",
+            "--abbrev=12",
+        ]
         found = subprocess.run(show, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None

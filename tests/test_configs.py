@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
+from stadet.configs import find_config
 from stadet.datasets.dataset import read_dataset_file
-from stadet.engine.config import load_config, read_yaml
+from stadet.engine.config import load_config, read_yaml, to_dict
+from stadet.engine.errors import UserError
 from stadet.engine.optimise import lr_factor
+from stadet.tools.cli import main
 from stadet.tools.training.config import TrainConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
@@ -59,3 +63,33 @@ def test_the_published_batch_and_decay(name):
     assert config.data.batch * config.loop.accumulate == 128
     # an averaged gradient takes the decay of a summed one over the number of batches
     assert config.loop.optimiser.weight_decay * config.loop.accumulate == pytest.approx(5e-4)
+
+
+@pytest.mark.parametrize(
+    "name", ["restaurant_yolov3", "restaurant_yolov3.yaml", "configs/restaurant_yolov3.yaml"]
+)
+def test_a_configuration_is_found_by_name(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert find_config(name) == CONFIGS / "restaurant_yolov3.yaml"
+    assert main(["train", name, "seed=7", "--print-config"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert (
+        shown["seed"] == 7
+        and shown["data"]
+        == to_dict(load_config(TrainConfig, CONFIGS / "restaurant_yolov3.yaml"))["data"]
+    )
+
+
+def test_a_file_comes_before_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "handwash").write_text("seed: 3\n")
+    assert find_config("handwash") == Path("handwash")
+
+
+@pytest.mark.parametrize("name", ["restaurant_yolo", "elsewhere/handwash.yaml", "data/ucf24", ""])
+def test_what_is_neither_file_nor_name_is_told(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        UserError, match=r"or one of the toolkit's by name.*the names are demo_frame"
+    ):
+        find_config(name)

@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int | None:
+    from stadet.configs import find_config
     from stadet.datasets.splits.split import Split
     from stadet.engine.checkpoint import save_checkpoint
     from stadet.engine.config import load_config
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int | None:
     from stadet.tools.training.data import fixed_anchors
     from stadet.tools.training.starting_weights import load_starting_weights, load_yowo_weights
 
-    config = load_config(TrainConfig, args.settings[0], args.settings[1:])
+    config = load_config(TrainConfig, find_config(args.settings[0]), args.settings[1:])
     if config.model not in ("yowo", "yolo"):
         raise UserError(
             f"model: expected yowo or yolo, which public weights are of; found {config.model}"

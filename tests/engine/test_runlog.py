@@ -1,9 +1,12 @@
 import csv
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from stadet.engine import runlog
 from stadet.engine.errors import UserError
 from stadet.engine.runlog import RunLog, read_events
 
@@ -64,3 +67,19 @@ def test_a_full_disk_is_one_line(tmp_path):
     log.path.symlink_to("/dev/full")
     with pytest.raises(UserError, match="the disk is full"):
         log.event("train", 1, loss=1.0)
+
+
+def test_the_revision_is_the_toolkits_and_not_that_of_a_repository_around_it(tmp_path, monkeypatch):
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    git("init")
+    (tmp_path / "engine").mkdir()
+    git("commit", "--allow-empty", "-m", "first")
+    monkeypatch.setattr(runlog, "__file__", str(tmp_path / "engine" / "runlog.py"))
+    assert re.fullmatch("[0-9a-f]{12}", runlog.git_revision())
+    inside = tmp_path / "site-packages" / "stadet" / "engine" / "runlog.py"
+    inside.parent.mkdir(parents=True)
+    monkeypatch.setattr(runlog, "__file__", str(inside))
+    assert runlog.git_revision() is None

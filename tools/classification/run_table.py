@@ -39,14 +39,16 @@ def run_all(
     judge(run folder, configuration) -> more columns. `FOLDER/table.csv` is written after every run.
     UserError where a folder holds runs of another configuration.
     """
+    from stadet.configs import find_config
     from stadet.tools.classification.config import ClassifierConfig
     from stadet.tools.classification.train import train_classifier
 
+    file = find_config(config_file) if config_file else None
     rows = []
     for number, plan in enumerate(plans, 1):
         place = folder / plan.name
         overrides = [*settings, *plan.overrides, f"output={place}"]
-        config = load_config(ClassifierConfig, config_file, overrides)
+        config = load_config(ClassifierConfig, file, overrides)
         _expect_same(place, to_dict(config))
         row = _finished(place)
         if row is None:

@@ -19,7 +19,12 @@ Config = TypeVar("Config")
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("settings", nargs="*", help="a configuration file, then key.path=value overrides")
+    add(
+        "settings",
+        nargs="*",
+        help="a configuration file, or the name of one of the toolkit's (restaurant_yolov3), then "
+        "key.path=value overrides",
+    )
     add("--resume", metavar="RUN", help="continue a run folder exactly where it stopped")
     add("--print-config", action="store_true", help="print the resolved configuration and stop")
 
@@ -27,16 +32,18 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
 def configured(kind: type[Config], settings: Sequence[str], resume: str | None = None) -> Config:
     """The configuration that a command line's words resolve to.
 
-    settings: a configuration file, if the first word has no "=", then key.path=value overrides.
+    settings: a configuration file or name, if the first word has no "=", then overrides as
+    key.path=value.
     resume: a run's folder, whose own configuration is taken.
     UserError for settings beside `resume`, and for a folder without anything to resume.
     """
+    from stadet.configs import find_config
     from stadet.engine.config import load_config
     from stadet.engine.errors import UserError
 
     file, overrides = split_settings(settings)
     if not resume:
-        return load_config(kind, file, overrides)
+        return load_config(kind, find_config(file) if file else None, overrides)
     if settings:
         raise UserError("--resume takes the run's own configuration; give no other settings")
     if not (Path(resume) / "last.pt").is_file():
