@@ -115,7 +115,9 @@ def resampled_annotations(video: VideoAnnotations, stream: Resampling) -> VideoA
         looked_at=looked_at,
         frames=np.repeat(np.arange(len(stream)), counts),
         times=None,
-        **{name: getattr(video, name)[rows] for name in ("boxes", "labels", "track_ids")},
+        **{
+            name: getattr(video, name)[rows] for name in ("boxes", "labels", "track_ids", "ignored")
+        },
     )
 
 
