@@ -24,19 +24,28 @@ LookedAt = Literal["all", "boxes"] | dict[str, list[list[int]]]
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """What a data set file may say; paths are relative to the file's `path`, that to the file.
+    """A data set file; paths are relative to its `path`, which is relative to the file.
 
-    format: a key of `datasets.formats.FORMATS`. videos: a video file, or a folder of files and
-    frame folders. annotations: a file or a folder. names: order of classes.
-    annotation_size: (height, width) that boxes refer to, where it is not the video's.
-    looked_at: "all" that the format says (default); "boxes": only frames with a box (YOWO's
-    protocol for UCF101-24); or video -> [[first, last], ..], inclusive, of which only these count.
-    views: any name -> the videos that show the same time from different cameras.
-    reverses, flip_labels: labels that swap when time is reversed, or under a horizontal flip.
-    action (cvat): "label", the name of the attribute that holds the class, or "checkboxes".
-    first_frame (yolo-txt): the number in a label file's name that means the first frame.
-    frame_folder_fps: frame rate of frame folders.
-    label_map, excluded, key_seconds, first_second (ava): see `datasets.formats.ava.read_ava`.
+    Attributes:
+        format: a key of `stadet.datasets.formats.FORMATS`.
+        videos: a video file, or a folder of files and frame folders.
+        annotations: a file or a folder.
+        path: folder that the other paths are relative to.
+        names: order of the classes (default: as in the annotations).
+        annotation_size: (height, width) that the boxes refer to, where it is not the video's.
+        looked_at: frames that were annotated: "all" that the format says; "boxes", only frames with
+            a box (YOWO's protocol for UCF101-24); or video -> [[first, last], ..], inclusive.
+        views: any name -> videos that show the same time from several cameras.
+        reverses: labels exchanged when time runs backwards.
+        flip_labels: labels exchanged in a mirrored frame.
+        split: training, validation and test sides.
+        action: of cvat: "label", the name of the attribute that holds the class, or "checkboxes".
+        first_frame: of yolo-txt: the number in a label file's name that means the first frame.
+        frame_folder_fps: frame rate of frame folders, 1/s.
+        label_map: of ava: file of action ids and names, next to the annotations.
+        excluded: of ava: csv of `video, second` that do not count.
+        key_seconds: of ava: first and last annotated second.
+        first_second: of ava: second at which the video files begin.
     """
 
     format: str

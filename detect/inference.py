@@ -16,8 +16,14 @@ from stadet.engine.limits import INFINITE, expect_limits
 
 @dataclass
 class InferenceConfig:
-    """score_floor: class scores below it are not kept; iou_threshold: of non-maximum suppression;
-    max_detections: boxes a frame; class_agnostic: one box suppresses others of any class."""
+    """From the network's output to boxes.
+
+    Attributes:
+        score_floor: class scores below it are dropped.
+        iou_threshold: of non-maximum suppression.
+        max_detections: boxes of a frame.
+        class_agnostic: suppress across classes.
+    """
 
     score_floor: float = 0.005
     iou_threshold: float = 0.5

@@ -57,11 +57,25 @@ class EpochSampler(Protocol):
 
 @dataclass
 class LoopConfig:
-    """epochs: passes of the sampler; max_steps: stop earlier; accumulate: batches a step;
-    clip_norm: gradient norm limit, 0 = none; channels_last: memory layout of images (faster for
-    convolutions on most machines); ema_decay: 0 = no running average; validate_every: epochs
-    between validations; patience: validations without a better `metric` before stopping;
-    save_minutes: minutes between checkpoints within an epoch."""
+    """The training loop.
+
+    Attributes:
+        epochs: passes through the sampler.
+        max_steps: stop after so many steps.
+        accumulate: batches of one step.
+        clip_norm: limit of the gradient's norm, 0 = none.
+        precision: of forward and backward passes.
+        compile: compile the model with torch.compile.
+        channels_last: memory layout of images (faster convolutions on most machines).
+        batch_norm: train its statistics, synchronise them over processes, or freeze them.
+        ema_decay: of a running average of the weights, 0 = none.
+        validate_every: epochs between validations.
+        metric: value of the validation that selects best.pt.
+        patience: validations without a better `metric` before training stops.
+        save_minutes: minutes between checkpoints within an epoch.
+        log_every: steps between lines of the log.
+        tensorboard: also write a TensorBoard log (extra `tensorboard`).
+    """
 
     epochs: int = 10
     max_steps: int | None = None

@@ -17,9 +17,15 @@ from stadet.engine.limits import INFINITE, expect_limits
 
 @dataclass
 class OptimiserConfig:
-    """name; lr: peak learning rate; weight_decay: not applied to biases and norms; momentum: SGD's
-    momentum or Adam's first beta; lr_factors: {prefix of a parameter's name: factor on lr}, the
-    longest prefix wins."""
+    """The optimiser.
+
+    Attributes:
+        name: the algorithm.
+        lr: peak learning rate.
+        weight_decay: not applied to biases and normalisation layers.
+        momentum: of SGD, or Adam's first beta.
+        lr_factors: {prefix of a parameter's name: factor on lr}; the longest prefix wins.
+    """
 
     name: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: float = 1e-3
@@ -36,10 +42,16 @@ class OptimiserConfig:
 
 @dataclass
 class ScheduleConfig:
-    """name: shape after the warm-up, over the whole run; warmup: share of the steps that rise
-    linearly (OneCycle: its rising share, cosine); final: last lr over peak lr (cosine, onecycle);
-    milestones: shares of the run at which `step`/`multistep` multiply by gamma (`step`: one share,
-    repeated); exponential: gamma is the factor over the whole run."""
+    """The learning rate over the run.
+
+    Attributes:
+        name: shape after the warm-up.
+        warmup: share of the steps in which the rate rises linearly (onecycle: by a cosine).
+        final: last rate over peak rate (cosine, onecycle).
+        milestones: shares of the run at which step and multistep multiply the rate by gamma (step:
+            one share, repeated).
+        gamma: that factor; of exponential: the factor over the whole run.
+    """
 
     name: Literal["constant", "cosine", "onecycle", "step", "multistep", "exponential"] = "cosine"
     warmup: float = 0.05

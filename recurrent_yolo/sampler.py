@@ -21,12 +21,19 @@ from stadet.recurrent_yolo.sequences import ActionSequence
 
 @dataclass
 class SamplerConfig:
-    """lanes: clips a batch; window: frames of each; stride: every n-th frame only.
+    """How sequences are streamed through the model.
 
-    random_share: share of the lanes that show a fresh window from anywhere each time (the mix of
-    RVT, arXiv 2212.05598); reverse: chance that a clip runs backwards, where it may; augment:
-    give each clip a seed for its augmentation. The plain mode (0, 0, stride 1) shows every frame
-    of every clip exactly once an epoch.
+    With random_share 0, reverse 0 and stride 1, every frame of every sequence is shown exactly once
+    an epoch.
+
+    Attributes:
+        lanes: sequences side by side in a batch.
+        window: frames of each in one step.
+        stride: take every n-th frame.
+        random_share: share of the lanes that show a random window each time, as in RVT (arXiv
+            2212.05598).
+        reverse: probability that a sequence runs backwards, where its labels can be exchanged.
+        augment: augment the frames of a sequence alike.
     """
 
     lanes: int = 8

@@ -18,14 +18,25 @@ from stadet.recurrent_yolo.state import State
 
 @dataclass
 class MemoryConfig:
-    """What is remembered and how.
+    """The recurrent cell of each level.
 
-    cell, depthwise, kernel, layers: the recurrent cell; hidden: its channels, or a share (at most
-    1) of the level's channels. peepholes, activation, forget_bias: for the LSTM. differences: the
-    cell sees x and x - x(t-n) for each n, through a 1x1 convolution (empty: x alone). residual: the
-    output is added to x through a projection that starts at zero, so that the model starts as the
-    frame detector; without it the cell's output replaces x, as in the report. carry: False zeroes
-    the cell's state at every frame, which leaves the differences only.
+    Attributes:
+        cell: ConvLSTM, ConvGRU or minGRU.
+        depthwise: depthwise convolutions, as in RVT (arXiv 2212.05598).
+        hidden: channels of the cell, or a share (at most 1) of the level's channels.
+        layers: cells on top of each other.
+        kernel: side of the convolutions, pixels of the feature map.
+        peepholes: of the LSTM, "none", "conv" or "hadamard" (arXiv 1506.04214).
+        activation: of the LSTM's candidate and output.
+        forget_bias: initial bias of the LSTM's forget gate.
+        group_norm: group normalisation of each gate.
+        dropout: share of the output of each layer that is set to zero in training.
+        variational: one dropout mask for all frames of a window.
+        bidirectional: a second memory runs backwards through each clip (not for live streams).
+        differences: the cell also sees x - x(t-n) for each n of these, in frames.
+        residual: add the output to x through a projection that starts at zero, so that the model
+            starts as the frame detector; False replaces x by it.
+        carry: False empties the state at every frame, which leaves the differences only.
     """
 
     cell: Literal["lstm", "gru", "mingru"] = "lstm"

@@ -62,14 +62,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_verb(module, argv[1:], prog=f"stad {verb}")
 
 
-def make_parser(verb: str, summary: str, examples: str) -> argparse.ArgumentParser:
-    """A verb's parser: its one line above the options, its examples below them."""
-    return argparse.ArgumentParser(
+class VerbParser(argparse.ArgumentParser):
+    """A parser whose help also lists the keys of the verb's configuration.
+
+    Attributes:
+        configuration: "module:dataclass" of the configuration file; "" for verbs without one.
+    """
+
+    configuration = ""
+
+    def format_help(self) -> str:
+        text = super().format_help()
+        if self.configuration:
+            from stadet.engine.config_docs import keys_text
+
+            text += f"\n{keys_text(self.configuration)}\n"
+        return text
+
+
+def make_parser(verb: str, summary: str, examples: str, configuration: str = "") -> VerbParser:
+    """A verb's parser: its summary above the options, its examples and keys below them."""
+    parser = VerbParser(
         prog=f"stad {verb}",
         description=summary[0].upper() + summary[1:] + ".",
         epilog=examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.configuration = configuration
+    return parser
 
 
 def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | None = None) -> int:

@@ -23,7 +23,7 @@ config.yaml, metrics.jsonl, last.pt (to resume), best.pt (to use) and report/.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = make_parser("train", SUMMARY, EXAMPLES)
+    parser = make_parser("train", SUMMARY, EXAMPLES, "stadet.tools.training.config:TrainConfig")
     add_training_arguments(parser)
     return parser
 

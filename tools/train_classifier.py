@@ -27,7 +27,9 @@ differences of frames in a minute, and set data.format=folders for other classes
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = make_parser("train-classifier", SUMMARY, EXAMPLES)
+    parser = make_parser(
+        "train-classifier", SUMMARY, EXAMPLES, "stadet.tools.classification.config:ClassifierConfig"
+    )
     add_training_arguments(parser)
     parser.add_argument(
         "--skip-bad", action="store_true", help="go on without videos that cannot be used"

@@ -20,12 +20,25 @@ from stadet.engine.errors import UserError
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """zoom: (least, most) magnification of the frame; aspect: most that one side is stretched over
-    the other (0.1 = by 10%); shift: how far from the centre the view may go, as a share of the room
-    there is; flip: chance of a mirrored clip; colour: chance of each of the next two; brightness,
-    contrast: largest change as a share; hue (degrees of 180), saturation (of 255): largest change;
-    blur, noise: chances; min_visible: a box of which a smaller share of its area stays in view is
-    dropped. Equal zooms of 1 and chances of 0 switch a part off."""
+    """Random changes of training clips; all frames of a clip change alike.
+
+    A zoom of (1, 1) and probabilities of 0 switch a part off.
+
+    Attributes:
+        zoom: (least, most) magnification of the frame.
+        aspect: most that one side is stretched against the other (0.1 = by 10%).
+        shift: how far from the centre the view may go, as a share of the room there is.
+        flip: probability of a mirrored clip.
+        colour: probability of a change of brightness and contrast, and of one of hue and
+            saturation.
+        brightness: largest change, as a share.
+        contrast: largest change, as a share.
+        hue: largest change, degrees of 180.
+        saturation: largest change, of 255.
+        blur: probability of a blur.
+        noise: probability of noise.
+        min_visible: boxes of which a smaller share of the area stays in view are dropped.
+    """
 
     zoom: tuple[float, float] = (0.8, 1.4)
     aspect: float = 0.15

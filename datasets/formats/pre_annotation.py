@@ -45,7 +45,6 @@ def annotations_from_detections(
         boxes[keep],
         labels[keep],
         np.unique(tracks[keep], return_inverse=True)[1],
-        times=info.times,
     )
 
 

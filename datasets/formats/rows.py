@@ -123,7 +123,6 @@ def build_video(
         labels,
         tracks[rows],
         ignored[rows],
-        times=info.times,
     )
 
 

@@ -19,10 +19,15 @@ from stadet.engine.errors import UserError
 
 @dataclass(frozen=True)
 class CameraMotionConfig:
-    """chance: of a clip to be shaken at all; rotation: each frame turns by its own angle of at most
-    this (degrees); crop: each frame loses up to this share of its sides, cut at a place of its own;
-    translation: the clip moves sideways by up to this share of the width; vertical_flip: chance
-    that the clip stands on its head. Zeros switch a part off."""
+    """Shaking of the camera, added to training clips; zeros switch a part off.
+
+    Attributes:
+        chance: probability that a clip is changed at all.
+        rotation: most that each frame is turned, degrees, drawn for each frame.
+        crop: largest share of the sides that each frame loses, at a place of its own.
+        translation: most that the clip moves sideways, as a share of the width.
+        vertical_flip: probability that the clip is upside down.
+    """
 
     chance: float = 0.5
     rotation: float = 0.0

@@ -95,12 +95,19 @@ def slowed(num_frames: int, length: int, rng: Rng | None = None) -> np.ndarray:
 
 @dataclass
 class SamplingConfig:
-    """policy: how the frames of a clip are found (see the top); frames: T; step: of
-    `strided`; clips: of `uniform-clips`, K training clips a video; train_clips: of the other
-    policies, clips drawn from a video in an epoch; test_clips: clips a video whose answers are
-    averaged in evaluation; jitter: training draws frames, otherwise it sees the same ones as
-    evaluation; pad_short: a video shorter than a clip repeats frames instead of being an error
-    (`uniform-frames`, `dense`, `random-frames` and `slowed` always can)."""
+    """Frames of a clip.
+
+    Attributes:
+        policy: a function of this module, by its name with hyphens.
+        frames: of a clip, T.
+        step: of `strided`, frames between two frames of a clip.
+        clips: of `uniform-clips`, training clips of a video.
+        train_clips: of the other policies, clips drawn from a video in an epoch.
+        test_clips: clips of a video whose probabilities are averaged in evaluation.
+        jitter: draw the frames in training; False takes those of evaluation.
+        pad_short: repeat frames of a video shorter than a clip, instead of refusing it
+            (`uniform-frames`, `dense`, `random-frames` and `slowed` always do).
+    """
 
     policy: Policy = "uniform-frames"
     frames: int = 16

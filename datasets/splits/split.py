@@ -31,11 +31,15 @@ SIDES = ("train", "val", "test")
 class SplitConfig:
     """The `split` of a data set file.
 
-    method: "blocks" of `block_seconds`; "clips": units end in the middle of the pauses between
-    actions, so that no action is cut; "videos": whole videos (with all their views); "lists":
-    `lists` says it. val, test: shares of the units; the rest is train.
-    lists: side -> video names, or the path of a text file of them.
-    allow_overlap: lists may put a frame on several sides (a check of the route, not a result).
+    Attributes:
+        method: "blocks" of block_seconds; "clips", cut in the middle of the pauses between actions;
+            "videos", whole ones with all their views; or "lists".
+        block_seconds: length of a block.
+        val: share of the validation side; the rest is for training.
+        test: share of the test side.
+        seed: of the draw.
+        lists: side -> names of its videos, or a text file of them.
+        allow_overlap: lists may put a frame on several sides (to check a set-up, not for a result).
     """
 
     method: Literal["blocks", "clips", "videos", "lists"] = "blocks"

@@ -171,7 +171,8 @@ def learning_chart(
     return chart.render(f"{label} against training steps")
 
 
-LONGEST_NAME = 26  # letters of a class name beside a row
+ROW_NAME = 26  # columns of text of a class name beside a row of a chart
+TABLE_NAME = 32  # .. and in the confusion matrix
 
 
 def difference_chart(names: Sequence[str], differences: Sequence[Interval], label: str) -> Markup:
@@ -186,7 +187,7 @@ def difference_chart(names: Sequence[str], differences: Sequence[Interval], labe
         x_ticks=[(v / 100, words) for v, words in round_ticks((-100 * reach, 100 * reach))],
         y_ticks=[],
         height=60 + 24 * count,
-        left=8 * LONGEST_NAME,
+        left=8 * ROW_NAME,
     )
     chart.line([0, 0], [0, count], "mark")
     for place, (name, found) in enumerate(zip(names, differences, strict=True)):
@@ -194,7 +195,7 @@ def difference_chart(names: Sequence[str], differences: Sequence[Interval], labe
         style = "c2" if found.low > 0 else "c1" if found.high < 0 else "c0"
         chart.line([found.low, found.high], [y, y], f"line {style}", name)
         chart.dots([found.value], [y], f"dot {style}")
-        chart.text(-reach, y, shortened(name, LONGEST_NAME), "end", (-6, 4))
+        chart.text(-reach, y, shortened(name, ROW_NAME), "end", (-6, 4))
     return chart.render(label)
 
 
@@ -266,7 +267,7 @@ def confusion_table(
 
 
 def _label(name: str) -> Label:
-    return Label(name, shortened(name, LONGEST_NAME))
+    return Label(name, shortened(name, TABLE_NAME))
 
 
 def confusions(matrix: np.ndarray, names: Sequence[str]) -> list[str]:

@@ -16,16 +16,26 @@ SourceFormat = Literal["folders", "handwash", "ucf11", "ucf101", "hmdb51", "jest
 
 @dataclass
 class SourceConfig:
-    """root: folder of the videos; format: how they are labelled; lists: folder of the lists of
-    ucf101, hmdb51 and jester (default: root); list_split: which official split; names: order of the
-    classes (default: the format's); none: folder of videos that show none of the classes, which
-    teach the model to say so.
-    split: the sides of the folders or lists (`given`), dealt anew (`stratified`, or `grouped`:
-    videos of one recording stay together), or `all` for training; val, test: shares of what is
-    dealt; split_seed. folds, fold: instead of a split, of so many folds the one to validate on
-    (grouped, unless split is stratified).
-    flip_labels: classes that swap in a mirrored video, beside those whose names differ in left and
-    right only; reverses: classes that swap when time runs backwards."""
+    """Videos with one class each.
+
+    Attributes:
+        root: folder of the videos.
+        format: how they are labelled.
+        lists: folder of the lists of ucf101, hmdb51 and jester (default: root).
+        list_split: number of the official split.
+        names: order of the classes (default: the format's).
+        none: folder of videos that show none of the classes, to learn rejection from.
+        split: sides as given by folders or lists, drawn again (stratified, or grouped: videos of
+            one recording stay together), or all for training.
+        val: share of the validation side, where it is drawn.
+        test: share of the test side, where it is drawn.
+        split_seed: seed of the draw.
+        folds: number of folds, instead of a split (grouped, unless split is stratified).
+        fold: the fold to validate on.
+        flip_labels: classes exchanged in a mirrored video, besides those whose names differ in left
+            and right only.
+        reverses: classes exchanged when time runs backwards.
+    """
 
     root: str = "videos"
     format: SourceFormat = "folders"
@@ -45,12 +55,19 @@ class SourceConfig:
 
 @dataclass
 class InputConfig:
-    """size: (height, width) of the network's input; resize: stretch the frame to it, or keep its
-    shape on grey; batch: clips a process and step; balance: how strongly videos of rare classes are
-    repeated (0 = each once, 1 = to equality); reverse_share: clips whose time runs backwards (needs
-    data.reverses); workers: loading processes; cache: folder of reduced frames (default: beside the
-    videos); cache_kind: JPEG, raw, or by size; skip_bad: go on without videos that cannot be
-    read or are shorter than a clip."""
+    """Frames and batches of a classifier's training.
+
+    Attributes:
+        size: (height, width) of the network's input, pixels.
+        resize: "stretch" fills the input; "letterbox" keeps the frame's shape and pads with grey.
+        batch: clips of one process in one step.
+        balance: how far videos of rare classes are repeated, 0 (not at all) to 1 (equal counts).
+        reverse_share: share of clips whose time runs backwards (needs `data.reverses`).
+        workers: loading processes.
+        cache: folder of reduced frames (default: next to the videos).
+        cache_kind: store the reduced frames as JPEG, raw, or raw if they fit ("auto").
+        skip_bad: leave out videos that cannot be read or are shorter than a clip.
+    """
 
     size: tuple[int, int] = (112, 112)
     resize: Literal["stretch", "letterbox"] = "stretch"
@@ -65,9 +82,15 @@ class InputConfig:
 
 @dataclass
 class ModelConfig:
-    """name: a key of `classify.models.registry.MODELS`; options: keyword arguments of its builder;
-    weights: a checkpoint or a public file to start from; frozen: prefixes of parameters that keep
-    their weights; allow_overlap: start from weights trained on videos of this validation side."""
+    """The network.
+
+    Attributes:
+        name: one of `stadet.classify.models.registry.MODELS`.
+        options: keyword arguments of its builder.
+        weights: a checkpoint or a public file to start from.
+        frozen: prefixes of parameters that keep their weights.
+        allow_overlap: start from weights that were trained on videos of this validation side.
+    """
 
     name: str = "resnet3d"
     options: dict[str, Any] = field(default_factory=dict)
@@ -78,8 +101,12 @@ class ModelConfig:
 
 @dataclass
 class ClassLossConfig:
-    """label_smoothing: share of the target spread over all classes; balance: weigh each class's
-    loss by its rarity to this power (0 = all alike)."""
+    """The loss.
+
+    Attributes:
+        label_smoothing: share of the target that is spread over all classes.
+        balance: weigh each class by its rarity to this power (0 = equal weights).
+    """
 
     label_smoothing: float = 0.0
     balance: float = 0.0
@@ -91,8 +118,15 @@ def _loop() -> LoopConfig:
 
 @dataclass
 class ClassifierConfig:
-    """output: the run's folder; seed: governs everything random; data: the videos; second: a data
-    set to train on at the same time, with its own head and alternating batches."""
+    """A classifier's training.
+
+    Attributes:
+        output: folder of the run.
+        seed: of everything random.
+        data: the videos.
+        second: a data set to train on at the same time, with a head of its own, in alternating
+            batches.
+    """
 
     output: str = "runs/classifier"
     seed: int = 0

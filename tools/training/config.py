@@ -19,11 +19,19 @@ ModelName = Literal["yolo", "recurrent-yolo", "stacked-yolo", "yowo"]
 
 @dataclass
 class DataConfig:
-    """dataset: the data set file; size: (height, width) of the network's input; resize: keep the
-    frame's shape on grey, or stretch it; batch: frames (or clips, or lanes) a process and step;
-    negatives: frames without action per frame with one; balance: how strongly rare classes are
-    repeated (0 = not at all, 1 = to equality); workers: loading processes; cache: folder of
-    reduced frames (default: beside the data set file); cache_kind: JPEG, raw, or by size."""
+    """Data and batches of a detector's training.
+
+    Attributes:
+        dataset: the data set file.
+        size: (height, width) of the network's input, pixels.
+        resize: "letterbox" keeps the frame's shape and pads with grey; "stretch" fills the input.
+        batch: frames (clips, lanes) of one process in one step.
+        negatives: frames without action drawn for each frame with one.
+        balance: how far rare classes are repeated, from 0 (not at all) to 1 (to equal counts).
+        workers: loading processes.
+        cache: folder of reduced frames (default: next to the data set file).
+        cache_kind: store the reduced frames as JPEG, raw, or raw if they fit ("auto").
+    """
 
     dataset: str = "dataset.yaml"
     size: tuple[int, int] = (416, 416)
@@ -49,13 +57,20 @@ class DataConfig:
 
 @dataclass
 class YoloConfig:
-    """network: which frame detector (also the one that a recurrent or stacked model is built on);
-    width, depth: factors on channels and blocks; body: activation and residuals as published
-    or as ultralytics'; strides: levels, finest first (add 4 for small objects); anchors: a
-    strategy on the training side (kmeans, spread, ..), a preset's name, or a file; num_anchors: of
-    a strategy, over all levels; weights: a checkpoint, Darknet .weights or ultralytics .pt to start
-    from; freeze: parts that keep their weights (backbone, scales; of a recurrent model: backbone,
-    neck, head)."""
+    """The frame detector; recurrent and stacked models are built on it, too.
+
+    Attributes:
+        network: the architecture.
+        width: factor on the numbers of channels.
+        depth: factor on the numbers of residual blocks.
+        body: activation and residuals, "published" (Darknet) or as in ultralytics' YOLOv3.
+        strides: of the detection levels, finest first, pixels (add 4 for small objects).
+        anchors: a strategy run on the training side (kmeans, spread, ..), a preset, or a file.
+        num_anchors: anchors of a strategy, over all levels.
+        weights: a checkpoint, Darknet .weights or ultralytics .pt to start from.
+        freeze: parts that keep their weights (backbone, scales; of a recurrent model: backbone,
+            neck, head).
+    """
 
     network: Literal["yolov3", "yolov3-tiny"] = "yolov3"
     width: float = 1.0
@@ -82,10 +97,20 @@ class YoloConfig:
 
 @dataclass
 class RecurrentConfig:
-    """placement, levels, memory: see `recurrent_yolo.model`; sequences, sampler: what a clip is and
-    how clips are streamed (`sampler.lanes` takes the place of `data.batch`); bptt_windows: how many
-    windows a gradient crosses; warmup_frames: of each stream, without loss; balance_threshold:
-    classes in a smaller share of the clips are repeated; stacked_frames: of `stacked-yolo`."""
+    """Memory between frames, and how clips are streamed in training.
+
+    Attributes:
+        placement: where the memory is: on the backbone's features, on the neck's, or in the head
+            before the last convolution.
+        levels: detection levels that have a memory (default: all).
+        memory: the recurrent cell.
+        sequences: how stretches of video are cut.
+        sampler: how they are streamed; `sampler.lanes` replaces `data.batch`.
+        bptt_windows: windows that a gradient crosses.
+        warmup_frames: frames at the start of each stream that give no loss.
+        balance_threshold: classes in a smaller share of the sequences than this are repeated.
+        stacked_frames: frames that `model: stacked-yolo` sees at once.
+    """
 
     placement: Literal["backbone", "neck", "head"] = "neck"
     levels: list[int] | None = None
@@ -110,17 +135,33 @@ class RecurrentConfig:
 
 @dataclass
 class YowoConfig:
-    """backbone: the 3D branch; width: factor on channels; clip_length: T; clip_step: distance
-    between a clip's frames where the detector is judged and used; steps: distances in training, one
-    drawn a clip; reverse: chance that a clip in training runs backwards, with the labels that the
-    data set file's `reverses` exchanges; stride: of the grid, 32 as published, 16 or 8 for small
-    boxes; freeze: branches (2d, 3d) of which only the last block
-    trains; loss: the region loss; normalise: sum it (as published) or divide by the boxes;
-    input_mean, input_std: of frames in [0, 1] (AVA as published: 0.45, 0.225);
-    multi_label_classes: the last classes that have a sigmoid each, beside one softmax of the
-    others (AVA: 66 of 80); weights: a checkpoint of ours or of the public YOWO; weights_2d: Darknet
-    yolo.weights; weights_3d: Kinetics weights of the 3D branch; strict_weights: refuse a file that
-    does not fill all but the head."""
+    """YOWO: a 2D branch for the key frame, a 3D branch for the clip.
+
+    Attributes:
+        backbone: network of the 3D branch, one of `stadet.yowo.model.BACKBONES`.
+        width: factor on the numbers of channels of both branches.
+        clip_length: frames of a clip; the last one is the key frame.
+        clip_step: frames between two frames of a clip, in evaluation and prediction.
+        steps: the same in training; one is drawn for each clip.
+        reverse: probability that a training clip runs backwards, with labels exchanged by the data
+            set file's `reverses`.
+        stride: of the output grid, pixels: 32 as published, 16 or 8 for small boxes.
+        anchors: a strategy run on the training side (kmeans, spread, ..), a preset, or a file.
+        num_anchors: anchors of a strategy.
+        freeze: branches ("2d", "3d") of which only the last block is trained.
+        box_loss: loss of the boxes.
+        normalise: sum of the region loss ("sum", as published), or its mean over the boxes.
+        focal_gamma: exponent of the focal loss of the classes.
+        balance_classes: weigh each class by its rarity to this power (0 = equal weights).
+        multi_label_classes: number of classes, the last ones, with a sigmoid each; the others share
+            a softmax (AVA: 66 of 80).
+        input_mean: subtracted from frames in [0, 1] (AVA as published: 0.45).
+        input_std: frames are then divided by it (AVA as published: 0.225).
+        weights: a checkpoint of this toolkit or of the public YOWO to start from.
+        weights_2d: Darknet's yolo.weights for the 2D branch.
+        weights_3d: Kinetics weights for the 3D branch.
+        strict_weights: refuse a file that does not fill everything except the head.
+    """
 
     backbone: str = "resnext101"
     width: float = 1.0
@@ -165,8 +206,19 @@ class YowoConfig:
 
 @dataclass
 class YoloLossConfig:
-    """Arguments of `detect.yolo.loss.YoloLoss`. balance_classes: weigh each class's terms by its
-    rarity to this power (0 = all alike)."""
+    """Loss of the frame detector and the models built on it (`detect.yolo.loss.YoloLoss`).
+
+    Attributes:
+        box_weight: factor of the box term.
+        objectness_weight: factor of the objectness term.
+        class_weight: factor of the class term.
+        no_object_weight: factor of cells without object, within the objectness term.
+        class_gamma: exponent of the focal loss of the classes, 0 for plain cross-entropy.
+        objectness_gamma: exponent of the focal loss of the objectness.
+        match_iou: IoU of shapes above which anchors other than the best are assigned, too.
+        ignore_iou: IoU with a truth above which an unassigned prediction counts as no error.
+        balance_classes: weigh each class by its rarity to this power (0 = equal weights).
+    """
 
     box_weight: float = 5.0
     objectness_weight: float = 1.0
@@ -192,8 +244,14 @@ class YoloLossConfig:
 
 @dataclass
 class TrainConfig:
-    """model: which network; output: the run's folder; seed: governs everything random;
-    allow_overlap: start from weights that were trained on frames of this validation side."""
+    """A detector's training.
+
+    Attributes:
+        model: the kind of detector.
+        output: folder of the run.
+        seed: of everything random.
+        allow_overlap: start from weights that were trained on frames of this validation side.
+    """
 
     model: ModelName = "yolo"
     output: str = "runs/yolov3"
