@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from stadet.detect.clock import Clock
 from stadet.engine.csv_files import CsvWriter
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path, atomic_write
@@ -48,22 +49,37 @@ class Segment:
 
 
 def window_spans(
-    num_frames: int, fps: float, window_seconds: float, stride_seconds: float
+    num_frames: int, clock: Clock | float, window_seconds: float, stride_seconds: float
 ) -> list[tuple[int, int]]:
     """[first, stop) frames of the windows over a video; the last one ends with the video.
 
-    A video shorter than a window is one window. UserError for lengths that are not above 0.
+    clock: of the video, or its frames a second. A video shorter than a window is one window.
+    UserError for lengths that are not above 0.
     """
     if window_seconds <= 0 or stride_seconds <= 0:
         raise UserError(
             f"expected a window and a stride above 0 s, found {window_seconds} and {stride_seconds}"
         )
+    if isinstance(clock, Clock) and clock.times is not None:
+        return _spans_by_time(clock, window_seconds, stride_seconds)
+    fps = clock.fps if isinstance(clock, Clock) else clock
     length = min(num_frames, max(1, round(window_seconds * fps)))
     stride = max(1, round(stride_seconds * fps))
     starts = list(range(0, num_frames - length + 1, stride))
     if starts[-1] + length < num_frames:
         starts.append(num_frames - length)
     return [(start, start + length) for start in starts]
+
+
+def _spans_by_time(clock: Clock, window: float, stride: float) -> list[tuple[int, int]]:
+    """`window_spans` where the rate varies: windows begin every `stride` seconds."""
+    ends = clock.seconds(np.arange(len(clock.times) + 1))  # (F + 1,) start of each frame, and end
+    last = max(0.0, float(ends[-1]) - window)
+    starts = np.append(np.arange(0.0, last - 1e-6, stride), last)
+    first = np.searchsorted(ends[:-1], starts - 1e-6)  # frames that begin in the window
+    stop = np.searchsorted(ends[:-1], starts + window - 1e-6)
+    spans = [(int(a), int(b)) for a, b in zip(first, stop, strict=True) if b > a]
+    return list(dict.fromkeys(spans))
 
 
 def segments(timeline: Timeline) -> list[Segment]:

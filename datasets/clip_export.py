@@ -51,7 +51,7 @@ class ExportClip:
 
 
 class FrameSink(Protocol):
-    def write(self, image: np.ndarray) -> None: ...
+    def write(self, image: np.ndarray, time: float | None = None) -> None: ...
 
 
 def cut_annotations(
@@ -70,6 +70,7 @@ def cut_annotations(
         video.labels[first:last],
         video.track_ids[first:last],
         video.ignored[first:last],
+        times=video.clock[clip.start : clip.stop].times,
     )
 
 
@@ -99,12 +100,14 @@ def write_clips(
         for clip in own:
             cut[names[clip]] = cut_annotations(truth, clip, names[clip], target)
 
-        def sink(clip: ExportClip, target=target, fps=truth.fps) -> AbstractContextManager:
+        def sink(clip: ExportClip, target=target, clock=truth.clock) -> AbstractContextManager:
             if layout == "yowo":
                 return FrameFolderWriter(root / "rgb-images" / names[clip])
-            return VideoWriter(root / f"{names[clip]}.mp4", target, fps)
+            path = root / f"{names[clip]}.mp4"
+            return VideoWriter(path, target, clock.fps, variable_rate=not clock.constant)
 
-        _write_pixels(video, own, sink, target, watch)
+        times = None if layout == "yowo" else truth.times
+        _write_pixels(video, own, sink, target, watch, times)
         video.close()
     result = AnnotationSet(annotations.names, cut)
     lists = _write_lists(root, clips, names, result, layout)
@@ -131,8 +134,10 @@ def _write_pixels(
     open_sink: Callable[[ExportClip], AbstractContextManager[FrameSink]],
     size: tuple[int, int],
     watch: Callable[[ExportClip], None],
+    times: np.ndarray | None,
 ) -> None:
-    """One pass over the frames of all clips, which may overlap."""
+    """One pass over the frames of all clips, which may overlap; times (F,): seconds of the video's
+    frames, which the clips' frames keep, counted from their first."""
     import cv2
 
     waiting = sorted(clips, key=lambda clip: clip.start)
@@ -148,7 +153,7 @@ def _write_pixels(
                 clip = waiting.pop(0)
                 active.append((clip, closing.enter_context(open_sink(clip)), closing))
             for clip, sink, closing in active:
-                sink.write(image)
+                sink.write(image, None if times is None else times[index] - times[clip.start])
                 if index == clip.stop - 1:
                     closing.close()
                     watch(clip)

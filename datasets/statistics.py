@@ -33,7 +33,8 @@ class ClassStatistics:
 class Statistics:
     """A set of annotations. frames: all; looked_at; without_action: looked-at frames without a box;
     imbalance: boxes of the most over boxes of the least frequent class that has any; network_size:
-    (height, width) of the pixels that box sizes are in, None = each video's own."""
+    (height, width) of the pixels that box sizes are in, None = each video's own; rates: frames a
+    second, the mean where a video's rate varies; variable_rates: videos whose rate does."""
 
     videos: int
     frames: int
@@ -47,6 +48,7 @@ class Statistics:
     network_size: tuple[int, int] | None
     sizes: list[tuple[int, int]]
     rates: list[float]
+    variable_rates: int
     classes: list[ClassStatistics]
 
     @property
@@ -71,7 +73,7 @@ def measure(
     without = tracks = several = 0
     for video in videos:
         for tube in truth_tubes(video):
-            durations[tube.label].append(len(tube) / video.fps)
+            durations[tube.label].append(video.clock.duration(tube.start, tube.stop))
         network = _sides(video, network_size, letterbox)
         for c in range(count):
             rows = video.labels[:, c]
@@ -87,7 +89,7 @@ def measure(
         frames=sum(v.num_frames for v in videos),
         looked_at=sum(int(v.looked_at.sum()) for v in videos),
         without_action=without,
-        seconds=sum(int(v.looked_at.sum()) / v.fps for v in videos),
+        seconds=sum(_seconds_looked_at(v) for v in videos),
         boxes=sum(len(v.boxes) for v in videos),
         tracks=tracks,
         boxes_of_several_classes=several,
@@ -95,6 +97,7 @@ def measure(
         network_size=network_size,
         sizes=sorted({v.size for v in videos}),
         rates=sorted({round(v.fps, 3) for v in videos}),
+        variable_rates=sum(not v.clock.constant for v in videos),
         classes=[
             ClassStatistics(
                 name,
@@ -110,6 +113,11 @@ def measure(
             for c, name in enumerate(annotations.names)
         ],
     )
+
+
+def _seconds_looked_at(video: VideoAnnotations) -> float:
+    ends = video.clock.seconds(np.arange(video.num_frames + 1))
+    return float(np.diff(ends)[video.looked_at].sum())
 
 
 def _sides(

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stadet.detect.clock import Clock
 from stadet.engine.errors import UserError, neighbours
 
 if TYPE_CHECKING:
@@ -68,13 +70,14 @@ class VideoAnnotations:
 
     name: the video's name, unique in its set.
     size: (height, width) of the pixels the boxes refer to = the video's own.
-    fps: frames a second.
+    fps: frames a second, the mean where the rate varies.
     looked_at: (F,) bool, F = number of frames; True where somebody looked.
     frames: (M,) int64 sorted, the frame of each box; boxes (M, 4); labels (M, C); track_ids (M,).
     ignored: (M,) bool, all False where it is not given: regions that count neither way (COCO's
     `iscrowd` and `ignore`, VOC's "difficult"). Metrics need not find them and do not blame a
     detection inside one of its class; losses treat them neither as object nor as background.
     Every box lies on a looked-at frame.
+    times: (F,) seconds of each frame from the first where the rate varies; None: frame / fps.
     """
 
     name: str
@@ -86,6 +89,7 @@ class VideoAnnotations:
     labels: np.ndarray
     track_ids: np.ndarray
     ignored: np.ndarray = None  # type: ignore[assignment]  # set in __post_init__
+    times: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.frames)
@@ -97,6 +101,8 @@ class VideoAnnotations:
         _expect(self.labels, (count, None), f"{self.name}: labels")
         _expect(self.track_ids, (count,), f"{self.name}: track_ids")
         _expect(self.ignored, (count,), f"{self.name}: ignored")
+        if self.times is not None:
+            _expect(self.times, (len(self.looked_at),), f"{self.name}: times")
         if count and (np.diff(self.frames) < 0).any():
             raise ValueError(
                 f"{self.name}: boxes must be sorted by frame; use VideoAnnotations.build"
@@ -121,6 +127,8 @@ class VideoAnnotations:
         labels: np.ndarray,
         track_ids: np.ndarray | None = None,
         ignored: np.ndarray | None = None,
+        *,
+        times: np.ndarray | None = None,
     ) -> VideoAnnotations:
         """From columns in any order and of any numeric type; sorts stably by frame."""
         frames = np.asarray(frames, dtype=np.int64).reshape(-1)
@@ -139,11 +147,17 @@ class VideoAnnotations:
             np.asarray(labels, dtype=bool)[order],
             np.asarray(track_ids, dtype=np.int64).reshape(-1)[order],
             np.asarray(ignored, dtype=bool).reshape(-1)[order],
+            times,
         )
 
     @property
     def num_frames(self) -> int:
         return len(self.looked_at)
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Converts between frames and seconds."""
+        return Clock(self.fps, self.times)
 
     @property
     def num_classes(self) -> int:

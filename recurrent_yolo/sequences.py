@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stadet.detect.clock import Clock
 from stadet.engine.errors import UserError
+
+TICKS_A_SECOND = 200.0  # of videos whose rate varies; finer than any frame
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class SequenceConfig:
 def action_sequences(
     has_action: np.ndarray,
     looked_at: np.ndarray,
-    fps: float,
+    clock: Clock | float,
     config: SequenceConfig | None = None,
     *,
     allowed: np.ndarray | None = None,
@@ -76,6 +79,7 @@ def action_sequences(
     """(start, stop) of the sequences of one video, in order; they may overlap.
 
     has_action, looked_at: (F,) bool; an action on a frame nobody looked at does not count.
+    clock: of the video, or its frames a second.
     allowed: (F,) bool, frames that may be shown at all (one side of a split); a sequence lies
     within one run of them. By default these are the looked-at frames. A run shorter than
     `shortest` is taken whole.
@@ -88,6 +92,9 @@ def action_sequences(
             f"expected three (F,) arrays, found {has_action.shape}, {looked_at.shape}, "
             f"{allowed.shape}"
         )
+    if isinstance(clock, Clock) and clock.times is not None:
+        return _by_ticks(has_action, looked_at, clock, config, allowed)
+    fps = clock.fps if isinstance(clock, Clock) else clock
     pad, merge, overlap = (round(s * fps) for s in (config.pad, config.merge, config.overlap))
     shortest, longest = (max(1, round(s * fps)) for s in (config.shortest, config.longest))
     found = []
@@ -97,6 +104,22 @@ def action_sequences(
             start, stop = _extend(start - pad, stop + pad, shortest, last - first)
             found += [(first + a, first + b) for a, b in _cut(start, stop, longest, overlap)]
     return found
+
+
+def _by_ticks(
+    has_action: np.ndarray,
+    looked_at: np.ndarray,
+    clock: Clock,
+    config: SequenceConfig,
+    allowed: np.ndarray,
+) -> list[tuple[int, int]]:
+    """`action_sequences` where the rate varies: cut on even ticks of time, each of which shows one
+    frame, and brought back to whole frames."""
+    count = max(1, math.ceil(float(clock.seconds(len(looked_at))) * TICKS_A_SECOND))
+    frame = clock.frame_at(np.arange(count) / TICKS_A_SECOND)
+    flags = (has_action[frame], looked_at[frame])
+    spans = action_sequences(*flags, TICKS_A_SECOND, config, allowed=allowed[frame])
+    return [(int(frame[start]), int(frame[stop - 1]) + 1) for start, stop in spans]
 
 
 def runs(flags: np.ndarray) -> list[tuple[int, int]]:

@@ -81,8 +81,12 @@ def _count(dataset: Dataset, side: str) -> dict[str, int]:
 def _lines(dataset: Dataset, s: Statistics, side: str | None) -> Iterator[str]:
     sizes = ", ".join(f"{width}x{height}" for height, width in s.sizes[:4])
     rates = ", ".join(f"{rate:g}" for rate in s.rates[:4])
+    varies = f", {s.variable_rates} of variable rate" if s.variable_rates else ""
     yield f"{dataset.path}{f' ({side} side)' if side else ''}"
-    yield f"{s.videos} videos ({sizes} at {rates} fps), {s.frames} frames, {s.looked_at} looked at"
+    yield (
+        f"{s.videos} videos ({sizes} at {rates} fps{varies}), {s.frames} frames, "
+        f"{s.looked_at} looked at"
+    )
     share = s.share_without_action
     if share is not None:
         yield (

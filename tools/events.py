@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     for video in tubes:
         own = [event for event in events if event.video == video.name]
         last = max([video.num_frames or 0, *(tube.stop for tube in video.tubes)])
-        seconds = lengths[video.name] = last / video.fps
+        seconds = lengths[video.name] = float(video.clock.seconds(last))
         counts[video.name] = count_over_time(own, len(tubes.names), args.bin_seconds, seconds)
     out = Path(args.out)
     write_events(out / "events.csv", events, tubes.names, clock)
@@ -108,7 +108,9 @@ def _at_rate(tubes: TubeSet, fps: float) -> TubeSet:
 
     if fps <= 0:
         raise UserError(f"--fps: expected a rate above 0, found {fps}")
-    return replace(tubes, videos={video.name: replace(video, fps=fps) for video in tubes})
+    return replace(
+        tubes, videos={video.name: replace(video, fps=fps, times=None) for video in tubes}
+    )
 
 
 def _seconds_of_day(text: str) -> float:

@@ -126,7 +126,7 @@ def plan_clips(
                     continue
                 has_action = np.zeros(video.num_frames, dtype=bool)
                 has_action[video.frames[video.labels[:, column]]] = True
-                spans = action_sequences(has_action, video.looked_at, video.fps, lengths)
+                spans = action_sequences(has_action, video.looked_at, video.clock, lengths)
                 full = [(a, b) for a, b in spans if has_action[a:b].any()]
                 clips += [ExportClip(video.name, a, b, label, side) for a, b in full]
                 empty += len(spans) - len(full)

@@ -93,7 +93,7 @@ def _videos_and_truth(args: argparse.Namespace) -> tuple[dict[str, Video], Annot
     if dataset is not None:
         truth = dataset.annotations
     elif args.ground_truth:
-        facts = {n: VideoInfo(n, v.size, v.fps, len(v)) for n, v in videos.items()}
+        facts = {n: VideoInfo(n, v.size, v.fps, len(v), v.clock.times) for n, v in videos.items()}
         truth = read_coco_video(args.ground_truth, videos=facts, findings=findings)
     findings.report()
     for video in videos.values():

@@ -132,15 +132,18 @@ def read_truth(data: str | None, ground_truth: str | None) -> AnnotationSet | No
 def _facts(
     video: VideoDetections, truth: AnnotationSet | None, fps: float | None, tubes: list
 ) -> VideoTubes:
+    from stadet.detect.clock import Clock
     from stadet.detect.tubes.tube_set import VideoTubes
 
     known = truth.videos.get(video.name) if truth is not None else None
     seen = int(video.processed[-1, 1]) + 1 if len(video.processed) else None
+    clock = Clock(fps) if fps is not None else (known or video).clock
     return VideoTubes(
         video.name,
         tubes,
-        fps if fps is not None else (known.fps if known is not None else None),
+        clock.fps if clock is not None else None,
         known.num_frames if known is not None else seen,
+        clock.times if clock is not None else None,
     )
 
 

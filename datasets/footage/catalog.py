@@ -26,7 +26,7 @@ class VideoCatalog(Mapping[str, VideoInfo]):
 
     def __getitem__(self, name: str) -> VideoInfo:
         video = self.open(name)
-        return VideoInfo(name, video.size, video.fps, len(video))
+        return VideoInfo(name, video.size, video.fps, len(video), video.clock.times)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.paths)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import PurePosixPath
 
+import numpy as np
+
+from stadet.detect.clock import Clock
 from stadet.engine.errors import UserError
 
 _FRAME = re.compile(r"(?P<video>.+)/(?P<number>\d+)\.(txt|jpg|jpeg|png)")
@@ -16,12 +20,25 @@ _SUFFIX = re.compile(r"\.(avi|mp4|mkv|mov|webm|m4v)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """name: unique in its set; size (height, width) in pixels; fps; num_frames by counting."""
+    """What is known of a video before its annotations are read.
+
+    name: unique in its set.
+    size: (height, width) in pixels.
+    fps: frames a second, the mean where the rate varies.
+    num_frames: by counting.
+    times: (F,) seconds of each frame from the first where the rate varies; None: frame / fps.
+    """
 
     name: str
     size: tuple[int, int]
     fps: float
     num_frames: int
+    times: np.ndarray | None = field(default=None, compare=False)
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Converts between frames and seconds."""
+        return Clock(self.fps, self.times)
 
 
 def find_video(name: str, videos: Mapping[str, object]) -> str | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from stadet.detect.clock import Clock
 from stadet.engine.errors import UserError, neighbours
 
 VIDEO_SUFFIXES = {
@@ -78,6 +80,11 @@ class Video:
     def timestamps(self) -> np.ndarray:
         """(F,) float64, seconds from the first frame."""
         return self._source.timestamps
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Converts between frames and seconds."""
+        return Clock(self.fps, None if self.constant_rate else self.timestamps)
 
     @property
     def digest(self) -> str:

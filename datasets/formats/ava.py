@@ -39,9 +39,9 @@ def read_ava(
 ) -> AnnotationSet:
     """Read a truth csv; looked at are the key frames.
 
-    videos: measured facts; boxes then are in their pixels and second s is frame
-    round((s - first_second) * fps). Without them every video is 1 x 1 "pixel" (normalised boxes)
-    at one frame a second, which is all that AVA's metric needs.
+    videos: measured facts; boxes then are in their pixels and second s is the frame that begins
+    nearest to s - first_second. Without them every video is 1 x 1 "pixel" (normalised boxes) at one
+    frame a second, which is all that AVA's metric needs.
     label_map: the csv's action ids, beside `path` where relative; names: an order of its names, by
     default that of the ids. Rows of actions that the label map does not list are left out, as in
     the public evaluation, and counted in `findings`.
@@ -73,8 +73,8 @@ def read_ava(
             if not 0 <= _frame(second, info, first_second) < info.num_frames:
                 raise UserError(
                     f"{path}, {line}: expected a second of {csv_name!r}, which has "
-                    f"{info.num_frames} frames at {info.fps:g} a second, found {second}; set "
-                    "first_second to where its video begins, or correct the row"
+                    f"{info.num_frames} frames at {info.fps:g} a second, found "
+                    f"{second}; set first_second to where its video begins, or correct the row"
                 )
         seconds = set(range(key_seconds[0], key_seconds[1] + 1))
         past = [s for s in seconds if not 0 <= _frame(s, info, first_second) < info.num_frames]
@@ -190,7 +190,7 @@ def _info(
 
 
 def _frame(second: int, info: VideoInfo | VideoAnnotations, first_second: float) -> int:
-    return round((second - first_second) * info.fps)
+    return int(info.clock.nearest_frame(second - first_second))
 
 
 def _rows(path: Path, parse: Callable[[list[str]], tuple]) -> Iterator[tuple]:

@@ -45,6 +45,7 @@ def annotations_from_detections(
         boxes[keep],
         labels[keep],
         np.unique(tracks[keep], return_inverse=True)[1],
+        times=info.times,
     )
 
 

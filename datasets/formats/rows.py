@@ -123,6 +123,7 @@ def build_video(
         labels,
         tracks[rows],
         ignored[rows],
+        times=info.times,
     )
 
 

@@ -39,8 +39,8 @@ class FrameFolderWriter:
     def __exit__(self, *error: object) -> None:
         return None
 
-    def write(self, image: np.ndarray) -> None:
-        """Append a frame (H, W, 3) uint8 RGB."""
+    def write(self, image: np.ndarray, time: float | None = None) -> None:
+        """Append a frame (H, W, 3) uint8 RGB; a folder keeps no times."""
         import cv2
 
         self._count += 1

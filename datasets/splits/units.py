@@ -82,7 +82,7 @@ def _portions(count: int, shares: Sequence[float]) -> np.ndarray:
 
 
 def _times(video: VideoAnnotations) -> np.ndarray:
-    return np.arange(video.num_frames) / video.fps
+    return video.clock.seconds(np.arange(video.num_frames))
 
 
 def _action_spans(video: VideoAnnotations) -> list[tuple[float, float]]:
@@ -91,4 +91,5 @@ def _action_spans(video: VideoAnnotations) -> list[tuple[float, float]]:
     if not len(frames):
         return []
     runs = np.split(frames, np.flatnonzero(np.diff(frames) > 1) + 1)
-    return [(run[0] / video.fps, (run[-1] + 1) / video.fps) for run in runs]
+    seconds = video.clock.seconds
+    return [(float(seconds(run[0])), float(seconds(run[-1] + 1))) for run in runs]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stadet.detect.clock import Clock
 from stadet.detect.structures import Detections
 
 
@@ -17,7 +18,8 @@ class VideoDetections:
     name: the video's name; frames (M,) int64 sorted, 0-based; boxes (M, 4) xyxy float64, pixels of
     the video; objectness (M,), NaN where the model has none; scores (M, C), 0 = class not listed
     (no detection of that class); processed (R, 2) int64, inclusive ranges of frames that the model
-    has seen, sorted and disjoint.
+    has seen, sorted and disjoint; clock: when the frames are shown, None where the file does not
+    say.
     """
 
     name: str
@@ -26,6 +28,7 @@ class VideoDetections:
     objectness: np.ndarray
     scores: np.ndarray
     processed: np.ndarray
+    clock: Clock | None = None
 
     def __post_init__(self) -> None:
         count = len(self.frames)

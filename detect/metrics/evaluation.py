@@ -134,7 +134,7 @@ def evaluate(
     replicates: of the bootstrap, drawn with `seed`.
     """
     protocol = get_protocol(protocol)
-    fps = {video.name: video.fps for video in annotations}
+    clocks = {video.name: video.clock for video in annotations}
     everything = gather(annotations, detections)
     matcher = Matcher(everything, protocol)
     columns = matcher.columns
@@ -143,9 +143,9 @@ def evaluate(
     thresholds = thresholds or learn_thresholds(ranking)
     own = np.where(np.isnan(thresholds.per_class), thresholds.overall, thresholds.per_class)
     counts = counts_at(ranking, thresholds.overall)
-    runs = truth_runs(columns, fps)
+    runs = truth_runs(columns, clocks)
     clips = runs.clips_per_class(columns.num_classes)
-    units = unit_ranking(columns, ranking, fps)
+    units = unit_ranking(columns, ranking, clocks)
     ap = ap_by_iou.at(0.5)
     video_map = None
     if with_video_map:
@@ -169,7 +169,7 @@ def evaluate(
         strata={
             "size": ap_by_value(matcher, np.sqrt(area(columns.truth_boxes))),
             "duration": ap_by_value(matcher, box_seconds(columns, runs)),
-            "motion": ap_by_value(matcher, box_speed(columns, runs, fps)),
+            "motion": ap_by_value(matcher, box_speed(columns, runs, clocks)),
         },
         diagnosis=diagnose(matcher, thresholds.overall),
         units=units,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from stadet.detect.boxes import area, xyxy_to_cxcywh
+from stadet.detect.clock import Clock, seconds_in_videos
 from stadet.detect.metrics.columns import EvaluationColumns
 from stadet.detect.structures import NO_TRACK
 
@@ -36,8 +37,8 @@ class TruthRuns:
         return np.bincount(self.run_class, minlength=num_classes)
 
 
-def truth_runs(columns: EvaluationColumns, fps: Mapping[str, float]) -> TruthRuns:
-    """Cut truth into runs; `fps` by video name.
+def truth_runs(columns: EvaluationColumns, clocks: Mapping[str, Clock]) -> TruthRuns:
+    """Cut truth into runs; `clocks` by video name.
 
     Boxes without a track id form one run by video and class as long as there is one on every frame.
     """
@@ -57,9 +58,10 @@ def truth_runs(columns: EvaluationColumns, fps: Mapping[str, float]) -> TruthRun
     run = np.empty(len(order), dtype=np.int64)
     run[order] = np.repeat(np.arange(len(starts)), last - starts + 1)
     frame = columns.image_frame[image]
-    rate = np.array([fps[name] for name in columns.video_names] or [1.0])
+    own = [clocks[name] for name in columns.video_names]
     run_video = video[order[starts]]
-    seconds = (frame[order[last]] - frame[order[starts]] + 1) / rate[run_video]
+    begin = seconds_in_videos(own, run_video, frame[order[starts]])
+    seconds = seconds_in_videos(own, run_video, frame[order[last]] + 1) - begin
     return TruthRuns(box, label, run, order, starts, last, seconds, label[order[starts]], run_video)
 
 
@@ -70,23 +72,43 @@ def box_seconds(columns: EvaluationColumns, runs: TruthRuns) -> np.ndarray:
     return result
 
 
-def box_speed(columns: EvaluationColumns, runs: TruthRuns, fps: Mapping[str, float]) -> np.ndarray:
+def box_speed(
+    columns: EvaluationColumns, runs: TruthRuns, clocks: Mapping[str, Clock]
+) -> np.ndarray:
     """(T,) speed of each truth box in its own sizes (root of area) a second, over half a second
     around the frame (less at the ends of a run); NaN for runs of one frame and without track id."""
     order = runs.order
     run = runs.run[order]
-    rate = np.array([fps[name] for name in columns.video_names] or [1.0])[runs.run_video]
-    reach = np.maximum(1, np.round(rate / 4)).astype(np.int64)[run]
-    place = np.arange(len(order))
-    before = np.maximum(place - reach, runs.first[run])
-    after = np.minimum(place + reach, runs.last[run])
+    own = [clocks[name] for name in columns.video_names]
     box = runs.label_box[order]
+    video, frame = runs.run_video[run], columns.image_frame[columns.truth_image[box]]
+    time = seconds_in_videos(own, video, frame)
+    place = np.arange(len(order))
+    before = np.maximum(place - _reach(own, video, frame, time, -0.25), runs.first[run])
+    after = np.minimum(place + _reach(own, video, frame, time, 0.25), runs.last[run])
     centre = xyxy_to_cxcywh(columns.truth_boxes)[:, :2]
-    frame = columns.image_frame[columns.truth_image]
-    seconds = (frame[box[after]] - frame[box[before]]) / rate[run]
+    seconds = time[after] - time[before]
     distance = np.hypot(*(centre[box[after]] - centre[box[before]]).T)
     size = np.sqrt(area(columns.truth_boxes))[box]
     speed = np.full(len(columns.truth_boxes), np.nan)
     known = (seconds > 0) & (size > 0) & (columns.truth_tracks[box] != NO_TRACK)
     np.fmax.at(speed, box[known], distance[known] / seconds[known] / size[known])
     return speed
+
+
+def _reach(
+    clocks: Sequence[Clock],
+    video: np.ndarray,
+    frame: np.ndarray,
+    time: np.ndarray,
+    seconds: float,
+) -> np.ndarray:
+    """(L,) frames from `frame` to the one that is `seconds` away, at least 1."""
+    reach = np.zeros(len(frame), dtype=np.int64)
+    for number in np.unique(video):
+        rows, clock = video == number, clocks[number]
+        if clock.constant:
+            reach[rows] = np.round(abs(seconds) * clock.fps)
+        else:
+            reach[rows] = np.abs(clock.nearest_frame(time[rows] + seconds) - frame[rows])
+    return np.maximum(1, reach)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stadet.detect.clock import Clock, seconds_in_videos
 from stadet.detect.metrics.columns import EvaluationColumns
 from stadet.detect.metrics.ranking import Ranking
 from stadet.engine.errors import UserError
@@ -17,6 +18,7 @@ from stadet.engine.files import atomic_write
 
 FEW_VIDEOS = 10  # below it, blocks of time are drawn instead of videos
 BLOCK_SECONDS = 10.0
+TICK = 1e-6  # seconds: a frame on a boundary belongs to the block that begins there
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ class UnitRanking:
 
 
 def unit_ranking(
-    columns: EvaluationColumns, ranking: Ranking, fps: Mapping[str, float]
+    columns: EvaluationColumns, ranking: Ranking, clocks: Mapping[str, Clock]
 ) -> UnitRanking:
     """Cut into videos; or, with fewer than `FEW_VIDEOS`, into blocks of `BLOCK_SECONDS` of them,
     because drawing from a handful says little. Neighbouring frames are alike, so never into single
@@ -88,8 +90,9 @@ def unit_ranking(
     if videos >= FEW_VIDEOS:
         of_image, count, words = columns.image_video, videos, f"{videos} videos"
     else:
-        rate = np.array([fps[name] for name in columns.video_names] or [1.0])
-        block = columns.image_frame // (rate[columns.image_video] * BLOCK_SECONDS)
+        own = [clocks[name] for name in columns.video_names]
+        seconds = seconds_in_videos(own, columns.image_video, columns.image_frame)
+        block = np.floor((seconds + TICK) / BLOCK_SECONDS).astype(np.int64)
         key = columns.image_video * (block.max(initial=0) + 1) + block
         found, of_image = np.unique(key, return_inverse=True)
         count = len(found)

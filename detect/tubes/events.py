@@ -29,6 +29,7 @@ EVENT_COLUMNS = (
     "y2",
     "tubes",
 )
+_TICK = 1e-6  # seconds: a pause of exactly `join_seconds` is joined
 JOIN_OVERLAP = 0.2  # IoU of last and first box from which two tubes may be one event
 
 
@@ -83,7 +84,7 @@ def _events_of(video: VideoTubes, options: EventOptions) -> list[Event]:
     chains: list[list[int]] = []
     strong = [i for i, tube in enumerate(video.tubes) if tube.score >= options.min_score]
     for number in sorted(strong, key=lambda i: (video.tubes[i].start, i)):
-        chain = _chain_to_join(video, chains, number, options.join_seconds * video.fps)
+        chain = _chain_to_join(video, chains, number, options.join_seconds)
         if chain is None:
             chains.append([number])
         else:
@@ -94,17 +95,19 @@ def _events_of(video: VideoTubes, options: EventOptions) -> list[Event]:
 
 
 def _chain_to_join(
-    video: VideoTubes, chains: list[list[int]], number: int, max_frames: float
+    video: VideoTubes, chains: list[list[int]], number: int, join_seconds: float
 ) -> list[int] | None:
     """The chain whose last tube ended nearest before this one, where it may be joined."""
     tube, best = video.tubes[number], None
     for chain in chains:
         last = video.tubes[chain[-1]]
-        if last.label == tube.label and 0 <= tube.start - last.stop <= max_frames:
+        if last.label != tube.label or tube.start < last.stop:
+            continue
+        if video.clock.duration(last.stop, tube.start) <= join_seconds + _TICK:
             near = pairwise_iou(last.boxes[-1:], tube.boxes[:1])[0, 0] >= JOIN_OVERLAP
             if near and (best is None or last.stop > video.tubes[best[-1]].stop):
                 best = chain
-    return best if max_frames > 0 else None
+    return best if join_seconds > 0 else None
 
 
 def _event(video: VideoTubes, chain: list[int]) -> Event:
@@ -113,8 +116,8 @@ def _event(video: VideoTubes, chain: list[int]) -> Event:
     return Event(
         video.name,
         tubes[0].label,
-        tubes[0].start / video.fps,
-        tubes[-1].stop / video.fps,
+        float(video.clock.seconds(tubes[0].start)),
+        float(video.clock.seconds(tubes[-1].stop)),
         float(np.dot(lengths, [tube.score for tube in tubes]) / lengths.sum()),
         np.concatenate([tube.boxes for tube in tubes]).mean(axis=0),
         tuple(chain),

@@ -1,9 +1,10 @@
 """A tube file: JSON `stad-tubes/1`.
 
 `{"schema": "stad-tubes/1", "names": [..], "linking": {..}, "videos": {name: {"fps": .. or null,
-"num_frames": .. or null, "tubes": [{"id": 0, "class": name, "score": .., "start": first frame,
-"boxes": [[x, y, width, height], ..]}, ..]}}}`: one box for each consecutive frame from `start` on,
-in pixels of the video, to a thousandth of a pixel. Ids count from 0 in each video.
+"times": [..], "num_frames": .. or null, "tubes": [{"id": 0, "class": name, "score": ..,
+"start": first frame, "boxes": [[x, y, width, height], ..]}, ..]}}}`: one box for each consecutive
+frame from `start` on, in pixels of the video, to a thousandth of a pixel. Ids count from 0 in each
+video. "times", the seconds of each frame from the first, is there only where the rate varies.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from stadet.detect.boxes import xywh_to_xyxy, xyxy_to_xywh
+from stadet.detect.clock import Clock
 from stadet.detect.structures import Tube
 from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 from stadet.engine.errors import UserError, neighbours
@@ -34,6 +36,7 @@ def write_tubes(path: str | os.PathLike, tubes: TubeSet) -> None:
         "videos": {
             video.name: {
                 "fps": video.fps,
+                **({} if video.times is None else {"times": video.times.round(6).tolist()}),
                 "num_frames": video.num_frames,
                 "tubes": [
                     {
@@ -90,7 +93,19 @@ def _video(path: Path, name: str, video: Any, place: dict[str, int]) -> VideoTub
         _tube(f"{where}: tube {number}", tube, number, place)
         for number, tube in enumerate(video["tubes"])
     ]
-    return VideoTubes(name, tubes, fps, num_frames)
+    return VideoTubes(name, tubes, fps, num_frames, _times(where, video.get("times"), fps))
+
+
+def _times(where: str, times: Any, fps: float | None) -> np.ndarray | None:
+    if times is None:
+        return None
+    try:
+        clock = Clock(fps or 1.0, np.array(times, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{where}: expected "times" as seconds that rise ({error})') from None
+    if fps is None:
+        raise UserError(f'{where}: expected "fps" beside "times", found none')
+    return clock.times
 
 
 def _tube(where: str, tube: Any, number: int, place: dict[str, int]) -> Tube:

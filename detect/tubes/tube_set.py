@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from stadet.detect.clock import Clock
 from stadet.detect.structures import Tube
 from stadet.detect.tubes.overlap import TubeColumns
 
@@ -16,13 +17,21 @@ from stadet.detect.tubes.overlap import TubeColumns
 class VideoTubes:
     """Tubes of one video; a tube's id is its place in `tubes`.
 
-    fps: frames a second; num_frames: the video's length as far as it was seen; `None`: not known.
+    fps: frames a second, the mean where the rate varies; None: not known.
+    num_frames: the video's length as far as it was seen; None: not known.
+    times: seconds of each frame from the first where the rate varies; None: frame / fps.
     """
 
     name: str
     tubes: Sequence[Tube]
     fps: float | None = None
     num_frames: int | None = None
+    times: np.ndarray | None = None
+
+    @cached_property
+    def clock(self) -> Clock | None:
+        """Converts between frames and seconds; None where the rate is not known."""
+        return Clock(self.fps, self.times) if self.fps else None
 
     @cached_property
     def _columns(self) -> TubeColumns:

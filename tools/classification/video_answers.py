@@ -46,7 +46,7 @@ class VideoClassifier:
 
     def watch(self, video: Video, window_seconds: float, stride_seconds: float) -> Timeline:
         """The answers to overlapping windows of a long video."""
-        spans = window_spans(len(video), video.fps, window_seconds, stride_seconds)
+        spans = window_spans(len(video), video.clock, window_seconds, stride_seconds)
         clips, window = [], []
         for number, (start, stop) in enumerate(spans):
             for frames in evaluation_clips(stop - start, self.file.config.sampling):
@@ -60,7 +60,7 @@ class VideoClassifier:
         unknown = np.full(len(spans), UNKNOWN)
         names = tuple(map(str, range(len(spans))))
         answers = Answers(self.file.names, names, unknown, means[:, :-1], means[:, -1])
-        times = np.array(spans) / video.fps
+        times = video.clock.seconds(np.array(spans))
         return Timeline(
             video.name,
             self.file.names,

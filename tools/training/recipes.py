@@ -116,7 +116,7 @@ def clips_of(
         has_action[video.frames] = True
         usable = footage.usable("train", train)[video.name]
         spans = action_sequences(
-            has_action, video.looked_at, video.fps, config.sequences, allowed=usable
+            has_action, video.looked_at, video.clock, config.sequences, allowed=usable
         )
         for start, stop in spans:
             rows = slice(*np.searchsorted(video.frames, [start, stop]))

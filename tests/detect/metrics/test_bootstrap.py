@@ -22,7 +22,7 @@ from tests.detect.metrics.generated import random_problem
 def ranked(annotations, detections):
     columns = gather(annotations, detections)
     ranking = Matcher(columns, get_protocol("voc")).ranking(0.5)
-    units = unit_ranking(columns, ranking, {v.name: v.fps for v in annotations})
+    units = unit_ranking(columns, ranking, {v.name: v.clock for v in annotations})
     return units, ranking.average_precisions("all_points")
 
 

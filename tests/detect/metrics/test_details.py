@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stadet.detect.clock import Clock
 from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
 from stadet.detect.metrics.calibration import calibration
 from stadet.detect.metrics.columns import gather
@@ -149,13 +150,13 @@ def test_runs_durations_and_speeds():
     truths += [(2, B, "wave", -1), (3, B, "wave", -1)]
     annotations, detections = problem(truths, [], fps=10.0)
     columns = gather(annotations, detections)
-    runs = truth_runs(columns, {"v": 10.0})
+    runs = truth_runs(columns, {"v": Clock(10.0)})
     assert runs.clips_per_class(3).tolist() == [3, 1, 1]
     seconds = dict(
         zip(map(tuple, columns.truth_boxes.tolist()), box_seconds(columns, runs), strict=True)
     )
     assert seconds[0.0, 0.0, 20.0, 20.0] == pytest.approx(0.4)
-    speed = box_speed(columns, runs, {"v": 10.0})
+    speed = box_speed(columns, runs, {"v": Clock(10.0)})
     moving = columns.truth_boxes[:, 2] - columns.truth_boxes[:, 0] == 20
     np.testing.assert_allclose(speed[moving], 10 * 10 / 20)  # 10 px a frame, boxes of 20 px
     waving = columns.truth_labels[:, 2]
