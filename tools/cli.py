@@ -28,6 +28,7 @@ VERBS = {
     "evaluate": "score a checkpoint or a detections file; write the report",
     "compare": "runs side by side with differences and intervals",
     "predict": "run a checkpoint over videos; write a detections file",
+    "live": "a detector or classifier on cameras and streams: pictures, events, recordings",
     "export": "write a checkpoint as an ONNX file for other programs",
     "tubes": "link detections through time into tubes",
     "events": "what happened, when, where and how long: event log, counts over time, plot",

@@ -113,6 +113,10 @@ class Canvas:
                 text = f"{names[tube.label]} #{number} {tube.score:.2f}"
                 self._solid_box(tube.boxes[frame - tube.start], text, colours[tube.label])
 
+    def labelled_box(self, box: np.ndarray, text: str, label: int) -> None:
+        """A solid box (x1, y1, x2, y2) in the colour of class `label`, with `text` on top."""
+        self._solid_box(box, text, class_colours(self._names)[label])
+
     def annotations(
         self, annotations: FrameAnnotations, *, names: Sequence[str] | None = None
     ) -> None:

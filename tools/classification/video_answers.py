@@ -70,6 +70,13 @@ class VideoClassifier:
             self.rejection.rejects(answers),
         )
 
+    def answer_clips(self, clips: Sequence[np.ndarray]) -> Answers:
+        """One answer, averaged over clips (T, h, w, 3) uint8 RGB in the network's size."""
+        unasked = ClipRequest("clip", tuple(range(len(clips[0]))))
+        labelled = ((number, self._labelled(unasked, clip)) for number, clip in enumerate(clips))
+        rows = [("clip", UNKNOWN, row) for _, row in self._answer_rows(labelled)]
+        return average_clips(rows, self.file.names)
+
     def inputs_of(
         self, video: Video, clips: Sequence[np.ndarray]
     ) -> Iterator[tuple[int, LabelledClip]]:
@@ -78,15 +85,24 @@ class VideoClassifier:
         view = View.fit(video.size, tuple(config.size), config.resize)
         for number, frames in stream_clips(video, clips, view):
             request = ClipRequest(video.name, tuple(map(int, clips[number])))
-            inputs = {"frames": torch.from_numpy(frames).permute(0, 3, 1, 2)}
-            for name, extra in self.extras.items():
-                inputs[name] = torch.from_numpy(extra(request, frames))
-            yield number, LabelledClip(inputs, UNKNOWN, video.name)
+            yield number, self._labelled(request, frames)
 
-    @torch.inference_mode()
+    def _labelled(self, request: ClipRequest, frames: np.ndarray) -> LabelledClip:
+        """What the model takes of a clip (T, h, w, 3) uint8 RGB in the network's size."""
+        inputs = {"frames": torch.from_numpy(frames).permute(0, 3, 1, 2)}
+        for name, extra in self.extras.items():
+            inputs[name] = torch.from_numpy(extra(request, frames))
+        return LabelledClip(inputs, UNKNOWN, request.video)
+
     def _rows(self, video: Video, clips: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
         """(number of the clip, C probabilities and P(known)), batch by batch."""
-        for chunk in _chunks(self.inputs_of(video, clips), self.file.config.input.batch):
+        return self._answer_rows(self.inputs_of(video, clips))
+
+    @torch.inference_mode()
+    def _answer_rows(
+        self, clips: Iterable[tuple[int, LabelledClip]]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        for chunk in _chunks(clips, self.file.config.input.batch):
             batch = collate_labelled([clip for _, clip in chunk]).to(self.device)
             probabilities, known = split_outputs(logits_of(self.model, batch), self.file.rejects)
             found = torch.cat([probabilities, known[:, None]], dim=1).double().cpu().numpy()

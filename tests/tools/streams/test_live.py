@@ -1,0 +1,166 @@
+"""`stad live` from end to end: the answers of a file, what is written, what is told."""
+
+import json
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from stadet.datasets.footage.video import open_video
+from stadet.tools.cli import main
+from stadet.tools.inference.video_detector import open_detector
+from stadet.tools.streams.live import run_live
+from stadet.tools.streams.sessions import session_maker
+from tests.datasets.live.streams import MjpegServer
+from tests.datasets.numbered_videos import numbered_frame, write_numbered
+from tests.tools.small_checkpoints import save_small_checkpoint
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    return write_numbered(tmp_path_factory.mktemp("video") / "counter.mp4", count=24, rate=24)
+
+
+def checkpoint(tmp_path, kind):
+    return save_small_checkpoint(tmp_path / f"{kind}.pt", kind)
+
+
+@pytest.mark.parametrize("kind", ["yolo", "recurrent-yolo", "yowo"])
+def test_live_with_every_frame_answers_as_predict_on_the_file(tmp_path, video, kind):
+    path = checkpoint(tmp_path, kind)
+    found = []
+    (report,) = run_live(
+        [str(video)],
+        session_maker(path, device="cpu"),
+        on_answer=lambda name, frame, answer: found.append(answer.detections),
+    )
+    expected = list(open_detector(path, "cpu")(video))
+    assert len(found) == len(expected) == 24 == report.counts.received == report.answered
+    assert report.counts.dropped == 0
+    for live, whole in zip(found, expected, strict=True):
+        np.testing.assert_allclose(live.boxes, whole.boxes, atol=1e-3)
+        np.testing.assert_allclose(live.scores, whole.scores, atol=1e-5)
+        assert live.seconds == pytest.approx(whole.seconds, abs=1e-6)
+        assert live.frame == whole.frame
+
+
+def test_the_command_records_and_tells(tmp_path, video, capfd):
+    path = checkpoint(tmp_path, "yolo")
+    folder, events = tmp_path / "recorded", tmp_path / "events.jsonl"
+    arguments = ["--checkpoint", str(path), "--threshold", "0.0001", "--device", "cpu"]
+    arguments += ["--record", str(folder), "--events", str(events), "--serve", "0"]
+    assert main(["live", str(video), *arguments]) == 0
+    recorded = open_video(folder / "counter.mp4")
+    assert len(recorded) == 24
+    np.testing.assert_allclose(recorded.timestamps, np.arange(24) / 24, atol=0.002)
+    rows = [json.loads(line) for line in events.read_text().splitlines()]
+    assert rows and {row["event"] for row in rows} == {"began", "ended"}
+    began = {row["tube"] for row in rows if row["event"] == "began"}
+    ended = {row["tube"] for row in rows if row["event"] == "ended"}
+    assert began == ended and all(row["stream"] == "counter" for row in rows)
+    said = capfd.readouterr().err
+    assert "live pictures: http://127.0.0.1:" in said
+    assert "counter: 24 frames received, 24 answered, 0 dropped" in said
+
+
+def test_a_second_recording_does_not_overwrite(tmp_path, video):
+    path = checkpoint(tmp_path, "yolo")
+    for _ in range(2):
+        run_live([str(video)], session_maker(path, device="cpu"), record=tmp_path / "r")
+    assert sorted(p.name for p in (tmp_path / "r").iterdir()) == [
+        "counter.mp4",
+        "counter_0001.mp4",
+    ]
+
+
+def test_two_sources_at_once(tmp_path, video):
+    other = write_numbered(tmp_path / "side.mp4", count=10, rate=10)
+    path = checkpoint(tmp_path, "recurrent-yolo")
+    reports = run_live([str(video), str(other)], session_maker(path, device="cpu"))
+    assert [(r.name, r.answered) for r in reports] == [("counter", 24), ("side", 10)]
+
+
+def test_a_slow_model_drops_frames_of_a_camera_and_none_is_unaccounted_for(tmp_path):
+    path = checkpoint(tmp_path, "yolo")
+    images = [numbered_frame(n % 1000) for n in range(60)]
+    server = MjpegServer(images, fps=60, per_connection=60)
+    slow = session_maker(path, device="cpu")
+
+    def make(name):
+        session = slow(name)
+
+        def answer(frame):
+            time.sleep(0.05)
+            return type(session).__call__(session, frame)
+
+        class Slow:
+            fps = None
+            finish = session.finish
+
+            def __call__(self, frame):
+                return answer(frame)
+
+        return Slow()
+
+    try:
+        (report,) = run_live([server.address], make, max_seconds=3.0)
+    finally:
+        server.close()
+    counts = report.counts
+    assert counts.received == counts.delivered + counts.dropped + counts.waiting
+    assert counts.dropped > 10 and report.answered == counts.delivered
+    assert report.latency.p50 < 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nothing.mp4"], "found nothing there"),
+        (["0", "--threshold", "2"], "--threshold: expected a score from 0 to 1"),
+        (["0", "--fps", "fast"], "--fps: expected native or a number"),
+        (["0", "--area", "0.5", "0", "0.4", "1"], "--area: expected X1 Y1 X2 Y2"),
+        (["0", "--evidence-only"], "--evidence-only: expected --record"),
+        (["0", "--seconds", "-1"], "--seconds: expected above 0"),
+        (["http://127.0.0.1:9/"], "expected a stream that opens"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, capfd, arguments, line):
+    path = checkpoint(tmp_path, "yolo")
+    assert main(["live", *arguments, "--checkpoint", str(path), "--device", "cpu"]) == 2
+    said = capfd.readouterr().err
+    assert line in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_whole_files(tmp_path, start_stad, stop):
+    video = write_numbered(tmp_path / "long.mp4", count=600, rate=25)
+    path = checkpoint(tmp_path, "yolo")
+    process = start_stad(
+        "live",
+        video,
+        "--realtime",
+        "--checkpoint",
+        path,
+        "--device",
+        "cpu",
+        "--record",
+        tmp_path / "r",
+        "--events",
+        tmp_path / "e.jsonl",
+        "--threshold",
+        "0.0001",
+    )
+    while not (tmp_path / "e.jsonl").exists() or not (tmp_path / "e.jsonl").stat().st_size:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    time.sleep(0.5)
+    os.kill(process.pid, stop)
+    process.communicate(timeout=60)
+    assert process.returncode == (130 if stop == signal.SIGINT else 0)
+    assert len(open_video(tmp_path / "r" / "long.mp4")) > 5
+    rows = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    began = [row["tube"] for row in rows if row["event"] == "began"]
+    ended = [row["tube"] for row in rows if row["event"] == "ended"]
+    assert sorted(began) == sorted(ended)

@@ -1,0 +1,184 @@
+"""Sessions on scripted frames: rates, restarts, events, and the same answers as on a file."""
+
+import numpy as np
+import pytest
+
+from stadet.classify.answers import Answers
+from stadet.classify.rejection import Rejection
+from stadet.datasets.labelled.clip_sampling import SamplingConfig
+from stadet.datasets.live.reader import LiveFrame
+from stadet.detect.structures import Detections
+from stadet.tools.streams.events import ClassRuns
+from stadet.tools.streams.session import ClassifierSession, DetectorSession
+
+NAMES = ("take", "put")
+
+
+class ScriptedDetector:
+    """Gives a box of class 0 at the brightest pixel, with the brightness as its score."""
+
+    names = NAMES
+
+    def __init__(self):
+        self.seen, self.resets = [], 0
+
+    def stream(self, name):
+        return self
+
+    def reset(self):
+        self.resets += 1
+
+    def __call__(self, image, *, seconds):
+        self.seen.append(seconds)
+        y, x = np.unravel_index(image[..., 0].argmax(), image.shape[:2])
+        boxes = np.array([[x - 4.0, y - 4.0, x + 4.0, y + 4.0]])
+        return Detections(boxes, np.ones(1), np.array([[image.max() / 255, 0.0]]))
+
+
+def frame(number, fps=10.0, *, bright=255, starts=None, offset=0.0):
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[20, 20 + number % 3] = bright
+    starts = number == 0 if starts is None else starts
+    return LiveFrame(image, offset + number / fps, 0.0, number, starts)
+
+
+def session(**options):
+    detector = ScriptedDetector()
+    options = {"threshold": 0.5, "fps": None, **options}
+    return DetectorSession(detector, **options), detector
+
+
+def events_of(answers):
+    return [event for answer in answers if answer is not None for event in answer.events]
+
+
+def test_an_action_is_told_when_it_has_lasted_and_when_it_has_ended():
+    live, _ = session(min_seconds=0.2)
+    answers = [live(frame(n, bright=255 if 3 <= n < 8 else 10)) for n in range(20)]
+    (began, at, values), (ended, _, last) = events_of(answers)
+    assert (began, ended) == ("began", "ended")
+    assert at == pytest.approx(0.5) and values["start"] == pytest.approx(0.3)
+    assert values["class"] == "take" and values["tube"] == last["tube"]
+    assert last["end"] == pytest.approx(0.7)
+    happening = [answer.happening for answer in answers]
+    assert happening[5] and not happening[2] and not happening[19]
+
+
+def test_what_is_going_on_at_the_end_is_ended():
+    live, _ = session()
+    for n in range(6):
+        live(frame(n))
+    ((what, _, values),) = live.finish(0.6)
+    assert what == "ended" and values["end"] == pytest.approx(0.5)
+    assert live.finish(0.7) == []
+
+
+def test_a_new_connection_forgets_and_ids_go_on():
+    live, detector = session()
+    first = events_of([live(frame(n)) for n in range(6)])
+    again = events_of([live(frame(n, starts=n == 0, offset=9.0)) for n in range(6)])
+    assert [what for what, *_ in first + again] == ["began", "ended", "began"]
+    assert again[-1][2]["tube"] == first[0][2]["tube"] + 1
+    assert detector.resets == 2
+
+
+@pytest.mark.parametrize(("source", "wanted"), [(30.0, 10.0), (29.97, 15.0), (10.0, 10.0)])
+def test_frames_come_at_the_models_rate(source, wanted):
+    live, detector = session(fps=wanted)
+    answers = [live(frame(n, source)) for n in range(90)]
+    seen = np.array(detector.seen)
+    assert len(seen) == sum(answer is not None for answer in answers)
+    np.testing.assert_allclose(np.diff(seen).mean(), 1 / wanted, rtol=0.02)
+    assert np.diff(seen).max() < 1.6 / wanted
+
+
+def test_the_picture_is_a_copy():
+    live, _ = session()
+    given = frame(0)
+    before = given.image.copy()
+    answer = live(given)
+    assert (given.image == before).all() and (answer.image != before).any()
+
+
+class ScriptedClassifier:
+    """Answers class 0 for dark clips and class 1 for bright ones, unsure in between."""
+
+    rejection = Rejection(confidence=0.8)
+
+    class file:
+        names = NAMES
+
+        class config:
+            sampling = SamplingConfig(policy="uniform-frames", frames=4)
+
+            class input:
+                size, resize = (16, 24), "stretch"
+
+    def __init__(self):
+        self.clips = []
+
+    def answer_clips(self, clips):
+        self.clips.append(clips[0])
+        bright = float(clips[0].mean()) / 255
+        probabilities = np.array([[1 - bright, bright]])
+        return Answers(NAMES, ("clip",), np.array([-1]), probabilities, np.array([1.0]))
+
+
+def gesture(number, level, *, fps=10.0, starts=False):
+    image = np.full((48, 64, 3), level, np.uint8)
+    return LiveFrame(image, number / fps, 0.0, number, starts)
+
+
+def test_a_classifier_answers_every_stride_once_the_window_is_full():
+    classifier = ScriptedClassifier()
+    live = ClassifierSession(classifier, fps=None, window_seconds=1.0, stride_seconds=0.5)
+    answers = [live(gesture(n, 250, starts=n == 0)) for n in range(31)]
+    # first at .9 s, then each .5 s up to 3.0
+    assert len(classifier.clips) == 5
+    assert all(clip.shape == (4, 16, 24, 3) for clip in classifier.clips)
+    events = events_of(answers)
+    assert [(what, values["class"]) for what, _, values in events] == [("began", "put")]
+    assert all(answer.image.shape[0] > 48 for answer in answers)
+
+
+def test_the_delay_of_a_switch_is_within_window_and_patience():
+    classifier = ScriptedClassifier()
+    live = ClassifierSession(classifier, fps=None, window_seconds=1.0, stride_seconds=0.2)
+    answers = [live(gesture(n, 5 if n < 30 else 250, starts=n == 0)) for n in range(60)]
+    events = events_of(answers)
+    told = [(what, values["class"], at) for what, at, values in events]
+    assert [(what, name) for what, name, _ in told] == [
+        ("began", "take"),
+        ("ended", "take"),
+        ("began", "put"),
+    ]
+    assert 3.0 < told[-1][2] < 3.0 + 1.0 + 2 * 0.2 + 0.11
+
+
+def test_only_the_area_is_classified():
+    classifier = ScriptedClassifier()
+    live = ClassifierSession(
+        classifier, fps=None, window_seconds=0.5, stride_seconds=0.5, area=(0.5, 0.0, 1.0, 1.0)
+    )
+    for n in range(8):
+        image = np.zeros((48, 64, 3), np.uint8)
+        image[:, 32:] = 200
+        live(LiveFrame(image, n / 10, 0.0, n, n == 0))
+    assert (classifier.clips[0] == 200).all()
+
+
+def test_class_runs():
+    runs = ClassRuns(NAMES, patience=2)
+    labels = [0, 0, None, 0, 1, 1, None, None]
+    told = [
+        (what, values["class"], n)
+        for n, label in enumerate(labels)
+        for what, values in runs.update(float(n), label)
+    ]
+    assert told == [
+        ("began", "take", 1),
+        ("ended", "take", 5),
+        ("began", "put", 5),
+        ("ended", "put", 7),
+    ]
+    assert runs.finish(9.0) == []

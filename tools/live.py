@@ -1,0 +1,111 @@
+"""stad live: a detector or clip classifier on cameras and network streams, as they happen."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from stadet.tools.cli import make_parser
+
+SUMMARY = "a detector or classifier on cameras and streams: pictures, events, recordings"
+EXAMPLES = """\
+examples:
+  stad live camera:0 --checkpoint runs/yolov3/best.pt --show
+  stad live rtsp://192.0.2.7/counter --checkpoint runs/recurrent/best.pt --serve 8000
+  stad live camera:0 rtsp://192.0.2.7/side --checkpoint best.pt --serve 8000 --events today.jsonl
+  stad live camera:0 --checkpoint best.pt --record recordings --evidence-only
+  stad live camera:0 --checkpoint runs/gestures/best.pt --show --area 0.25 0.1 0.75 0.9
+  stad live kitchen.mp4 --realtime --checkpoint best.pt --serve 8000   (a file as if it were live)
+
+Sources: camera:N or N, rtsp://, http:// and https:// (files, MJPEG, HLS), - (standard input), and
+video files. A slow model sees fewer frames of a live source, never late ones; how many were dropped
+is told. A connection that breaks off is made again, with growing pauses. Ctrl-C, or q in a window,
+ends.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    from stadet.tools.inference.runtimes import add_runtime_arguments
+
+    parser = make_parser("live", SUMMARY, EXAMPLES)
+    add = parser.add_argument
+    add("sources", nargs="+", help="cameras, addresses or files")
+    add("--checkpoint", required=True, help="of a detector or a clip classifier")
+    add("--threshold", type=float, help="score to draw and to tell (default: the checkpoint's)")
+    add("--fps", help="frames a second for the model: native or a number (default: its training's)")
+    add("--realtime", action="store_true", help="play files at their own speed, as a camera would")
+    add("--every-frame", action="store_true", help="answer for every frame, however late")
+    add("--show", action="store_true", help="windows on this machine's display")
+    add("--serve", type=int, metavar="PORT", help="a page with the pictures at this port")
+    add("--host", default="127.0.0.1", help="address that the page listens at (default: loopback)")
+    add("--record", metavar="FOLDER", help="write the pictures as H.264, one file a stream")
+    add("--evidence-only", action="store_true", help="record only while an action goes on")
+    add("--events", metavar="FILE", help="append events as JSON Lines; - for standard output")
+    add(
+        "--max-latency",
+        type=float,
+        metavar="MS",
+        help="leave out frames where pictures are later than this",
+    )
+    add("--max-outage", type=float, metavar="S", help="give up after so long without a connection")
+    add("--seconds", type=float, help="end after so long")
+    add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
+    add_runtime_arguments(parser)
+    group = parser.add_argument_group("clip classifiers")
+    group.add_argument("--window-seconds", type=float, default=2.0, help="length of a clip (2)")
+    group.add_argument("--stride-seconds", type=float, default=0.5, help="between answers (0.5)")
+    group.add_argument(
+        "--area",
+        type=float,
+        nargs=4,
+        metavar=("X1", "Y1", "X2", "Y2"),
+        default=(0.0, 0.0, 1.0, 1.0),
+        help="part of the frame to classify, in shares of its sides",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    from stadet.engine.errors import UserError
+    from stadet.tools.inference.runtimes import RuntimeOptions
+    from stadet.tools.streams.live import run_live
+    from stadet.tools.streams.sessions import session_maker
+
+    for name in ("max_latency", "max_outage", "seconds"):
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise UserError(f"--{name.replace('_', '-')}: expected above 0, found {value}")
+    if args.evidence_only and not args.record:
+        raise UserError("--evidence-only: expected --record FOLDER beside it")
+    make_session = session_maker(
+        Path(args.checkpoint),
+        RuntimeOptions(args.runtime, args.precision, args.temporal_every, args.feature_bank),
+        device=args.device,
+        threshold=args.threshold,
+        fps=args.fps,
+        window_seconds=args.window_seconds,
+        stride_seconds=args.stride_seconds,
+        area=tuple(args.area),
+    )
+    run_live(
+        args.sources,
+        make_session,
+        realtime=args.realtime,
+        every_frame=args.every_frame,
+        serve=args.serve,
+        host=args.host,
+        window=args.show,
+        record=args.record,
+        evidence_only=args.evidence_only,
+        events=args.events,
+        max_latency=args.max_latency,
+        max_seconds=args.seconds,
+        max_outage=args.max_outage,
+    )
+
+
+if __name__ == "__main__":
+    from stadet.tools.cli import run_verb
+
+    raise SystemExit(run_verb(sys.modules[__name__]))

@@ -1,0 +1,1 @@
+"""Parts of `stad live`: sessions, latency, the local page, recordings and events as they happen."""

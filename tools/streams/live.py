@@ -1,0 +1,406 @@
+"""Models on live streams until they end or are stopped: pictures, events, recordings, a page."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stadet.datasets.footage.writer import VideoWriter
+from stadet.datasets.live.reader import LiveFrame, StreamCounts, StreamReader
+from stadet.datasets.live.source import StreamSource, parse_sources
+from stadet.engine.errors import UserError
+from stadet.tools.streams.events import EventLog
+from stadet.tools.streams.latency import LatencyFigures, LatencyMeter
+from stadet.tools.streams.overlay import draw_line
+from stadet.tools.streams.page import LivePage
+from stadet.tools.streams.session import LiveAnswer, LiveSession
+
+TELL_SECONDS = 10.0  # between two lines of figures on the terminal
+BEHIND_SHARE = 0.8  # of the model's rate: below it the user is told
+KEEP_SECONDS = 2.0  # of pictures after the last action, of recordings that hold evidence only
+
+
+@dataclass
+class StreamReport:
+    """What became of one stream.
+
+    Attributes:
+        name: of the stream.
+        counts: of its frames.
+        answered: frames that the model answered for.
+        latency: over the last seconds.
+        peak_p95: highest 95th percentile of the latency that was told, milliseconds.
+    """
+
+    name: str
+    counts: StreamCounts = field(default_factory=StreamCounts)
+    answered: int = 0
+    latency: LatencyFigures = field(default_factory=lambda: LatencyFigures(math.nan, math.nan, 0))
+    peak_p95: float = 0.0
+
+
+def run_live(
+    sources: Sequence[str],
+    make_session: Callable[[str], LiveSession],
+    *,
+    realtime: bool = False,
+    every_frame: bool = False,
+    serve: int | None = None,
+    host: str = "127.0.0.1",
+    window: bool = False,
+    record: str | Path | None = None,
+    evidence_only: bool = False,
+    events: str | Path | None = None,
+    max_latency: float | None = None,
+    max_seconds: float | None = None,
+    max_outage: float | None = None,
+    stop: threading.Event | None = None,
+    on_answer: Callable[[str, LiveFrame, LiveAnswer], None] | None = None,
+) -> list[StreamReport]:
+    """Follow streams until all have ended, `max_seconds` have passed, or `stop` is set.
+
+    Args:
+        sources: as `parse_sources` takes them.
+        make_session: makes the model's session of a stream by its name.
+        realtime: play files at their own speed, as a camera would.
+        every_frame: answer for every frame, however late.
+        serve: port of a page with the live pictures; None: no page.
+        host: address that the page listens at.
+        window: show the pictures in windows of this machine's display.
+        record: folder for one H.264 video of the pictures a stream.
+        evidence_only: record only while an action goes on, and 2 s after it.
+        events: file for the events as JSON Lines; ``-`` for standard output.
+        max_latency: milliseconds that a picture may be late; where the 95th percentile is above,
+            every second frame is left out, then two of three, .., and that is told.
+        max_seconds: end after so much time.
+        max_outage: seconds without a connection after which a stream is given up.
+        stop: ends the run when set.
+        on_answer: called with (name, frame, answer) for every answer.
+
+    Returns:
+        A `StreamReport` for each source.
+
+    Raises:
+        UserError: for sources, a port or places to write to that cannot be used.
+    """
+    named = parse_sources(list(sources))
+    stop = stop or threading.Event()
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(EventLog(events))
+        if record is not None:
+            _make_folder(Path(record))
+        readers = [
+            stack.enter_context(
+                StreamReader(
+                    source,
+                    realtime=realtime,
+                    every_frame=True if every_frame else None,
+                    max_outage=max_outage,
+                    notify=_say,
+                )
+            )
+            for source in named
+        ]
+        page = None
+        if serve is not None:
+            page = stack.enter_context(LivePage([source.name for source in named], serve, host))
+            _say(f"live pictures: {page.address}")
+        followers = [
+            _Follower(
+                source,
+                reader,
+                make_session(source.name),
+                log,
+                page,
+                Path(record) if record is not None else None,
+                evidence_only,
+                max_latency,
+                on_answer,
+            )
+            for source, reader in zip(named, readers, strict=True)
+        ]
+        _follow_all(followers, stop, max_seconds, window)
+        reports = [follower.report() for follower in followers]
+    for report in reports:
+        _say(_line(report))
+    return reports
+
+
+class _Follower:
+    """One stream with its session and where its answers go."""
+
+    def __init__(
+        self,
+        source: StreamSource,
+        reader: StreamReader,
+        session: LiveSession,
+        log: EventLog,
+        page: LivePage | None,
+        record: Path | None,
+        evidence_only: bool,
+        max_latency: float | None,
+        on_answer: Callable[[str, LiveFrame, LiveAnswer], None] | None,
+    ):
+        self.name, self.reader, self.session = source.name, reader, session
+        self._log, self._page, self._on_answer = log, page, on_answer
+        self._meter = LatencyMeter()
+        self._recorder = _Recorder(record / f"{source.name}.mp4", evidence_only) if record else None
+        self._max_latency = max_latency
+        self._every = 1  # one of so many frames is answered for
+        self._seen = 0
+        self._checked = 0.0
+        self._answered = 0
+        self._peak = 0.0
+        self._last_seconds = 0.0
+        self._told_behind = False
+        self.picture: np.ndarray | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Answer for frames until the stream ends or `stop` is set."""
+        try:
+            while not stop.is_set():
+                try:
+                    frame = self.reader.next_frame(timeout=0.2)
+                except TimeoutError:
+                    continue
+                if frame is None:
+                    break
+                self._take(frame)
+        finally:
+            for what, seconds, values in self.session.finish(self._last_seconds):
+                self._log.write(self.name, what, seconds, **values)
+            if self._recorder is not None:
+                self._recorder.close()
+
+    def _take(self, frame: LiveFrame) -> None:
+        self._last_seconds = frame.seconds
+        self._seen += 1
+        if self._seen % self._every and not frame.starts_stream:
+            return
+        answer = self.session(frame)
+        if answer is None:
+            return
+        self._answered += 1
+        figures = self._meter.figures()
+        draw_line(answer.image, _status_line(figures, self.reader.counts))
+        for what, seconds, values in answer.events:
+            self._log.write(self.name, what, seconds, **values)
+        if self._recorder is not None:
+            self._recorder.write(answer, frame)
+        if self._page is not None:
+            self._page.show(self.name, answer.image, self._status(figures))
+        self.picture = answer.image
+        self._meter.add(frame.captured, time.monotonic())
+        if self._on_answer is not None:
+            self._on_answer(self.name, frame, answer)
+        self._keep_up()
+
+    def _keep_up(self) -> None:
+        """Every few seconds: leave out more frames where pictures are late, and tell it."""
+        now = time.monotonic()
+        if now - self._checked < 5.0 or self._answered < 10:
+            return
+        self._checked = now
+        figures = self._meter.figures()
+        self._peak = max(self._peak, figures.p95)
+        if self._max_latency is not None and figures.p95 > self._max_latency and self._every < 8:
+            self._every += 1
+            _say(
+                f"{self.name}: latency {figures.p95:.0f} ms is above {self._max_latency:.0f} ms; "
+                f"answering for one of {self._every} frames"
+            )
+        wanted = self.session.fps
+        if wanted and figures.fps < BEHIND_SHARE * wanted and not self._told_behind:
+            self._told_behind = True
+            _say(
+                f"{self.name}: {figures.fps:.1f} frames a second are answered for, the model was "
+                f"trained at {wanted:g}; motion looks faster to it. Use a smaller model, an "
+                "exported one, or a faster machine"
+            )
+
+    def report(self) -> StreamReport:
+        figures = self._meter.figures()
+        peak = max([self._peak, *([figures.p95] if self._answered else [])])
+        return StreamReport(self.name, self.reader.counts, self._answered, figures, peak)
+
+    def _status(self, figures: LatencyFigures) -> dict[str, Any]:
+        counts = self.reader.counts
+        return {
+            "line": _status_line(figures, counts),
+            "fps": round(figures.fps, 2),
+            "p50_ms": None if math.isnan(figures.p50) else round(figures.p50, 1),
+            "p95_ms": None if math.isnan(figures.p95) else round(figures.p95, 1),
+            "received": counts.received,
+            "dropped": counts.dropped,
+            "reconnections": counts.reconnections,
+        }
+
+
+class _Recorder:
+    """H.264 of a stream's pictures; a change of size begins another file."""
+
+    def __init__(self, path: Path, evidence_only: bool):
+        self._path, self._evidence_only = path, evidence_only
+        self._writer: VideoWriter | None = None
+        self._stack = contextlib.ExitStack()
+        self._number = 0
+        self._began = 0.0
+        self._last = -math.inf
+        self._until = -math.inf
+        self._size: tuple[int, ...] = ()
+
+    def write(self, answer: LiveAnswer, frame: LiveFrame) -> None:
+        if answer.happening:
+            self._until = frame.seconds + KEEP_SECONDS
+        if self._evidence_only and frame.seconds > self._until:
+            self.close()
+            return
+        if self._writer is None or answer.image.shape[:2] != self._size or frame.starts_stream:
+            self.close()
+            self._open(answer.image.shape[:2], frame.seconds)
+        assert self._writer is not None
+        if frame.seconds <= self._last:
+            return
+        self._last = frame.seconds
+        self._writer.write(answer.image, time=frame.seconds - self._began)
+
+    def _open(self, size: tuple[int, ...], seconds: float) -> None:
+        place = self._path
+        while place.exists():
+            self._number += 1
+            place = self._path.with_stem(f"{self._path.stem}_{self._number:04d}")
+        self._size, self._began, self._last = size, seconds, -math.inf
+        self._stack = contextlib.ExitStack()
+        self._writer = self._stack.enter_context(
+            VideoWriter(place, (size[0], size[1]), 25, variable_rate=True)
+        )
+
+    def close(self) -> None:
+        if self._writer is None:
+            return
+        self._writer = None
+        self._stack.close()
+
+
+def _follow_all(
+    followers: list[_Follower],
+    stop: threading.Event,
+    max_seconds: float | None,
+    window: bool,
+) -> None:
+    """A thread a stream; this one waits, tells figures and shows windows."""
+    errors: list[BaseException] = []
+
+    def run(follower: _Follower) -> None:
+        try:
+            follower.run(stop)
+        except BaseException as error:
+            errors.append(error)
+            stop.set()
+
+    threads = [
+        threading.Thread(target=run, args=[follower], name=f"live {follower.name}", daemon=True)
+        for follower in followers
+    ]
+    for thread in threads:
+        thread.start()
+    started = told = time.monotonic()
+    try:
+        with _terminated(stop), _windows(followers, window) as show:
+            while any(thread.is_alive() for thread in threads) and not stop.wait(0.02):
+                now = time.monotonic()
+                if max_seconds is not None and now - started >= max_seconds:
+                    break
+                if not show():
+                    break
+                if now - told >= TELL_SECONDS:
+                    told = now
+                    for follower in followers:
+                        _say(_line(follower.report()))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]
+
+
+@contextlib.contextmanager
+def _terminated(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM ends the run in order, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _windows(followers: list[_Follower], wanted: bool) -> Iterator[Callable[[], bool]]:
+    """A function that shows the newest pictures; False once the user has pressed q or Escape."""
+    if not wanted:
+        yield lambda: True
+        return
+    import cv2
+
+    def show() -> bool:
+        for follower in followers:
+            if follower.picture is not None:
+                cv2.imshow(follower.name, cv2.cvtColor(follower.picture, cv2.COLOR_RGB2BGR))
+        return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
+
+    try:
+        yield show
+    except cv2.error as error:
+        raise UserError(
+            "--show: expected a display that opens windows, found none; leave it out, or look at "
+            "the page of --serve PORT"
+        ) from error
+    finally:
+        with contextlib.suppress(cv2.error):
+            cv2.destroyAllWindows()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--record {folder}: expected a folder that can be written ({error.strerror})"
+        ) from error
+
+
+def _status_line(figures: LatencyFigures, counts: StreamCounts) -> str:
+    if math.isnan(figures.p50):
+        return "first frame"
+    dropped = 100 * counts.dropped / max(counts.received, 1)
+    return (
+        f"{figures.fps:.1f} fps  latency {figures.p50:.0f} / {figures.p95:.0f} ms  "
+        f"dropped {dropped:.0f} %"
+    )
+
+
+def _line(report: StreamReport) -> str:
+    counts = report.counts
+    return (
+        f"{report.name}: {counts.received} frames received, {report.answered} answered, "
+        f"{counts.dropped} dropped, {counts.damaged} damaged, {counts.reconnections} "
+        f"reconnections; {_status_line(report.latency, counts)}"
+    )
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

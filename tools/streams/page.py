@@ -1,0 +1,207 @@
+"""A local page that shows live pictures: one picture a stream, with its figures below."""
+
+from __future__ import annotations
+
+import html
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import numpy as np
+
+from stadet.engine.errors import UserError
+
+JPEG_QUALITY = 80
+MOST_VIEWERS = 32  # connections that watch at once
+BOUNDARY = "frame"
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>stad live</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root {{ color-scheme: light dark; font-family: system-ui, sans-serif }}
+body {{ margin: 1rem; display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)) }}
+h1 {{ grid-column: 1 / -1; font-size: 1.2rem; margin: 0 }}
+figure {{ margin: 0 }} img {{ width: 100%; height: auto; background: #8884 }}
+figcaption {{ font-variant-numeric: tabular-nums; padding: .3rem 0 }}
+</style></head><body><h1>stad live</h1>{figures}
+<script>
+async function tell() {{
+  try {{
+    const streams = await (await fetch("status.json")).json();
+    for (const [name, s] of Object.entries(streams)) {{
+      const line = document.querySelector(`[data-stream="${{CSS.escape(name)}}"]`);
+      if (line) line.textContent = s.line;
+    }}
+  }} catch (error) {{ }}
+  setTimeout(tell, 1000);
+}}
+tell();
+</script></body></html>
+"""
+FIGURE = (
+    '<figure><img src="stream/{path}" alt="live picture of {name}">'
+    '<figcaption><strong>{name}</strong> <span data-stream="{name}"></span></figcaption></figure>'
+)
+
+
+class _Picture:
+    """The newest picture of a stream, encoded once however many watch."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.number = 0
+        self.jpeg = b""
+        self.viewers = 0
+        self.status: dict[str, Any] = {"line": "waiting for the first frame"}
+
+
+class LivePage:
+    """Serves the newest picture of each stream at ``http://HOST:PORT/``.
+
+    Pictures are multipart JPEG, which browsers and players show as they come; they are encoded only
+    while somebody watches. `status.json` holds the figures.
+
+    Args:
+        names: names of the streams.
+        port: port to listen at; 0 takes a free one.
+        host: address to listen at. The page has no password: keep the loopback address, or put a
+            proxy with one in front.
+
+    Raises:
+        UserError: where the port is taken.
+    """
+
+    def __init__(self, names: list[str], port: int, host: str = "127.0.0.1"):
+        self._pictures = {name: _Picture() for name in names}
+        page = self
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 30
+
+            def do_GET(self) -> None:
+                page._answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        try:
+            self._http = ThreadingHTTPServer((host, port), Handler)
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"--serve: expected a free port, found that {port} cannot be used ({error}); "
+                "choose another"
+            ) from error
+        self._http.daemon_threads = True
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """Address of the page."""
+        host, port = self._http.server_address[:2]
+        return f"http://{host}:{port}/"
+
+    def watched(self, name: str) -> bool:
+        """Whether somebody looks at a stream now."""
+        return self._pictures[name].viewers > 0
+
+    def show(self, name: str, image: np.ndarray, status: dict[str, Any]) -> None:
+        """Take a stream's newest picture.
+
+        Args:
+            name: name of the stream.
+            image: (H, W, 3) uint8 RGB.
+            status: plain values for `status.json`; ``line`` is shown below the picture.
+        """
+        import cv2
+
+        picture = self._pictures[name]
+        picture.status = status
+        if not self.watched(name) and picture.number:
+            return
+        options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+        encoded, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+        if not encoded:
+            return
+        with picture.changed:
+            picture.jpeg = data.tobytes()
+            picture.number += 1
+            picture.changed.notify_all()
+
+    def close(self) -> None:
+        """Stop listening; open connections end."""
+        self._stopping.set()
+        for picture in self._pictures.values():
+            with picture.changed:
+                picture.changed.notify_all()
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    def __enter__(self) -> LivePage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        path = unquote(urlsplit(request.path).path)
+        if path == "/":
+            figures = "".join(
+                FIGURE.format(path=quote(name, safe=""), name=html.escape(name, quote=True))
+                for name in self._pictures
+            )
+            _send(request, "text/html; charset=utf-8", PAGE.format(figures=figures).encode())
+        elif path == "/status.json":
+            status = {name: picture.status for name, picture in self._pictures.items()}
+            _send(request, "application/json", json.dumps(status).encode())
+        elif path == "/health":
+            _send(request, "text/plain", b"ok")
+        elif path.startswith("/stream/") and path.removeprefix("/stream/") in self._pictures:
+            self._stream(request, self._pictures[path.removeprefix("/stream/")])
+        else:
+            request.send_error(404)
+
+    def _stream(self, request: BaseHTTPRequestHandler, picture: _Picture) -> None:
+        if sum(other.viewers for other in self._pictures.values()) >= MOST_VIEWERS:
+            request.send_error(503, "too many viewers")
+            return
+        with picture.changed:
+            picture.viewers += 1
+        try:
+            request.send_response(200)
+            request.send_header("Cache-Control", "no-store")
+            request.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+            request.end_headers()
+            # a browser shows a picture once the boundary behind it has come
+            request.wfile.write(f"--{BOUNDARY}\r\n".encode())
+            seen = 0
+            while not self._stopping.is_set():
+                with picture.changed:
+                    picture.changed.wait_for(
+                        lambda seen=seen: picture.number > seen or self._stopping.is_set(), 1.0
+                    )
+                    number, jpeg = picture.number, picture.jpeg
+                if number == seen or not jpeg:
+                    continue
+                seen = number
+                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                request.wfile.write(head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode())
+        except OSError:
+            pass  # the viewer has gone
+        finally:
+            with picture.changed:
+                picture.viewers -= 1
+
+
+def _send(request: BaseHTTPRequestHandler, kind: str, body: bytes) -> None:
+    request.send_response(200)
+    request.send_header("Content-Type", kind)
+    request.send_header("Content-Length", str(len(body)))
+    request.send_header("Cache-Control", "no-store")
+    request.end_headers()
+    request.wfile.write(body)

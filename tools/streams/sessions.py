@@ -1,0 +1,118 @@
+"""The session that suits a checkpoint: of a detector or of a clip classifier."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from stadet.engine.checkpoint import load_checkpoint
+from stadet.engine.errors import UserError
+from stadet.tools.classification.checkpoint import open_classifier
+from stadet.tools.classification.video_answers import VideoClassifier
+from stadet.tools.inference.predictor import Predictor
+from stadet.tools.inference.runtimes import (
+    EXPORTED,
+    RuntimeOptions,
+    choose_device,
+    open_for_runtime,
+)
+from stadet.tools.inference.video_detector import VideoDetector
+from stadet.tools.streams.session import ClassifierSession, DetectorSession, LiveSession
+
+THRESHOLD = 0.3  # of checkpoints whose best threshold was never measured
+NATIVE = "native"
+
+
+def session_maker(
+    checkpoint: Path,
+    runtime: RuntimeOptions | None = None,
+    *,
+    device: str | None = None,
+    threshold: float | None = None,
+    fps: str | float | None = None,
+    window_seconds: float = 2.0,
+    stride_seconds: float = 0.5,
+    area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
+) -> Callable[[str], LiveSession]:
+    """Open a checkpoint; the result makes a `LiveSession` for a stream's name.
+
+    Each session has a model of its own, since a model with memory follows one stream.
+
+    Args:
+        checkpoint: of `stad train`, `stad train-classifier` or `stad export`.
+        runtime: how a detector runs.
+        device: where it runs (default: the GPU if there is one).
+        threshold: score to draw and to tell (default: the checkpoint's own, else .3).
+        fps: frames a second for the model: ``"native"`` for every frame, a number, or None for
+            those of its training.
+        window_seconds, stride_seconds, area: see `ClassifierSession`.
+
+    Raises:
+        UserError: for a file that is no checkpoint and for values out of their range.
+    """
+    runtime = runtime or RuntimeOptions()
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"--threshold: expected a score from 0 to 1, found {threshold}")
+    x1, y1, x2, y2 = area
+    if not (0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1):
+        raise UserError(
+            "--area: expected X1 Y1 X2 Y2 from 0 to 1 with X1 < X2 and Y1 < Y2, found "
+            + " ".join(f"{side:g}" for side in area)
+        )
+    if checkpoint.suffix != EXPORTED and load_checkpoint(checkpoint).get("kind") == "classifier":
+        return _classifiers(checkpoint, device, fps, window_seconds, stride_seconds, area)
+    where = choose_device(device, runtime)
+
+    def make_detector(name: str) -> LiveSession:
+        file = open_for_runtime(checkpoint, runtime)
+        predictor = Predictor(file, where, runtime=runtime, window=1)
+        chosen = threshold if threshold is not None else file.threshold
+        return DetectorSession(
+            VideoDetector(predictor),
+            threshold=THRESHOLD if chosen is None else chosen,
+            fps=_wanted_rate(fps, None),
+            name=name,
+        )
+
+    make_detector("check")  # what is wrong with the file is told before any stream opens
+    return make_detector
+
+
+def _classifiers(
+    checkpoint: Path,
+    device: str | None,
+    fps: str | float | None,
+    window_seconds: float,
+    stride_seconds: float,
+    area: tuple[float, float, float, float],
+) -> Callable[[str], LiveSession]:
+    where = choose_device(device, RuntimeOptions())
+
+    def make_classifier(name: str) -> LiveSession:
+        classifier = VideoClassifier(open_classifier(checkpoint), where)
+        return ClassifierSession(
+            classifier,
+            fps=_wanted_rate(fps, None),
+            window_seconds=window_seconds,
+            stride_seconds=stride_seconds,
+            area=area,
+        )
+
+    make_classifier("check")
+    return make_classifier
+
+
+def _wanted_rate(given: str | float | None, trained: float | None) -> float | None:
+    """Frames a second that a model is shown; None: all of them."""
+    if given is None:
+        return trained
+    if given == NATIVE:
+        return None
+    try:
+        rate = float(given)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise UserError(f"--fps: expected native or a number above 0, found {given}")
+    return rate
