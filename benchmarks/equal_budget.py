@@ -28,8 +28,8 @@ from stadet.engine.files import atomic_write
 from stadet.engine.optimise import build_optimiser, channels_last
 from stadet.tools.classification.checkpoint import build_classifier
 from stadet.tools.classification.config import ClassifierConfig
+from stadet.tools.classification.cross_validation import judge_last
 from stadet.tools.classification.run_table import PlannedRun, run_all, text_table
-from stadet.tools.cross_validate import judge_last
 
 CLASSES = tuple(map(str, range(12)))  # how many there are hardly changes a step's time
 WHOLE = [  # spread over the whole video, so that few clips tell as much as many

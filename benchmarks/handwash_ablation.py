@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from stadet.tools.classification.cross_validation import judge_last
 from stadet.tools.classification.run_table import PlannedRun, run_all, text_table
-from stadet.tools.cross_validate import judge_last
 
 # while the recipe was being found: two differences a clip, 8 epochs, 8 clips averaged
 EARLY = (

@@ -24,7 +24,7 @@ from stadet.datasets.footage.video import Video, open_video
 from stadet.datasets.footage.writer import VideoWriter
 from stadet.detect.detections.writer import DetectionsWriter
 from stadet.detect.structures import Detections
-from stadet.tools import render
+from stadet.tools.inference.render import render
 
 SIZE = (720, 1280)
 FPS = 30
@@ -63,10 +63,7 @@ def main() -> None:
             print(f"{'':36} {cache.bytes_on_disk / count / 1024:9.1f} KiB a frame")
         write_detections(folder / "a.jsonl", count, args.boxes, rng)
         with measured(f"render {args.boxes} boxes a frame", count):
-            arguments = ["--video", str(path), "--detections", str(folder / "a.jsonl")]
-            render.run(
-                render.build_parser().parse_args([*arguments, "--out", str(folder / "b.mp4")])
-            )
+            render(folder / "b.mp4", video=path, detections=[folder / "a.jsonl"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{'peak resident memory':36} {peak:9.0f} MiB")
 

@@ -10,10 +10,11 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -123,6 +124,18 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         close_locked(handle)
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def file_names(videos: Iterable[str]) -> list[str]:
+    """A name without folders for each video, no two alike."""
+    names: list[str] = []
+    for video in videos:
+        name = stem = re.sub(r"[^\w.-]+", "_", video).lstrip(".")
+        number = 2
+        while name in names:
+            name, number = f"{stem}-{number}", number + 1
+        names.append(name)
+    return names
 
 
 def no_file(path: str | os.PathLike) -> str:

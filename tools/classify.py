@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from stadet.tools.cli import make_parser
 
 if TYPE_CHECKING:
-    from stadet.classify.answers import Answers
     from stadet.classify.timeline import Timeline
-    from stadet.datasets.footage.video import Video
-    from stadet.tools.classification.video_answers import VideoClassifier
+    from stadet.tools.classification.classify import Classification
 
 SUMMARY = "class and probability of videos; timelines of long ones; checklists of steps"
 EXAMPLES = """\
@@ -54,76 +52,49 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    import torch
+    from stadet.classify.checklist import check_timelines, describe
+    from stadet.classify.timeline import segments
+    from stadet.tools.classification.classify import (
+        classify,
+        classify_windows,
+        write_checklist,
+    )
 
-    from stadet.classify.rejection import Rejection
-    from stadet.engine.errors import UserError
-    from stadet.tools.classification.checkpoint import open_classifier
-    from stadet.tools.classification.video_answers import VideoClassifier, open_sources
-    from stadet.tools.inference.sources import expand_sources
-
-    if args.threshold is not None and not 0 <= args.threshold <= 1:
-        raise UserError(f"--threshold: expected 0 to 1, found {args.threshold}")
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    file = open_classifier(args.checkpoint, device, args.head)
-    rejection = None if args.threshold is None else Rejection(confidence=args.threshold)
-    classifier = VideoClassifier(file, device, rejection)
-    sources = expand_sources(args.sources, cameras=False)
-    videos, bad = open_sources(sources, file, skip_bad=args.skip_bad, whole=args.sliding is None)
-    for video in bad:
-        print(f"left out: {video.name}: {video.reason}", file=sys.stderr)
-    if not videos:
-        raise UserError("no video is left to classify")
+    options = {
+        "out": args.out,
+        "head": args.head,
+        "threshold": args.threshold,
+        "skip_bad": args.skip_bad,
+        "device": args.device,
+    }
     if args.sliding is None:
-        _answer_videos(args, classifier, videos)
+        found = classify(args.sources, args.checkpoint, **options)
+        _print_answers(found, args.top)
+        if args.out:
+            print(f"table: {Path(args.out) / 'predictions.csv'}")
+        steps = found.checklist() if args.checklist else []
     else:
-        _watch_videos(args, classifier, videos)
+        timelines = classify_windows(
+            args.sources, args.checkpoint, args.sliding, stride=args.stride, **options
+        )
+        for timeline in timelines:
+            _print_segments(timeline, segments(timeline))
+        if args.out:
+            print(f"table and pictures: {args.out}")
+        steps = check_timelines(timelines, args.min_seconds) if args.checklist else []
+    for line in describe(steps) if steps else ():
+        print(line)
+    if steps and args.out:
+        write_checklist(Path(args.out) / "checklist.json", steps)
 
 
-def _answer_videos(
-    args: argparse.Namespace, classifier: VideoClassifier, videos: list[Video]
-) -> None:
-    from stadet.classify.checklist import check_videos
-    from stadet.classify.report import write_predictions
-
-    answers = classifier.answer(videos)
-    _print_answers(answers, classifier, args.top)
-    if args.out:
-        path = Path(args.out) / "predictions.csv"
-        write_predictions(path, answers, classifier.rejection)
-        print(f"table: {path}")
-    if args.checklist:
-        _print_steps(check_videos(answers, classifier.rejection), args.out)
-
-
-def _watch_videos(
-    args: argparse.Namespace, classifier: VideoClassifier, videos: list[Video]
-) -> None:
-    from stadet.classify.checklist import check_timelines
-    from stadet.classify.timeline import plot_timeline, segments, write_timeline
-    from stadet.tools.events import file_names
-
-    stride = args.sliding / 4 if args.stride is None else args.stride
-    timelines = [classifier.watch(video, args.sliding, stride) for video in videos]
-    for timeline in timelines:
-        _print_segments(timeline, segments(timeline))
-    if args.out:
-        folder = Path(args.out)
-        write_timeline(folder / "timeline.csv", timelines)
-        names = file_names([timeline.video for timeline in timelines])
-        for timeline, name in zip(timelines, names, strict=True):
-            plot_timeline(folder / f"{name}.png", timeline)
-        print(f"table and pictures: {folder}")
-    if args.checklist:
-        _print_steps(check_timelines(timelines, args.min_seconds), args.out)
-
-
-def _print_answers(answers: Answers, classifier: VideoClassifier, top: int) -> None:
+def _print_answers(found: Classification, top: int) -> None:
     import numpy as np
 
     from stadet.classify.report import NONE
 
-    none = classifier.rejection.rejects(answers)
+    answers = found.answers
+    none = found.rejection.rejects(answers)
     width = max(len(video) for video in answers.videos)
     for video, row, rejected in zip(answers.videos, answers.probabilities, none, strict=True):
         best = np.argsort(-row, kind="stable")[:top]
@@ -138,20 +109,6 @@ def _print_segments(timeline: Timeline, found) -> None:
             f"  {segment.start:8.1f} - {segment.stop:8.1f} s  {timeline.names[segment.label]} "
             f"{segment.score:.3f}"
         )
-
-
-def _print_steps(steps, out: str | None) -> None:
-    import json
-    from dataclasses import asdict
-
-    from stadet.classify.checklist import describe
-    from stadet.engine.files import atomic_write
-
-    for line in describe(steps):
-        print(line)
-    if out:
-        with atomic_write(Path(out) / "checklist.json") as stream:
-            json.dump([{**asdict(step), "done": step.done} for step in steps], stream, indent=1)
 
 
 if __name__ == "__main__":

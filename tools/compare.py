@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stadet.tools.cli import make_parser
+
+if TYPE_CHECKING:
+    from stadet.detect.report.comparison import Comparison
 
 SUMMARY = "runs side by side with differences and intervals"
 EXAMPLES = """\
@@ -20,6 +26,14 @@ compare.md and compare.html.
 """
 
 
+@dataclass(frozen=True, eq=False)
+class ComparisonResult:
+    """A comparison and the page that shows it."""
+
+    comparison: Comparison
+    page: Path
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser("compare", SUMMARY, EXAMPLES)
     parser.add_argument("runs", nargs="+", help="two or more evaluated runs, the baseline first")
@@ -29,15 +43,31 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from stadet.detect.report.comparison import compare, read_run, write_comparison
+    comparison = compare(args.runs, out=args.out, bootstrap=args.bootstrap)
+    print((Path(args.out) / "compare.md").read_text(encoding="utf-8").strip())
+    print(f"\nreport: {comparison.page}")
+
+
+def compare(
+    runs: Sequence[str | Path], *, out: str | Path, bootstrap: int = 1000
+) -> ComparisonResult:
+    """Compare evaluated runs and write `compare.json`, `compare.md` and `compare.html`.
+
+    Args:
+        runs: two or more folders of runs or of reports, the baseline first.
+        out: folder of the comparison.
+        bootstrap: replicates of the paired intervals; 0 = no intervals.
+
+    Raises:
+        UserError: for fewer than two runs, and for folders without a report.
+    """
+    from stadet.detect.report import comparison
     from stadet.engine.errors import UserError
 
-    if len(args.runs) < 2:
+    if len(runs) < 2:
         raise UserError("expected two or more runs to compare, found one")
-    comparison = compare([read_run(path) for path in args.runs], args.bootstrap)
-    page = write_comparison(Path(args.out), comparison)
-    print((Path(args.out) / "compare.md").read_text(encoding="utf-8").strip())
-    print(f"\nreport: {page}")
+    found = comparison.compare([comparison.read_run(path) for path in runs], bootstrap)
+    return ComparisonResult(found, comparison.write_comparison(Path(out), found))
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from stadet.tools.cli import make_parser
+from stadet.tools.training.command import split_settings
 
 SUMMARY = "k-fold cross-validation of a classifier by groups, over seeds; a resumable table"
 EXAMPLES = """\
@@ -33,133 +33,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from stadet.tools.classification.run_table import run_all, text_table
+    from stadet.tools.classification.cross_validation import cross_validate
+    from stadet.tools.classification.run_table import text_table
 
-    settings = list(args.settings)
-    file = settings.pop(0) if settings and "=" not in settings[0] else None
-    folder = Path(args.out)
-    rows = run_all(plan_folds(args.folds, args.seeds), file, settings, folder, judge_last)
-    if rows is None:
-        print(f"stopped; the same command continues {folder}")
+    file, overrides = split_settings(args.settings)
+    result = cross_validate(file, overrides, args.out, folds=args.folds, seeds=args.seeds)
+    if result is None:
+        print(f"stopped; the same command continues {args.out}")
         return 130
-    print(text_table(rows, ["seed", "fold", "videos", "right", "top1", "seconds"]))
-    for line in summarise(rows, folder):
-        print(line)
+    print(text_table(result.rows, ["seed", "fold", "videos", "right", "top1", "seconds"]))
+    print(result.text())
     return None
-
-
-def plan_folds(folds: int, seeds: list[int]):
-    """A run for each fold of each seed."""
-    from stadet.engine.errors import UserError
-    from stadet.tools.classification.run_table import PlannedRun
-
-    if folds < 2 or len(set(seeds)) < len(seeds):
-        raise UserError(f"expected 2 or more folds and different seeds, found {folds} and {seeds}")
-    plans = []
-    for seed in seeds:
-        for fold in range(folds):
-            name = f"seed{seed}_fold{fold}"
-            overrides = (
-                f"seed={seed}",
-                f"data.split_seed={seed}",
-                f"data.folds={folds}",
-                f"data.fold={fold}",
-            )
-            plans.append(PlannedRun(name, {"run": name, "seed": seed, "fold": fold}, overrides))
-    return plans
-
-
-def judge_last(folder: Path, config) -> dict:
-    """The held-out fold's answers by the last weights, kept in `held-out.csv`."""
-    import torch
-
-    from stadet.classify.figures import score
-    from stadet.classify.report import write_predictions
-    from stadet.detect.classification_batch import UNKNOWN
-    from stadet.tools.classification.data import open_footage
-    from stadet.tools.classification.reports import answers_of
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    footage = open_footage(config.data, config.input, config.sampling)
-    answers = answers_of(folder / "last.pt", footage, "val", device)
-    write_predictions(folder / "held-out.csv", answers)
-    right = int((answers.predicted == answers.labels).sum())
-    return {"videos": int((answers.labels != UNKNOWN).sum()), "right": right, **score(answers)}
-
-
-def summarise(rows: list[dict], folder: Path) -> list[str]:
-    """Write `summary.json` and `report/`; the lines to print."""
-    import json
-
-    import numpy as np
-
-    from stadet.classify.answers import average_clips
-    from stadet.classify.report import write_report
-    from stadet.engine.files import atomic_write
-
-    by_seed: dict[int, tuple[int, int]] = {}
-    for row in rows:
-        right, videos = by_seed.get(row["seed"], (0, 0))
-        by_seed[row["seed"]] = right + row["right"], videos + row["videos"]
-    pooled = {seed: right / videos for seed, (right, videos) in by_seed.items()}
-    of_seeds = np.array(list(pooled.values()))
-    of_folds = np.array([row["top1"] for row in rows])
-    summary = {
-        "folds": len(rows) // len(pooled),
-        "seeds": list(pooled),
-        "accuracy": float(of_seeds.mean()),
-        "accuracy_by_seed": pooled,
-        "spread_over_seeds": float(of_seeds.std(ddof=1)) if len(of_seeds) > 1 else None,
-        "mean_of_folds": float(of_folds.mean()),
-        "spread_over_folds": float(of_folds.std(ddof=1)),
-    }
-    with atomic_write(folder / "summary.json") as stream:
-        json.dump(summary, stream, indent=1)
-    names, answered = read_held_out([folder / row["run"] / "held-out.csv" for row in rows])
-    page = write_report(
-        folder / "report",
-        average_clips(answered, names),
-        title=f"{folder.resolve().name}: cross-validation",
-        facts=[("Runs", f"{summary['folds']} folds, seeds {list(pooled)}, last weights")],
-        notes=[
-            "A video's probabilities are averaged over the seeds here, which is an ensemble: "
-            "the accuracy of single models stands in summary.json."
-        ]
-        if len(pooled) > 1
-        else [],
-    )
-    spread = summary["spread_over_seeds"]
-    lines = [
-        f"accuracy {summary['accuracy']:.4f} over {len(pooled)} seeds"
-        + (f" (standard deviation over seeds {spread:.4f})" if spread is not None else ""),
-        f"mean of the folds {summary['mean_of_folds']:.4f}, standard deviation over folds "
-        f"{summary['spread_over_folds']:.4f}",
-        f"report: {page}",
-    ]
-    return lines
-
-
-def read_held_out(paths: list[Path]):
-    """Class names, and (video, label, probabilities and P(known)) of every held-out answer."""
-    import csv
-
-    import numpy as np
-
-    from stadet.detect.classification_batch import UNKNOWN
-    from stadet.engine.csv_files import cell_text
-
-    names: list[str] = []
-    rows = []
-    for path in paths:
-        with open(path, encoding="utf-8", newline="") as stream:
-            reader = csv.reader(stream)
-            names = [cell_text(name) for name in next(reader)[5:]]
-            for row in reader:
-                video, truth, _, _, known, *probabilities = map(cell_text, row)
-                values = [float(p) for p in probabilities] + [float(known or "nan")]
-                label = names.index(truth) if truth else UNKNOWN
-                rows.append((video, label, np.array(values)))
-    return names, rows
 
 
 if __name__ == "__main__":

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stadet.tools.cli import make_parser
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from stadet.detect.tubes.events import Event, EventOptions
     from stadet.detect.tubes.tube_set import TubeSet
 
 SUMMARY = "what happened, when, where and how long: event log, counts over time, plot"
@@ -47,58 +50,104 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    from stadet.detect.tubes.events import EventOptions, time_text
+
+    log = log_events(
+        args.tubes,
+        out=args.out,
+        fps=args.fps,
+        options=EventOptions(args.min_score, args.min_seconds, args.join_seconds),
+        bin_seconds=args.bin_seconds,
+        clock=seconds_of_day(args.clock),
+        plot=not args.no_plot,
+    )
+    events, names = log.events, log.tubes.names
+    weak = sum(tube.score < args.min_score for video in log.tubes for tube in video.tubes)
+    print(
+        f"{args.out}: {len(events):,} events from {len(log.tubes):,} tubes ({weak:,} under "
+        "--min-score)"
+    )
+    totals = [sum(event.label == label for event in events) for label in range(len(names))]
+    seconds = [0.0] * len(names)
+    for event in events:
+        seconds[event.label] += event.duration
+    for label in sorted(range(len(totals)), key=lambda c: -totals[c]):
+        if totals[label]:
+            print(f"{totals[label]:6,} x {names[label]}, {time_text(seconds[label])} in all")
+
+
+@dataclass(frozen=True, eq=False)
+class EventLog:
+    """What happened in a set of videos.
+
+    Attributes:
+        tubes: the tubes that the events were made of, with their class names.
+        events: in order of video and time.
+        counts: video name -> (edges of the bins (B + 1,) in seconds, events that begin in each
+            bin (B, classes)).
+    """
+
+    tubes: TubeSet
+    events: list[Event]
+    counts: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def log_events(
+    tubes: str | Path | TubeSet,
+    *,
+    out: str | Path | None = None,
+    fps: float | None = None,
+    options: EventOptions | None = None,
+    bin_seconds: float = 60.0,
+    clock: float = 0.0,
+    plot: bool = True,
+) -> EventLog:
+    """Turn tubes into events and counts over time.
+
+    Args:
+        tubes: a tube set, or a tube file of `link_tubes`.
+        out: folder for `events.csv`, `counts.csv` and a plot for each video (None: no files).
+        fps: frames a second of every video; overrules the tubes'.
+        options: least score, least duration and the pause that is bridged, in seconds.
+        bin_seconds: width of a count.
+        clock: time of day when the videos begin, in seconds after midnight.
+        plot: draw the plots, which takes most of the time.
+
+    Raises:
+        UserError: for a file that is not one of tubes, and where no frame rate is known.
+    """
     from stadet.detect.tubes.event_plot import plot_events
     from stadet.detect.tubes.events import (
         EventOptions,
         count_over_time,
         find_events,
-        time_text,
         write_counts,
         write_events,
     )
     from stadet.detect.tubes.file import read_tubes
+    from stadet.detect.tubes.tube_set import TubeSet
+    from stadet.engine.files import file_names
 
-    clock = _seconds_of_day(args.clock)
-    tubes = read_tubes(args.tubes)
-    if args.fps is not None:
-        tubes = _at_rate(tubes, args.fps)
-    options = EventOptions(args.min_score, args.min_seconds, args.join_seconds)
-    events = find_events(tubes, options)
+    if not isinstance(tubes, TubeSet):
+        tubes = read_tubes(tubes)
+    if fps is not None:
+        tubes = _at_rate(tubes, fps)
+    events = find_events(tubes, options or EventOptions())
     counts, lengths = {}, {}
     for video in tubes:
         own = [event for event in events if event.video == video.name]
         last = max([video.num_frames or 0, *(tube.stop for tube in video.tubes)])
         seconds = lengths[video.name] = float(video.clock.seconds(last))
-        counts[video.name] = count_over_time(own, len(tubes.names), args.bin_seconds, seconds)
-    out = Path(args.out)
-    write_events(out / "events.csv", events, tubes.names, clock)
-    write_counts(out / "counts.csv", counts, tubes.names, clock)
-    if not args.no_plot:
-        for (name, table), picture in zip(counts.items(), file_names(counts), strict=True):
-            own = [event for event in events if event.video == name]
-            plot_events(out / f"{picture}.png", name, own, table, tubes.names, clock, lengths[name])
-
-    weak = sum(tube.score < args.min_score for video in tubes for tube in video.tubes)
-    print(f"{out}: {len(events):,} events from {len(tubes):,} tubes ({weak:,} under --min-score)")
-    totals = [sum(event.label == label for event in events) for label in range(len(tubes.names))]
-    seconds = [0.0] * len(tubes.names)
-    for event in events:
-        seconds[event.label] += event.duration
-    for label in sorted(range(len(totals)), key=lambda c: -totals[c]):
-        if totals[label]:
-            print(f"{totals[label]:6,} x {tubes.names[label]}, {time_text(seconds[label])} in all")
-
-
-def file_names(videos: Iterable[str]) -> list[str]:
-    """A name without folders for each video, no two alike."""
-    names: list[str] = []
-    for video in videos:
-        name = stem = re.sub(r"[^\w.-]+", "_", video).lstrip(".")
-        number = 2
-        while name in names:
-            name, number = f"{stem}-{number}", number + 1
-        names.append(name)
-    return names
+        counts[video.name] = count_over_time(own, len(tubes.names), bin_seconds, seconds)
+    if out is not None:
+        folder = Path(out)
+        write_events(folder / "events.csv", events, tubes.names, clock)
+        write_counts(folder / "counts.csv", counts, tubes.names, clock)
+        if plot:
+            for (name, table), picture in zip(counts.items(), file_names(counts), strict=True):
+                own = [event for event in events if event.video == name]
+                plot_events(folder / f"{picture}.png", name, own, table, tubes.names, clock, lengths[name])
+    return EventLog(tubes, events, counts)
 
 
 def _at_rate(tubes: TubeSet, fps: float) -> TubeSet:
@@ -113,7 +162,7 @@ def _at_rate(tubes: TubeSet, fps: float) -> TubeSet:
     )
 
 
-def _seconds_of_day(text: str) -> float:
+def seconds_of_day(text: str) -> float:
     from stadet.engine.errors import UserError
 
     match = re.fullmatch(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?", text)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stadet.tools.cli import make_parser
-
-if TYPE_CHECKING:
-    from stadet.tools.training.config import DataConfig
 
 CLIPS = 64  # of a calibration
 SUMMARY = "write a checkpoint as an ONNX file for other programs"
@@ -54,40 +51,65 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     from stadet.engine.errors import UserError
+
+    if args.calibration_clips is not None and not args.int8:
+        raise UserError("--calibration-clips: expected --int8 FOOTAGE beside it, found none")
+    clips = CLIPS if args.calibration_clips is None else args.calibration_clips
+    path = export(
+        args.checkpoint, args.out, batch=args.batch, int8=args.int8 or (), calibration_clips=clips
+    )
+    print(f"exported: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
+
+
+def export(
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    batch: int | None = None,
+    int8: Sequence[str | Path] = (),
+    calibration_clips: int = CLIPS,
+) -> Path:
+    """Write a checkpoint as an ONNX file, from uint8 frames to boxes and scores.
+
+    Args:
+        checkpoint: `best.pt` of a run.
+        out: the file to write (.onnx).
+        batch: a fixed number of images, clips or lanes (default: open; recurrent models: 1).
+        int8: videos or folders of videos to measure the ranges of 8-bit convolutions on; empty
+            for float32.
+        calibration_clips: places in that footage to look at, evenly spread.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        UserError: for another suffix, numbers below 1, and what is not a detector's checkpoint.
+    """
+    from stadet.engine.errors import UserError
     from stadet.engine.files import atomic_write
+    from stadet.engine.limits import expect_within
     from stadet.tools.inference.detectors import open_detector
     from stadet.tools.inference.exported import export_detector
     from stadet.tools.inference.runtimes import EXPORTED
 
-    out = Path(args.out)
+    out = Path(out)
     if out.suffix != EXPORTED:
         raise UserError(f"--out: expected a name that ends in {EXPORTED}, found {out.name}")
-    if args.batch is not None and args.batch < 1:
-        raise UserError(f"--batch: expected at least 1, found {args.batch}")
-    if args.calibration_clips is not None:
-        if not args.int8:
-            raise UserError("--calibration-clips: expected --int8 FOOTAGE beside it, found none")
-        if args.calibration_clips < 1:
-            raise UserError(
-                f"--calibration-clips: expected at least 1, found {args.calibration_clips}"
-            )
-    detector = open_detector(args.checkpoint)
-    content = export_detector(detector, args.batch)
-    if args.int8:
-        content = _quantised(content, detector.config.data, args)
+    expect_within("--batch", batch, 1)
+    expect_within("--calibration-clips", calibration_clips, 1)
+    detector = open_detector(checkpoint)
+    content = export_detector(detector, batch)
+    if int8:
+        from stadet.detect.runtime.quantise import quantise_int8
+        from stadet.tools.inference.calibration import calibration_feeds
+        from stadet.tools.inference.sources import expand_sources
+
+        sources = expand_sources([str(source) for source in int8], cameras=False)
+        feeds = calibration_feeds(content, detector.config.data, sources, calibration_clips)
+        content = quantise_int8(content, feeds)
     with atomic_write(out, "wb") as stream:
         stream.write(content)
-    print(f"exported: {out} ({len(content) / 2**20:.1f} MiB)")
-
-
-def _quantised(content: bytes, data: DataConfig, args: argparse.Namespace) -> bytes:
-    from stadet.detect.runtime.quantise import quantise_int8
-    from stadet.tools.inference.calibration import calibration_feeds
-    from stadet.tools.inference.sources import expand_sources
-
-    sources = expand_sources(args.int8, cameras=False)
-    clips = args.calibration_clips or CLIPS
-    return quantise_int8(content, calibration_feeds(content, data, sources, clips))
+    return out
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from stadet.tools.cli import make_parser
+from stadet.tools.training.command import split_settings
 
 SUMMARY = "train a classifier over combinations of settings; a resumable table"
 EXAMPLES = """\
@@ -39,64 +40,45 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int | None:
-    from stadet.tools.classification.run_table import run_all, text_table
+    from stadet.tools.classification.grid import grid_search
+    from stadet.tools.classification.run_table import text_table
 
-    settings = list(args.settings)
-    file = settings.pop(0) if settings and "=" not in settings[0] else None
-    axes = grid_axes(args)
-    folder = Path(args.out)
-    rows = run_all(plan_grid(axes), file, settings, folder, best_of)
+    file, overrides = split_settings(args.settings)
+    axes = grid_axes(args.batches, args.rates, args.sizes, args.vary)
+    rows = grid_search(file, overrides, args.out, axes)
     if rows is None:
-        print(f"stopped; the same command continues {folder}")
+        print(f"stopped; the same command continues {args.out}")
         return 130
-    rows = sorted(rows, key=lambda row: -row["top1"])
     print(text_table(rows, [*axes, "top1", "top5", "epoch", "seconds"]))
-    print(f"table: {folder / 'table.csv'}; best run: {folder / rows[0]['run']}")
+    print(f"table: {Path(args.out) / 'table.csv'}; best run: {Path(args.out) / rows[0]['run']}")
     return None
 
 
-def grid_axes(args: argparse.Namespace) -> dict[str, list[str]]:
-    """key -> its values as YAML texts; the report's 3 x 3 where nothing is asked for."""
+def grid_axes(
+    batches: Sequence[int] | None,
+    rates: Sequence[float] | None,
+    sizes: Sequence[str] | None,
+    vary: Sequence[str],
+) -> dict[str, list[str]]:
+    """Key -> its values as YAML texts; 3 batch sizes by 3 rates where nothing is asked for.
+
+    sizes: "HEIGHTxWIDTH"; vary: "KEY=A,B,..".
+    """
     from stadet.engine.errors import UserError
 
     axes: dict[str, list[str]] = {}
-    if args.batches or not (args.rates or args.sizes or args.vary):
-        axes["input.batch"] = [str(b) for b in args.batches or BATCHES]
-    if args.rates or not (args.batches or args.sizes or args.vary):
-        axes["loop.optimiser.lr"] = [repr(r) for r in args.rates or RATES]
-    if args.sizes:
-        axes["input.size"] = [_size(text) for text in args.sizes]
-    for text in args.vary:
+    if batches or not (rates or sizes or vary):
+        axes["input.batch"] = [str(b) for b in batches or BATCHES]
+    if rates or not (batches or sizes or vary):
+        axes["loop.optimiser.lr"] = [repr(r) for r in rates or RATES]
+    if sizes:
+        axes["input.size"] = [_size(text) for text in sizes]
+    for text in vary:
         key, _, values = text.partition("=")
         if not key or not values or key in axes:
             raise UserError(f"--vary {text!r}: expected a new KEY=VALUE,VALUE,..")
         axes[key] = values.split(",")
     return axes
-
-
-def plan_grid(axes: dict[str, list[str]]):
-    """A run for each combination, in the order of the axes."""
-    from stadet.tools.classification.run_table import PlannedRun
-
-    plans = []
-    for values in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, values, strict=True))
-        name = "_".join(f"{key.rpartition('.')[2]}-{_file_name(v)}" for key, v in chosen.items())
-        overrides = tuple(f"{key}={value}" for key, value in chosen.items())
-        plans.append(PlannedRun(name, {"run": name, **chosen}, overrides))
-    return plans
-
-
-def best_of(folder: Path, config) -> dict:
-    """The best validation of a run."""
-    from stadet.engine.errors import UserError
-    from stadet.engine.runlog import read_events
-
-    events = read_events(folder / "metrics.jsonl", "validation")
-    if not events:
-        raise UserError(f"{folder}: expected validations, found none; data.split=all has none")
-    best = max(events, key=lambda event: event[config.loop.metric])
-    return {key: best[key] for key in ("top1", "top5", "mean_class", "loss", "epoch")}
 
 
 def _size(text: str) -> str:
@@ -106,10 +88,6 @@ def _size(text: str) -> str:
     if not (height.isdigit() and width.isdigit()):
         raise UserError(f"--sizes: expected HEIGHTxWIDTH, found {text!r}")
     return f"[{height}, {width}]"
-
-
-def _file_name(text: str) -> str:
-    return text.strip("[]").replace(", ", "x").replace("/", "-")
 
 
 if __name__ == "__main__":

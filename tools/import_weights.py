@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stadet.tools.cli import make_parser
+
+if TYPE_CHECKING:
+    from stadet.detect.yolo.weights_report import WeightsReport
+    from stadet.tools.training.config import TrainConfig
 
 SUMMARY = "make a checkpoint of public weights, to evaluate, predict or start from"
 EXAMPLES = """\
@@ -37,18 +43,42 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int | None:
+def run(args: argparse.Namespace) -> None:
     from stadet.configs import find_config
+    from stadet.engine.config import load_config
+    from stadet.tools.training.config import TrainConfig
+
+    config = load_config(TrainConfig, find_config(args.settings[0]), args.settings[1:])
+    names = read_names(args.names)
+    for report in import_weights(config, names, args.out):
+        print(report)
+    print(f"{args.out}: {config.model} of {len(names)} classes")
+
+
+def import_weights(
+    config: TrainConfig, names: Sequence[str], out: str | Path
+) -> list[WeightsReport]:
+    """Make a checkpoint of public weights, to evaluate, predict or start from.
+
+    Args:
+        config: says which network it is, at which size, with which anchors (a preset or a file),
+            and names the weights (`yolo.weights` or `yowo.weights`).
+        names: the classes in the order that the weights know.
+        out: the checkpoint to write (.pt).
+
+    Returns:
+        For each file of weights which tensors were used.
+
+    Raises:
+        UserError: for weights of another network, and where a tensor is missing.
+    """
     from stadet.datasets.splits.split import Split
     from stadet.engine.checkpoint import save_checkpoint
-    from stadet.engine.config import load_config
     from stadet.engine.errors import UserError
     from stadet.tools.inference.detectors import build_base, checkpoint_description
-    from stadet.tools.training.config import TrainConfig
     from stadet.tools.training.data import fixed_anchors
     from stadet.tools.training.starting_weights import load_starting_weights, load_yowo_weights
 
-    config = load_config(TrainConfig, find_config(args.settings[0]), args.settings[1:])
     if config.model not in ("yowo", "yolo"):
         raise UserError(
             f"model: expected yowo or yolo, which public weights are of; found {config.model}"
@@ -56,7 +86,7 @@ def run(args: argparse.Namespace) -> int | None:
     section = config.yowo if config.model == "yowo" else config.yolo
     if not section.weights:
         raise UserError(f"{config.model}.weights: expected the file to import, found nothing")
-    names = read_names(args.names)
+    names = tuple(names)
     anchors = fixed_anchors(section.anchors, tuple(config.data.size), config.strides)
     model = build_base(config, len(names), anchors)
     unknown = Split({})  # which frames it was trained on is not said
@@ -64,17 +94,14 @@ def run(args: argparse.Namespace) -> int | None:
         reports = load_yowo_weights(model, config.yowo, unknown)
     else:
         reports = [load_starting_weights(model, section.weights, unknown)]
-    for report in reports:
-        print(report)
     if missing := reports[0].missing:
         raise UserError(
             f"{section.weights}: expected weights of {len(names)} classes and {len(anchors)} "
             f"anchors for the whole network, found none for {missing[0]}"
         )
     description = checkpoint_description(config, names, anchors, unknown.record())
-    save_checkpoint(args.out, {**description, "model": model.state_dict(), "progress": {}})
-    print(f"{args.out}: {config.model} of {len(names)} classes")
-    return None
+    save_checkpoint(out, {**description, "model": model.state_dict(), "progress": {}})
+    return reports
 
 
 def read_names(source: str) -> tuple[str, ...]:

@@ -72,60 +72,29 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> int | None:
-    import numpy as np
-
-    from stadet.anchors.diagnosis import comparison, diagnose
-    from stadet.anchors.presets import PRESETS
-    from stadet.anchors.strategies import STRATEGIES, pick_anchors
-    from stadet.datasets.dataset import load_dataset
-    from stadet.engine.errors import UserError
-    from stadet.tools.training.data import box_sizes
+def run(args: argparse.Namespace) -> None:
+    from stadet.tools.data.anchors import kmeans_anchors
 
     size = (args.size[0], args.size[1])
-    strides = tuple(args.strides)
-    if list(strides) != sorted(set(strides)):
-        raise UserError(f"--strides: expected them finest first, found {args.strides}")
-    if min(size) < 1 or size[0] % strides[-1] or size[1] % strides[-1]:
-        raise UserError(
-            f"--size: expected positive multiples of {strides[-1]}, the coarsest level's stride; "
-            f"found {size[0]} {size[1]}"
-        )
-    count = args.anchors
-    if count is None:
-        count = 5 if len(strides) == 1 else 3 * len(strides)
-    dataset = load_dataset(args.data)
-    dataset.findings.report()
-    train = dataset.side("train").objects()
-    sizes = box_sizes(train, size, args.resize)
-    if not len(sizes):
-        raise UserError(f"{args.data}: expected boxes on the training side, found none")
-    labels = np.concatenate([video.labels for video in train])
-
-    def picked(strategy: str):
-        anchors = pick_anchors(strategy, sizes, count, strides, size, labels=labels, seed=args.seed)
-        return diagnose(sizes, anchors, labels=labels, names=train.names)
-
-    chosen = picked(args.strategy)
-    rows = {args.strategy: chosen}
-    if args.compare:
-        rows |= {name: picked(name) for name in STRATEGIES if name != args.strategy}
-    rows |= {
-        name: diagnose(sizes, anchors.scaled_to(size), labels=labels, names=train.names)
-        for name, anchors in PRESETS.items()
-    }
-    chosen.anchors.save(args.out)
-    print(f"{len(sizes):,} boxes of {len(train.videos)} videos at {size[0]} x {size[1]}\n")
-    print(chosen.text(), comparison(rows), sep="\n\n")
-    if len(chosen.unused):
-        print(f"\n{len(chosen.unused)} anchors are the best for no box; try fewer with --anchors")
+    choice = kmeans_anchors(
+        args.data,
+        size=size,
+        resize=args.resize,
+        strides=args.strides,
+        num_anchors=args.anchors,
+        strategy=args.strategy,
+        compare=args.compare,
+        out=args.out,
+        plot=args.plot,
+        seed=args.seed,
+    )
+    print(f"{len(choice.sizes):,} boxes of {choice.videos} videos at {size[0]} x {size[1]}\n")
+    print(choice.text())
+    if unused := len(choice.chosen.unused):
+        print(f"\n{unused} anchors are the best for no box; try fewer with --anchors")
     if args.plot:
-        from stadet.anchors.plot import plot_anchors
-
-        plot_anchors(args.plot, sizes, chosen)
         print(f"\nplot: {args.plot}")
     print(f"\nanchors: {args.out}")
-    return None
 
 
 if __name__ == "__main__":

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stadet.tools.cli import make_parser
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from stadet.datasets.dataset import Dataset
 
 SUMMARY = "train one of ultralytics' detectors on the same split, into the same report"
 EXAMPLES = """\
@@ -46,81 +38,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from stadet.datasets.dataset import load_dataset
-    from stadet.detect.detections.writer import DetectionsWriter
-    from stadet.detect.inference import InferenceConfig
-    from stadet.detect.yolo.ultralytics_adapter import (
-        export_frames,
-        predict_ultralytics,
-        train_ultralytics,
-    )
-    from stadet.engine.errors import UserError
-    from stadet.engine.files import atomic_path
-    from stadet.tools import evaluate
-    from stadet.tools.inference.predict import write_answers
+    from stadet.tools.training.ultralytics import train_ultralytics
 
-    if args.out.exists() and any(args.out.iterdir()):
-        raise UserError(f"--out: expected a new folder, found files in {args.out}; name another")
-    dataset = load_dataset(args.data)
-    dataset.findings.report()
-    train, val = dataset.side("train"), dataset.side("val")
-    frames = export_frames(
-        train, val, lambda video, frame: dataset.open_video(video).frame(frame), args.out / "frames"
-    )
-    best = train_ultralytics(
-        frames,
-        args.out / "ultralytics",
+    result = train_ultralytics(
+        args.data,
+        args.out,
         model=args.model,
         epochs=args.epochs,
-        image_size=args.size,
-        batch_size=args.batch,
-        device=args.device,
-        seed=args.seed,
+        size=args.size,
+        batch=args.batch,
         workers=args.workers,
-        bf16=args.bf16,
-    )
-    config, detections = InferenceConfig(), args.out / "detections.jsonl"
-    answers = predict_ultralytics(
-        best,
-        _looked_at_frames(dataset, "val"),
-        dataset.names,
-        score_floor=config.score_floor,
-        iou_threshold=config.iou_threshold,
-        max_detections=config.max_detections,
-        image_size=args.size,
         device=args.device,
+        bf16=args.bf16,
+        seed=args.seed,
     )
-    with (
-        atomic_path(detections) as temporary,
-        DetectionsWriter(temporary, dataset.names, config.score_floor) as writer,
-    ):
-        for video, group in groupby(answers, key=lambda answer: answer[0]):
-            write_answers(((frame, found) for _, frame, found in group), video, writer)
-    evaluate.run(
-        evaluate.build_parser().parse_args(
-            [
-                "--data",
-                args.data,
-                "--side",
-                "val",
-                "--detections",
-                str(detections),
-                "--out",
-                str(args.out / "report"),
-                "--title",
-                f"{args.model} (ultralytics) val",
-            ]
-        )
-    )
-
-
-def _looked_at_frames(dataset: Dataset, side: str) -> Iterator[tuple[str, int, np.ndarray]]:
-    import numpy as np
-
-    for video in dataset.side(side):
-        wanted = np.flatnonzero(video.looked_at).tolist()
-        for frame, image in dataset.open_video(video.name).read(wanted):
-            yield video.name, frame, image
+    print(result.summary())
 
 
 if __name__ == "__main__":

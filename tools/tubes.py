@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from stadet.tools.cli import make_parser
 
 if TYPE_CHECKING:
-    from stadet.detect.detections.detection_set import VideoDetections
+    from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
     from stadet.detect.structures import AnnotationSet
-    from stadet.detect.tubes.tube_set import VideoTubes
+    from stadet.detect.tubes.linking import LinkOptions
+    from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 
 SUMMARY = "link detections through time into tubes"
 EXAMPLES = """\
@@ -69,18 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    from dataclasses import asdict
+    from stadet.detect.tubes.linking import LinkOptions
 
-    from stadet.detect.detections.reader import read_detections
-    from stadet.detect.tubes.file import write_tubes
-    from stadet.detect.tubes.linking import LinkOptions, link_video
-    from stadet.detect.tubes.online import link_video_online
-    from stadet.detect.tubes.tube_set import TubeSet
-    from stadet.engine.errors import UserError
-    from stadet.engine.progress import progress
-
-    if args.fps is not None and args.fps <= 0:
-        raise UserError(f"--fps: expected a rate above 0, found {args.fps}")
     options = LinkOptions(
         min_score=args.min_score,
         min_overlap=args.min_overlap,
@@ -90,27 +81,81 @@ def run(args: argparse.Namespace) -> None:
         max_tube_overlap=args.max_tube_overlap,
         min_length=args.min_length,
     )
-    truth = read_truth(args.data, args.ground_truth)
-    detections = read_detections(args.detections, truth, strict=args.strict)
-    for note in detections.notes:
-        print(note, file=sys.stderr)
-    link = link_video_online if args.online else link_video
-    videos = {}
-    for video in progress(detections, description="linking", unit="video"):
-        videos[video.name] = _facts(video, truth, args.fps, link(video, options))
-    linking = {"method": "online" if args.online else "offline", **asdict(options)}
-    tubes = TubeSet(detections.names, videos, linking)
-    write_tubes(args.out, tubes)
-    boxes = len(detections)
-    print(f"{args.out}: {len(tubes):,} tubes of {boxes:,} boxes in {len(videos):,} videos")
-    if boxes and not len(tubes):
+    tubes = link_tubes(
+        args.detections,
+        out=args.out,
+        data=args.data,
+        ground_truth=args.ground_truth,
+        fps=args.fps,
+        online=args.online,
+        options=options,
+        strict=args.strict,
+    )
+    print(f"{args.out}: {len(tubes):,} tubes in {len(tubes.videos):,} videos")
+    if not len(tubes):
         print(
             f"no tube has {options.min_length} frames; boxes more than {options.max_gap} frames "
             "apart are not linked: try --min-length 1 or a longer --max-gap"
         )
 
 
-def read_truth(data: str | None, ground_truth: str | None) -> AnnotationSet | None:
+def link_tubes(
+    detections: str | Path | DetectionSet,
+    *,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    ground_truth: str | Path | None = None,
+    fps: float | None = None,
+    online: bool = False,
+    options: LinkOptions | None = None,
+    strict: bool = False,
+) -> TubeSet:
+    """Link the detections of each video through time into tubes.
+
+    Args:
+        detections: a detection set, or a detections file.
+        out: the tube file to write (None: no file).
+        data: data set file of these videos; brings the order of classes, rates and lengths.
+        ground_truth: COCO-video JSON of these videos, instead of `data`.
+        fps: frames a second of every video, where nothing else says it.
+        online: greedy linking frame by frame without looking ahead.
+        options: least scores, gaps and lengths of the linking.
+        strict: anything wrong with the detections file is an error.
+
+    Raises:
+        UserError: for files that cannot be read or do not fit each other.
+    """
+    from dataclasses import asdict
+
+    from stadet.detect.detections.detection_set import DetectionSet
+    from stadet.detect.detections.reader import read_detections
+    from stadet.detect.tubes.file import write_tubes
+    from stadet.detect.tubes.linking import LinkOptions, link_video
+    from stadet.detect.tubes.online import link_video_online
+    from stadet.detect.tubes.tube_set import TubeSet
+    from stadet.engine.errors import UserError
+    from stadet.engine.progress import progress
+
+    if fps is not None and fps <= 0:
+        raise UserError(f"--fps: expected a rate above 0, found {fps}")
+    options = options or LinkOptions()
+    truth = read_truth(data, ground_truth)
+    if not isinstance(detections, DetectionSet):
+        detections = read_detections(detections, truth, strict=strict)
+        for note in detections.notes:
+            print(note, file=sys.stderr)
+    link = link_video_online if online else link_video
+    videos = {}
+    for video in progress(detections, description="linking", unit="video"):
+        videos[video.name] = _facts(video, truth, fps, link(video, options))
+    linking = {"method": "online" if online else "offline", **asdict(options)}
+    tubes = TubeSet(detections.names, videos, linking)
+    if out is not None:
+        write_tubes(out, tubes)
+    return tubes
+
+
+def read_truth(data: str | Path | None, ground_truth: str | Path | None) -> AnnotationSet | None:
     """The annotation set of a data set file or a COCO-video file; `None` without either."""
     if data is not None:
         from stadet.datasets.dataset import load_dataset

@@ -9,7 +9,7 @@ from stadet.datasets.footage.video import open_video
 from stadet.datasets.labelled.folders import read_class_folders
 from stadet.recurrent_yolo.sequences import SequenceConfig
 from stadet.tools.cli import main
-from stadet.tools.make_clips import plan_clips
+from stadet.tools.data.clips import plan_clips
 
 FRAMES, SIZE = 60, (48, 64)  # at 10 frames a second
 TRACK = '<track id="{}" label="{}">{}</track>'

@@ -28,7 +28,7 @@ class PlannedRun:
 
 def run_all(
     plans: Sequence[PlannedRun],
-    config_file: str | None,
+    config_file: str | Path | None,
     settings: Sequence[str],
     folder: Path,
     judge: Callable[[Path, Any], dict[str, Any]],

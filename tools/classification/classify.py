@@ -1,0 +1,143 @@
+"""A classifier's checkpoint over videos: classes, timelines, checklists."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from stadet.classify.answers import Answers
+from stadet.classify.checklist import Step, check_videos
+from stadet.classify.rejection import Rejection
+from stadet.classify.report import write_predictions
+from stadet.classify.timeline import Timeline, plot_timeline, write_timeline
+from stadet.datasets.footage.video import Video
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write, file_names
+from stadet.tools.classification.checkpoint import open_classifier
+from stadet.tools.classification.video_answers import VideoClassifier, open_sources
+from stadet.tools.inference.sources import expand_sources
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """A classifier's answers to whole videos.
+
+    Attributes:
+        answers: probabilities of each video, its clips averaged.
+        rejection: when an answer is "none of these"; `rejection.rejects(answers)`.
+    """
+
+    answers: Answers
+    rejection: Rejection
+
+    def checklist(self) -> list[Step]:
+        """For each class (step) whether a video shows it."""
+        return check_videos(self.answers, self.rejection)
+
+
+def classify(
+    sources: str | Path | Sequence[str | Path],
+    checkpoint: str | Path,
+    *,
+    out: str | Path | None = None,
+    head: int = 0,
+    threshold: float | None = None,
+    skip_bad: bool = False,
+    device: str | None = None,
+) -> Classification:
+    """Say which class each video shows.
+
+    Args:
+        sources: video files, frame folders, or folders of videos.
+        checkpoint: `best.pt` of a run of `train_classifier`.
+        out: folder for `predictions.csv` (None: no file).
+        head: of a model of two data sets: whose classes.
+        threshold: least probability of the best class, below it the answer is "none of these";
+            0 = always a class (default: what training learnt).
+        skip_bad: go on without videos that cannot be used.
+        device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
+
+    Raises:
+        UserError: for unusable videos (unless `skip_bad`), and what is not a classifier.
+    """
+    classifier, videos = _open(
+        sources, checkpoint, head, threshold, device, skip_bad=skip_bad, whole=True
+    )
+    answers = classifier.answer(videos)
+    if out is not None:
+        write_predictions(Path(out) / "predictions.csv", answers, classifier.rejection)
+    return Classification(answers, classifier.rejection)
+
+
+def classify_windows(
+    sources: str | Path | Sequence[str | Path],
+    checkpoint: str | Path,
+    window: float,
+    *,
+    stride: float | None = None,
+    out: str | Path | None = None,
+    head: int = 0,
+    threshold: float | None = None,
+    skip_bad: bool = False,
+    device: str | None = None,
+) -> list[Timeline]:
+    """Classify overlapping windows of long videos.
+
+    Args:
+        window: seconds of a window.
+        stride: seconds between windows (default: a quarter of `window`).
+        out: folder for `timeline.csv` and a picture of each video (None: no files).
+        sources, checkpoint, head, threshold, skip_bad, device: as of `classify`.
+
+    Returns:
+        A timeline for each video.
+    """
+    classifier, videos = _open(
+        sources, checkpoint, head, threshold, device, skip_bad=skip_bad, whole=False
+    )
+    stride = window / 4 if stride is None else stride
+    timelines = [classifier.watch(video, window, stride) for video in videos]
+    if out is not None:
+        folder = Path(out)
+        write_timeline(folder / "timeline.csv", timelines)
+        names = file_names([timeline.video for timeline in timelines])
+        for timeline, name in zip(timelines, names, strict=True):
+            plot_timeline(folder / f"{name}.png", timeline)
+    return timelines
+
+
+def write_checklist(path: str | Path, steps: Sequence[Step]) -> None:
+    """Write a checklist as JSON."""
+    with atomic_write(path) as stream:
+        json.dump([{**asdict(step), "done": step.done} for step in steps], stream, indent=1)
+
+
+def _open(
+    sources: str | Path | Sequence[str | Path],
+    checkpoint: str | Path,
+    head: int,
+    threshold: float | None,
+    device: str | None,
+    *,
+    skip_bad: bool,
+    whole: bool,
+) -> tuple[VideoClassifier, list[Video]]:
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"--threshold: expected 0 to 1, found {threshold}")
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    file = open_classifier(checkpoint, place, head)
+    rejection = None if threshold is None else Rejection(confidence=threshold)
+    classifier = VideoClassifier(file, place, rejection)
+    given = [sources] if isinstance(sources, (str, Path)) else sources
+    paths = expand_sources([str(source) for source in given], cameras=False)
+    videos, bad = open_sources(paths, file, skip_bad=skip_bad, whole=whole)
+    for video in bad:
+        print(f"left out: {video.name}: {video.reason}", file=sys.stderr)
+    if not videos:
+        raise UserError("no video is left to classify")
+    return classifier, videos

@@ -1,0 +1,257 @@
+"""Annotations from one format to another; detections to annotations that a person corrects."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stadet.datasets.dataset import load_dataset
+from stadet.datasets.footage.catalog import VideoCatalog, find_video_paths
+from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats import find_format
+from stadet.datasets.formats.coco_video import write_coco_video
+from stadet.datasets.formats.cvat import write_cvat
+from stadet.datasets.formats.pre_annotation import annotations_from_detections
+from stadet.datasets.formats.yolo_txt import write_yolo_txt
+from stadet.datasets.splits.ranges import mask_to_ranges
+from stadet.detect.detections.reader import read_detections
+from stadet.detect.structures import AnnotationSet
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_directory, atomic_write
+from stadet.engine.findings import Findings
+
+TARGETS = ("coco-video", "cvat", "yolo-txt")
+NO_VIDEOS_NEEDED = ("coco-video", "ucf24", "act")  # their files hold sizes and rates
+
+
+@dataclass(frozen=True)
+class DetectionTracks:
+    """How boxes of detections become tracks that a person corrects.
+
+    Attributes:
+        threshold: least class score.
+        min_iou: IoU from which boxes of neighbouring frames are linked.
+        min_frames: shortest track, frames.
+    """
+
+    threshold: float = 0.3
+    min_iou: float = 0.3
+    min_frames: int = 1
+
+
+def convert(
+    to: str,
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    side: str | None = None,
+    annotations: str | Path | None = None,
+    annotation_format: str | None = None,
+    detections: str | Path | None = None,
+    videos: str | Path | None = None,
+    names: Sequence[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    keyframe_tolerance: float | None = None,
+    tracks: DetectionTracks | None = None,
+) -> AnnotationSet:
+    """Write a data set, annotations or detections in another format.
+
+    Args:
+        to: "coco-video", "cvat" or "yolo-txt".
+        out: a file for coco-video, a new folder for the others.
+        data: data set file to convert; with `detections`, whose videos these are.
+        side: only this side of `data`.
+        annotations: file or folder to convert, in `annotation_format`.
+        annotation_format: a key of `stadet.datasets.formats.FORMATS`.
+        detections: a detections file to convert.
+        videos: folder of the footage: sizes, rates and lengths.
+        names: order of classes.
+        options: of the annotations' format, by the names of the data set file's keys
+            (annotation_size, action, first_frame).
+        keyframe_tolerance: cvat: how far interpolated boxes may be off, pixels (default 0.5, of
+            detections 2).
+        tracks: how detections become tracks.
+
+    Returns:
+        What was written.
+
+    Raises:
+        UserError: for a combination of sources that says too little or too much, and for files
+            that cannot be read.
+    """
+    if to not in TARGETS:
+        raise UserError(f"--to: expected one of {', '.join(TARGETS)}, found {to!r}")
+    given = {"data": data, "annotations": annotations, "detections": detections}
+    found = [name for name, value in given.items() if value is not None]
+    if found not in (["data"], ["annotations"], ["detections"], ["data", "detections"]):
+        raise UserError(
+            "expected one of --data, --annotations (with --from) and --detections (with --videos "
+            f"or --data), found {' and '.join('--' + name for name in found) or 'none'}"
+        )
+    findings = Findings()
+    out, videos = Path(out), Path(videos) if videos is not None else None
+    if found[-1] == "data":
+        source = _from_data(data, side, findings)
+    elif found[-1] == "annotations":
+        source = _from_annotations(
+            Path(annotations), annotation_format, videos, names, options or {}, findings
+        )
+    else:
+        footage = _from_data(data, side, findings) if data is not None else None
+        source = _from_detections(
+            Path(detections), footage, videos, names, tracks or DetectionTracks(), findings
+        )
+    findings.report()
+    if to == "coco-video":
+        if out.is_dir():
+            raise UserError(f"--out: expected a file for coco-video, found the folder {out}")
+        write_coco_video(out, source.annotations)
+    elif to == "cvat":
+        if keyframe_tolerance is None:
+            keyframe_tolerance = 2.0 if detections is not None else 0.5
+        _to_cvat(out, source, keyframe_tolerance)
+    else:
+        _to_yolo(out, source)
+    return source.annotations
+
+
+@dataclass(frozen=True)
+class _Source:
+    annotations: AnnotationSet
+    videos: Path | None  # the footage
+    extras: Mapping[str, Any] = field(default_factory=dict)  # further keys for dataset.yaml
+
+
+def _from_data(data: str | Path, side: str | None, findings: Findings) -> _Source:
+    dataset = load_dataset(data, findings=findings)
+    annotations = dataset.side(side) if side else dataset.annotations
+    extras = {
+        "views": dict(dataset.views),
+        "reverses": dict(dataset.config.reverses),
+        "flip_labels": dict(dataset.config.flip_labels),
+        "frame_folder_fps": dataset.config.frame_folder_fps,
+    }
+    if side is None:
+        split = asdict(dataset.config.split)
+        extras["split"] = {key: value for key, value in split.items() if value is not None}
+    else:  # what is left of one side is one side
+        extras["split"] = {"method": "videos", "val": 0.0}
+    videos = dataset.path.parent / dataset.config.path / dataset.config.videos
+    return _Source(annotations, videos, extras)
+
+
+def _from_annotations(
+    path: Path,
+    annotation_format: str | None,
+    videos: Path | None,
+    names: Sequence[str] | None,
+    options: Mapping[str, Any],
+    findings: Findings,
+) -> _Source:
+    if annotation_format is None:
+        raise UserError("--annotations: expected --from with its format as well")
+    kind = find_format(annotation_format)
+    for key in options:
+        if key not in kind.options:
+            raise UserError(f"--{key.replace('_', '-')} means nothing for {annotation_format}")
+    catalog = _catalog(videos)
+    if catalog is None and annotation_format not in NO_VIDEOS_NEEDED:
+        raise UserError(
+            f"--from {annotation_format}: expected --videos; the files hold no sizes and rates"
+        )
+    annotations = kind.load_reader()(
+        path, videos=catalog, names=names, findings=findings, **options
+    )
+    return _Source(annotations, videos)
+
+
+def _from_detections(
+    path: Path,
+    footage: _Source | None,
+    videos: Path | None,
+    names: Sequence[str] | None,
+    tracks: DetectionTracks,
+    findings: Findings,
+) -> _Source:
+    if footage is not None:
+        videos, names = footage.videos, footage.annotations.names
+    catalog = _catalog(videos)
+    if catalog is None:
+        raise UserError("--detections: expected --videos or --data, to know sizes and lengths")
+    detections = read_detections(path, names)
+    for note in detections.notes:
+        print(note, file=sys.stderr)
+    result = {}
+    for video in detections:
+        name = find_video(video.name, catalog)
+        if name is None:
+            findings.note(path, "videos without footage left out", first=video.name)
+            continue
+        try:
+            result[name] = annotations_from_detections(
+                video,
+                catalog[name],
+                tracks.threshold,
+                min_iou=tracks.min_iou,
+                min_frames=tracks.min_frames,
+            )
+        except (ValueError, IndexError) as error:
+            raise UserError(
+                f"{path}: video {name!r}: detections past its end ({error}); they "
+                "belong to another cut of it"
+            ) from None
+    extras = footage.extras if footage is not None else {}
+    return _Source(AnnotationSet(detections.names, result), videos, extras)
+
+
+def _catalog(videos: Path | None) -> Mapping[str, VideoInfo] | None:
+    return VideoCatalog(find_video_paths(videos)) if videos is not None else None
+
+
+def _to_cvat(out: Path, source: _Source, tolerance: float) -> None:
+    looked_at = {}
+    with atomic_directory(out) as root:
+        for video in source.annotations:
+            path = root / "annotations" / f"{video.name}.xml"
+            names = source.annotations.names
+            if not write_cvat(path, video, names, keyframe_tolerance=tolerance):
+                looked_at[video.name] = mask_to_ranges(video.looked_at)
+        keys = {"format": "cvat", "annotations": "annotations"}
+        _write_dataset_file(root, out, source, keys, looked_at)
+    if looked_at:
+        print(
+            f"{out}: CVAT's tasks cannot say which frames of {', '.join(list(looked_at)[:3])} "
+            "were looked at; dataset.yaml does (looked_at)",
+            file=sys.stderr,
+        )
+
+
+def _to_yolo(out: Path, source: _Source) -> None:
+    write_yolo_txt(out, source.annotations)
+    _write_dataset_file(out, out, source, {"format": "yolo-txt", "annotations": "."}, {})
+    if any((video.track_ids >= 0).any() for video in source.annotations):
+        print(f"{out}: YOLO txt holds no tracks; they are lost", file=sys.stderr)
+
+
+def _write_dataset_file(
+    root: Path,
+    out: Path,
+    source: _Source,
+    keys: Mapping[str, Any],
+    looked_at: Mapping[str, Any],
+) -> None:
+    """`dataset.yaml` in `root`, which will be `out`."""
+    videos = os.path.relpath(source.videos, out) if source.videos is not None else "videos"
+    names = list(source.annotations.names)
+    content = {"format": keys["format"], "videos": videos, **keys, "names": names}
+    content.update({key: value for key, value in source.extras.items() if value})
+    if looked_at:
+        content["looked_at"] = dict(looked_at)
+    with atomic_write(root / "dataset.yaml") as stream:
+        yaml.safe_dump(content, stream, sort_keys=False, allow_unicode=True, width=96)

@@ -1,0 +1,181 @@
+"""What a data set holds: counts, sizes, durations, views, reversed pairs, drawn sample frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stadet.datasets.dataset import Dataset, load_dataset
+from stadet.datasets.statistics import Statistics, measure
+from stadet.detect.structures import AnnotationSet
+from stadet.engine.files import atomic_path, atomic_write
+from stadet.engine.limits import expect_within
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """What a data set holds.
+
+    Attributes:
+        dataset: the data set.
+        statistics: of all of it, or of the side that was asked for.
+        sides: side of the split -> {"frames": looked-at frames, "boxes": boxes}.
+        text: the same to read.
+    """
+
+    dataset: Dataset
+    statistics: Statistics
+    sides: dict[str, dict[str, int]]
+    text: str
+
+
+def describe(
+    data: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    letterbox: bool = False,
+    side: str | None = None,
+    out: str | Path | None = None,
+    samples: int = 20,
+    seed: int = 0,
+) -> Description:
+    """Describe a data set.
+
+    Args:
+        data: data set file, or its folder.
+        size: give box sizes in pixels of a network of this (height, width) (default: the video's).
+        letterbox: with `size`: keep the proportions and pad, instead of stretching.
+        side: only this side of the split.
+        out: folder for `describe.txt`, `describe.json` and `samples.png` (None: no files).
+        samples: frames to draw.
+        seed: which frames.
+
+    Raises:
+        UserError: for a data set that cannot be read.
+    """
+    expect_within("--size", size, 1)
+    expect_within("--samples", samples, 0)
+    dataset = load_dataset(data)
+    dataset.findings.report()
+    annotations = dataset.side(side) if side else dataset.annotations
+    statistics = measure(annotations, size, letterbox=letterbox)
+    sides = {name: _count(dataset, name) for name in dataset.split.masks}
+    text = "\n".join([*_lines(dataset, statistics, side), *_sides(dataset, sides)])
+    description = Description(dataset, statistics, sides, text)
+    if out is not None:
+        _write(Path(out), description)
+        _draw(Path(out) / "samples.png", dataset, annotations, samples, seed)
+    return description
+
+
+def _count(dataset: Dataset, side: str) -> dict[str, int]:
+    annotations = dataset.side(side)
+    return {
+        "frames": sum(int(v.looked_at.sum()) for v in annotations),
+        "boxes": sum(len(v.boxes) for v in annotations),
+    }
+
+
+def _lines(dataset: Dataset, s: Statistics, side: str | None) -> Iterator[str]:
+    sizes = ", ".join(f"{width}x{height}" for height, width in s.sizes[:4])
+    rates = ", ".join(f"{rate:g}" for rate in s.rates[:4])
+    varies = f", {s.variable_rates} of variable rate" if s.variable_rates else ""
+    yield f"{dataset.path}{f' ({side} side)' if side else ''}"
+    yield (
+        f"{s.videos} videos ({sizes} at {rates} fps{varies}), {s.frames} frames, "
+        f"{s.looked_at} looked at"
+    )
+    share = s.share_without_action
+    if share is not None:
+        yield (
+            f"{s.seconds / 60:.1f} minutes looked at; {100 * share:.1f} % of the looked-at frames "
+            "without action"
+        )
+    yield (
+        f"{s.boxes} boxes in {s.tracks} tracks, {s.boxes_of_several_classes} of several classes"
+        + (f"; most to least frequent class {s.imbalance:.1f} : 1" if s.imbalance else "")
+    )
+    yield ""
+    yield from _table(s)
+    for pair in sorted({tuple(sorted(pair)) for pair in dataset.reverses.items()}):
+        yield f"Reverses of each other: {pair[0]} | {pair[1]}"
+    for pair in sorted({tuple(sorted(pair)) for pair in dataset.flip_labels.items()}):
+        yield f"Swap under a flip: {pair[0]} | {pair[1]}"
+    for name, members in dataset.views.items():
+        yield f"The same time in {name}: {', '.join(members)}"
+    yield from _facts(dataset)
+
+
+def _table(s: Statistics) -> Iterator[str]:
+    width = max([len("class"), *(len(c.name) for c in s.classes)])
+    where = "network" if s.network_size else "video"
+    yield (
+        f"{'class':<{width}}  {'clips':>6} {'boxes':>7} {'frames':>7}  "
+        f"{'seconds: least, median, most':>28}  median box ({where} px)"
+    )
+    for c in sorted(s.classes, key=lambda c: -c.boxes):
+        seconds = "-"
+        if c.seconds:
+            seconds = f"{c.seconds[0]:.2f}, {c.seconds[2]:.2f}, {c.seconds[-1]:.2f}"
+        box = f"{c.width[2]:.0f} x {c.height[2]:.0f}" if c.width and c.height else "-"
+        yield f"{c.name:<{width}}  {c.clips:>6} {c.boxes:>7} {c.frames:>7}  {seconds:>28}  {box}"
+    yield ""
+
+
+def _facts(dataset: Dataset) -> Iterator[str]:
+    """What generated footage knows of itself."""
+    path = dataset.path.parent / "restaurant.json"
+    if not path.is_file():
+        return
+    from stadet.datasets.restaurant.facts import read_facts
+
+    facts = read_facts(path)
+    yield "Generated footage (restaurant.json):"
+    yield f"  Classes that one frame can tell: {', '.join(facts.told_by_one_frame) or 'none'}"
+    pairs = "; ".join(f"{one} | {other}" for one, other in facts.reversed_pairs)
+    yield f"  Pairs that are exact time reversals: {pairs or 'none'}"
+    stops = [stop for rows in facts.stops.values() for stop in rows]
+    if stops:
+        lengths = [stop.last - stop.first + 1 for stop in stops]
+        labels = ", ".join(sorted({stop.label for stop in stops}))
+        yield (
+            f"  The carrying hand stands still in {len(stops)} actions for {min(lengths)} to "
+            f"{max(lengths)} frames, where only memory tells: {labels}"
+        )
+
+
+def _sides(dataset: Dataset, sides: dict[str, dict[str, int]]) -> Iterator[str]:
+    split = dataset.config.split
+    parts = [f"{side} {n['frames']} frames, {n['boxes']} boxes" for side, n in sides.items()]
+    yield f"Split by {split.method}, {dataset.split.digest}: {'; '.join(parts)}"
+
+
+def _write(folder: Path, description: Description) -> None:
+    dataset, statistics = description.dataset, description.statistics
+    with atomic_write(folder / "describe.txt") as stream:
+        stream.write(description.text + "\n")
+    content = {
+        **asdict(statistics),
+        "share_without_action": statistics.share_without_action,
+        "views": dict(dataset.views),
+        "reverses": dict(dataset.reverses),
+        "flip_labels": dict(dataset.flip_labels),
+        "split": {"digest": dataset.split.digest, "sides": description.sides},
+        "findings": dataset.findings.lines(),
+    }
+    with atomic_write(folder / "describe.json") as stream:
+        json.dump(content, stream, indent=1)
+
+
+def _draw(
+    path: Path, dataset: Dataset, annotations: AnnotationSet, samples: int, seed: int
+) -> None:
+    import cv2
+
+    from stadet.datasets.contact_sheet import choose_frames, draw_sheet
+
+    if frames := choose_frames(annotations, samples, seed):
+        with atomic_path(path) as temporary:
+            cv2.imwrite(str(temporary), draw_sheet(dataset, frames)[..., ::-1])

@@ -1,0 +1,218 @@
+"""What a classifier or a detector saw, as images and as a heat-map video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stadet.classify.explain import explanation
+from stadet.classify.explain.grad_cam import Target, class_target, detection_target
+from stadet.classify.explain.guided_backpropagation import guided_backpropagation
+from stadet.classify.explain.heat import heat_frames, signed_images
+from stadet.classify.explain.layers import layer_names
+from stadet.datasets.clips.samplers import key_frame_clip
+from stadet.datasets.footage.video import Video, open_video
+from stadet.datasets.footage.writer import VideoWriter
+from stadet.datasets.labelled.clip_sampling import evaluation_clips
+from stadet.datasets.labelled.clip_stream import stream_clips
+from stadet.detect.classification_batch import collate_labelled
+from stadet.detect.view import View
+from stadet.engine.checkpoint import load_checkpoint
+from stadet.engine.errors import UserError, neighbours
+from stadet.engine.files import atomic_path
+from stadet.tools.classification.checkpoint import open_classifier
+from stadet.tools.classification.video_answers import VideoClassifier
+from stadet.tools.inference.detectors import open_detector
+
+WIDTH = 480  # least width of the pictures, pixels
+STRIP = 8  # images of a strip
+NEEDS_NO_LAYER = "guided-backpropagation"
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """What was explained.
+
+    Attributes:
+        video: the video's name.
+        frames: indices of the frames that the model was shown.
+        answer: class and score that are explained, in words.
+        files: the videos and images that were written.
+    """
+
+    video: str
+    frames: list[int]
+    answer: str
+    files: list[Path]
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """A model with its inputs for one clip. ask(class index or None) -> what to explain of it."""
+
+    model: nn.Module
+    names: tuple[str, ...]
+    inputs: list[Tensor]
+    frames: list[int]
+    ask: Callable[[int | None], tuple[Target, str]]
+
+
+def explain(
+    video: str | Path,
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    methods: Sequence[str] = ("grad-cam",),
+    layer: str | None = None,
+    label: str | None = None,
+    weighting: str = "mean",
+    frame: int | None = None,
+    device: str | None = None,
+) -> Explanation:
+    """Show what a model saw when it answered, as videos and strips of images.
+
+    Of a classifier its answer on its evaluation clip is explained; of a detector the score of its
+    best detection on a frame.
+
+    Args:
+        video: a video file or a frame folder.
+        checkpoint: `best.pt` of a classifier's or a detector's run.
+        out: folder of the videos and images.
+        methods: "grad-cam", "guided-backpropagation", "activation".
+        layer: by name (default: the model's last one with places).
+        label: explain this class (default: the model's answer).
+        weighting: of Grad-CAM's gradients: "mean", or "rms", which divides by their root mean
+            square.
+        frame: of a detector: the frame (default: the middle one).
+        device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
+
+    Raises:
+        UserError: for unknown classes and layers, and a frame outside the video.
+    """
+    question, opened = _open(video, checkpoint, frame, device)
+    if layer is None and hasattr(question.model, "decode") and set(methods) - {NEEDS_NO_LAYER}:
+        raise UserError("expected --layer of a detector; --layers prints their names")
+    target, words = question.ask(_label(label, question.names))
+    indices, files = question.frames, []
+    step = max(1, round((indices[-1] - indices[0]) / max(len(indices) - 1, 1)))
+    for method in methods:
+        pictures = explain_clip(question.model, question.inputs, method, target, layer, weighting)
+        name = f"{opened.name}-{method}"
+        files += write_pictures(Path(out), name, pictures, opened.fps / step)
+    return Explanation(opened.name, indices, words, files)
+
+
+def explainable_layers(video: str | Path, checkpoint: str | Path) -> list[str]:
+    """Names of the layers of a checkpoint's model."""
+    return layer_names(_open(video, checkpoint, None, None)[0].model)
+
+
+def _open(
+    path: str | Path, checkpoint: str | Path, frame: int | None, device: str | None
+) -> tuple[_Question, Video]:
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    video = open_video(path)
+    is_classifier = load_checkpoint(checkpoint).get("kind") == "classifier"
+    find = _classifier_question if is_classifier else _detector_question
+    return find(checkpoint, video, frame, place), video
+
+
+def explain_clip(
+    model: nn.Module,
+    inputs: list[Tensor],
+    method: str,
+    target: Target,
+    layer: str | None,
+    weighting: str,
+) -> np.ndarray:
+    """Pictures (T, h, w, 3) uint8 of one clip: its frames under heat, or signed gradients."""
+    frames = inputs[0][0].permute(0, 2, 3, 1).cpu().numpy()  # (T, H, W, 3)
+    if method == "guided-backpropagation":
+        signed = guided_backpropagation(model, inputs, target)[0]
+        return np.stack([_enlarge(image) for image in signed_images(signed)])
+    heat = explanation.explain(model, inputs, method, target, layer=layer, weighting=weighting)[0]
+    large = np.stack([_enlarge(frame) for frame in frames])
+    warm = np.stack([_enlarge(h) for h in heat.cpu().numpy()])
+    return np.stack(list(heat_frames(large, warm)))
+
+
+def write_pictures(folder: Path, name: str, pictures: np.ndarray, fps: float) -> list[Path]:
+    """`NAME.mp4` of all pictures and `NAME.png`, a strip of some; their paths."""
+    safe = name.replace("/", "_")
+    film, strip = folder / f"{safe}.mp4", folder / f"{safe}.png"
+    with VideoWriter(film, pictures.shape[1:3], fps) as writer:
+        for picture in pictures:
+            writer.write(picture)
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, STRIP).round().astype(int))
+    with atomic_path(strip) as temporary:
+        cv2.imwrite(str(temporary), np.hstack(list(pictures[chosen]))[..., ::-1])
+    return [film, strip]
+
+
+def _classifier_question(
+    checkpoint: str | Path, video: Video, frame: int | None, device: torch.device
+) -> _Question:
+    if frame is not None:
+        raise UserError("--frame is for detectors; a classifier is asked about its whole clip")
+    file = open_classifier(checkpoint, device)
+    clips = evaluation_clips(len(video), file.config.sampling)
+    frames = clips[len(clips) // 2]
+    ((_, clip),) = VideoClassifier(file, device).inputs_of(video, [frames])
+    batch = collate_labelled([clip]).to(device)
+    inputs = [batch.inputs[name] for name in file.model.inputs]
+
+    def ask(label: int | None) -> tuple[Target, str]:
+        with torch.inference_mode():
+            logits = file.model(*inputs)[0, : len(file.names)].float().softmax(0)
+        label = int(logits.argmax()) if label is None else label
+        return class_target(label), f"{file.names[label]} {float(logits[label]):.3f}"
+
+    return _Question(file.model, file.names, inputs, [int(i) for i in frames], ask)
+
+
+def _detector_question(
+    checkpoint: str | Path, video: Video, frame: int | None, device: torch.device
+) -> _Question:
+    """Of the clip that ends at a frame."""
+    file = open_detector(checkpoint, device)
+    frame = len(video) // 2 if frame is None else frame
+    if not 0 <= frame < len(video):
+        raise UserError(f"--frame: expected 0 to {len(video) - 1}, found {frame}")
+    step = getattr(file.model, "clip_step", 1)
+    indices = np.array(key_frame_clip(frame, file.model.clip_length, step))
+    data = file.config.data
+    view = View.fit(video.size, tuple(data.size), data.resize)
+    ((_, frames),) = stream_clips(video, [indices], view)
+    inputs = [torch.from_numpy(frames).permute(0, 3, 1, 2)[None].to(device)]  # (1, T, 3, H, W)
+
+    def ask(label: int | None) -> tuple[Target, str]:
+        with torch.inference_mode():
+            found = file.model.decode(file.model(*inputs)[0])
+        image = len(found.scores) - 1  # the last frame's
+        scores = found.scores[image]  # (K, C)
+        of_class = scores.amax(1) if label is None else scores[:, label]
+        best = int(of_class.argmax())
+        label = int(scores[best].argmax()) if label is None else label
+        words = f"{file.names[label]} {float(scores[best, label]):.3f} on the last frame"
+        return detection_target(file.model, image, found.boxes[image, best], label), words
+
+    return _Question(file.model, file.names, inputs, indices.tolist(), ask)
+
+
+def _label(name: str | None, names: tuple[str, ...]) -> int | None:
+    if name is None or name in names:
+        return None if name is None else names.index(name)
+    raise UserError(f"--class: no class {name!r}{neighbours(name, names)}")
+
+
+def _enlarge(image: np.ndarray) -> np.ndarray:
+    """At least `WIDTH` wide, by a whole factor."""
+    factor = max(1, -(-WIDTH // image.shape[1]))
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
