@@ -146,7 +146,9 @@ def log_events(
         if plot:
             for (name, table), picture in zip(counts.items(), file_names(counts), strict=True):
                 own = [event for event in events if event.video == name]
-                plot_events(folder / f"{picture}.png", name, own, table, tubes.names, clock, lengths[name])
+                plot_events(
+                    folder / f"{picture}.png", name, own, table, tubes.names, clock, lengths[name]
+                )
     return EventLog(tubes, events, counts)
 
 

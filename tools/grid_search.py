@@ -55,10 +55,10 @@ def run(args: argparse.Namespace) -> int | None:
 
 
 def grid_axes(
-    batches: Sequence[int] | None,
-    rates: Sequence[float] | None,
-    sizes: Sequence[str] | None,
-    vary: Sequence[str],
+    batches: Sequence[int] | None = None,
+    rates: Sequence[float] | None = None,
+    sizes: Sequence[str] | None = None,
+    vary: Sequence[str] = (),
 ) -> dict[str, list[str]]:
     """Key -> its values as YAML texts; 3 batch sizes by 3 rates where nothing is asked for.
 

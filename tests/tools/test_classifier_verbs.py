@@ -17,6 +17,7 @@ from stadet.tools import (
     train_classifier,
 )
 from stadet.tools.classification.checkpoint import open_classifier
+from stadet.tools.classification.grid import plan_grid
 from stadet.tools.cli import run_verb
 from tests.datasets.tiny_classes import write_classes, write_frames
 from tests.tools.small_checkpoints import save_small_checkpoint
@@ -252,14 +253,13 @@ def test_a_grid_is_a_resumable_table(data, tmp_path, capsys):
 
 
 def test_the_default_grid_is_the_reports():
-    parse = grid_search.build_parser().parse_args
-    axes = grid_search.grid_axes(parse(["--out", "x"]))
+    axes = grid_search.grid_axes()
     assert axes == {
         "input.batch": ["8", "16", "32"],
         "loop.optimiser.lr": ["0.01", "0.001", "0.0001"],
     }
-    assert len(grid_search.plan_grid(axes)) == 9
-    assert list(grid_search.grid_axes(parse(["--out", "x", "--sizes", "64x64"]))) == ["input.size"]
+    assert len(plan_grid(axes)) == 9
+    assert list(grid_search.grid_axes(sizes=["64x64"])) == ["input.size"]
 
 
 def test_cross_validation_judges_every_video_once_a_seed(data, tmp_path, capsys):
