@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from stadet.detect.boxes import xywh_to_xyxy
+from stadet.detect.clock import Clock
 from stadet.detect.detections.detection_set import (
     DetectionSet,
     VideoDetections,
@@ -21,14 +22,26 @@ from stadet.engine.complaints import Complaints
 SUSPICIOUS_SHARE = 0.2  # of boxes far outside the frame: a convention, not bad predictions
 
 
+@dataclass(frozen=True, eq=False)
+class ProcessedRange:
+    """Frames first..last (inclusive) of a video that the model has seen; fps: the video's frames a
+    second; times (last - first + 1,): seconds of these frames where the rate varies."""
+
+    video: str
+    first: int
+    last: int
+    fps: float | None = None
+    times: np.ndarray | None = None
+
+
 @dataclass
 class DetectionColumns:
     """Raw columns of a file of M boxes and E (box, class, score) entries, in the file's order.
 
     video_names: the videos met; videos (M,) index into them; frames (M,); boxes (M, 4) xywh;
     objectness (M,); lines (M,) 1-based place in the file; rows (E,) the box of each entry;
-    classes (E,), -1 where the class is unknown; scores (E,); ranges: (video, first, last) of the
-    range rows, empty where the file says nothing about what was processed.
+    classes (E,), -1 where the class is unknown; scores (E,); ranges: of the range rows, none where
+    the file says nothing about what was processed.
     """
 
     video_names: list[str]
@@ -40,7 +53,7 @@ class DetectionColumns:
     rows: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
-    ranges: list[tuple[str, int, int]]
+    ranges: list[ProcessedRange]
 
     def keep_boxes(self, keep: np.ndarray) -> None:
         """Leave out the boxes (and their entries) where `keep` (M,) is False."""
@@ -94,9 +107,9 @@ def assemble(
     bounds = np.searchsorted(columns.videos[order], np.arange(len(columns.video_names) + 1))
     spans = dict(zip(columns.video_names, pairwise(bounds), strict=True))
 
-    ranges: dict[str, list[tuple[int, int]]] = {}
-    for name, first, last in columns.ranges:
-        ranges.setdefault(name, []).append((first, last))
+    ranges: dict[str, list[ProcessedRange]] = {}
+    for row in columns.ranges:
+        ranges.setdefault(row.video, []).append(row)
     lost = [name for name in ranges if lengths is not None and name not in lengths]
     complaints.add(
         "processed videos that are not in the ground truth", len(lost), map(repr, lost), "left out"
@@ -107,15 +120,51 @@ def assemble(
             continue
         rows = slice(*spans.get(name, (0, 0)))
         if columns.ranges:
-            seen = [*ranges.get(name, []), *frames_to_ranges(frames[rows])]
+            known = [(row.first, row.last) for row in ranges.get(name, [])]
+            seen = [*known, *frames_to_ranges(frames[rows])]
         elif lengths is not None:
             seen = [(0, lengths[name] - 1)]
         else:
             seen = [(0, int(frames[rows].max()))] if rows.stop > rows.start else []
         videos[name] = VideoDetections(
-            name, frames[rows], boxes[rows], objectness[rows], scores[rows], merge_ranges(seen)
+            name,
+            frames[rows],
+            boxes[rows],
+            objectness[rows],
+            scores[rows],
+            merge_ranges(seen),
+            _clock(ranges.get(name, []), complaints),
         )
     return DetectionSet(tuple(names), score_floor, videos, tuple(complaints.lines()))
+
+
+def _clock(ranges: Sequence[ProcessedRange], complaints: Complaints) -> Clock | None:
+    """When a video's frames are shown, as its range rows say; None where they do not."""
+    rates = [row.fps for row in ranges if row.fps is not None]
+    timed = [row for row in ranges if row.times is not None]
+    if not timed:
+        return Clock(rates[-1]) if rates else None
+    seconds = dict(
+        pair
+        for row in timed
+        for pair in zip(range(row.first, row.last + 1), row.times.tolist(), strict=True)
+    )
+    frames = np.array(sorted(seconds))
+    times = np.array([seconds[frame] for frame in frames.tolist()])
+    if (np.diff(times) <= 0).any():
+        name, place = timed[0].video, int((np.diff(times) <= 0).argmax())
+        complaints.add(
+            "videos whose times do not rise",
+            1,
+            [f"{name!r}: {times[place + 1]} s of frame {frames[place + 1]} after {times[place]} s"],
+            "taken as not timed",
+        )
+        return Clock(rates[-1]) if rates else None
+    span = len(frames) > 1
+    fps = float((frames[-1] - frames[0]) / (times[-1] - times[0])) if span else (rates or [1.0])[-1]
+    every = np.arange(frames[-1] + 1)
+    before = np.minimum(every - frames[0], 0) / fps  # frames that were never reached
+    return Clock(fps, np.interp(every, frames, times) + before)
 
 
 def _drop_unusable(columns: DetectionColumns, complaints: Complaints) -> None:

@@ -5,7 +5,9 @@ A `stad-detections/1` file is a header
 then rows `{"video": name, "frame": f, "bbox": [x, y, w, h], "objectness": o or null,
 "scores": {category id: s, ..}}` in the video's pixels, and range rows
 `{"video": name, "processed": [first, last]}` (inclusive), which tell frames that were never reached
-from frames without detections. A file without a single range row is taken as complete.
+from frames without detections. A file without a single range row is taken as complete. A range row
+may add `"fps"`, the video's frames a second, or `"times"`, the seconds of its frames from the
+video's first, where the rate varies; of a frame that no row times, the time is interpolated.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from stadet.detect.detections.columns import DetectionColumns, assemble
+from stadet.detect.detections.columns import DetectionColumns, ProcessedRange, assemble
 from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
 from stadet.detect.detections.writer import SCHEMA, DetectionsWriter
 from stadet.detect.structures import AnnotationSet
@@ -135,7 +137,7 @@ def _read_rows(
 ) -> DetectionColumns:
     video_codes: dict[str, int] = {}
     parts: list[tuple[np.ndarray, ...]] = []
-    ranges: list[tuple[str, int, int]] = []
+    ranges: list[ProcessedRange] = []
     boxes_before = 0
     for numbers, rows in _parsed_chunks(stream, complaints):
         try:
@@ -221,7 +223,7 @@ def _columns_of(
     rows: list[Any],
     column_of: dict[str, int],
     video_codes: dict[str, int],
-    ranges: list[tuple[str, int, int]],
+    ranges: list[ProcessedRange],
 ) -> tuple:
     """Columns of sound rows; raises KeyError, TypeError, ValueError or AttributeError otherwise.
 
@@ -241,8 +243,8 @@ def _columns_of(
     values = [scores.values() for scores in listed]
     scores = _numbers(list(chain.from_iterable(values)), "iuf").astype(np.float64)
     keys = list(chain.from_iterable(listed))
-    new_ranges = [(row["video"], *_range_of(row["processed"])) for row in rows if "bbox" not in row]
-    for name in dict.fromkeys([*names, *(name for name, *_ in new_ranges)]):
+    new_ranges = [_range_of(row) for row in rows if "bbox" not in row]
+    for name in dict.fromkeys([*names, *(new.video for new in new_ranges)]):
         if not isinstance(name, str):
             raise TypeError("a video's name is no text")
     if len(boxes) != len(found):
@@ -273,11 +275,18 @@ def _numbers(values: list, kinds: str) -> np.ndarray:
     return array
 
 
-def _range_of(value: Any) -> tuple[int, int]:
-    first, last = value
+def _range_of(row: dict[str, Any]) -> ProcessedRange:
+    first, last = row["processed"]
     if type(first) is not int or type(last) is not int or not 0 <= first <= last:
         raise ValueError("expected [first, last] with 0 <= first <= last")
-    return first, last
+    fps, times = row.get("fps"), row.get("times")
+    if fps is not None and not 0 < float(_numbers([fps], "iuf")[0]) < np.inf:
+        raise ValueError("expected an fps above 0")
+    if times is not None:
+        times = _numbers(list(times), "iuf").astype(np.float64)
+        if len(times) != last - first + 1 or not np.isfinite(times).all():
+            raise ValueError("expected one finite time for each frame")
+    return ProcessedRange(row["video"], first, last, None if fps is None else float(fps), times)
 
 
 def _fault(row: Any) -> str:
@@ -289,5 +298,10 @@ def _fault(row: Any) -> str:
     try:
         _columns_of(np.zeros(1, dtype=np.int64), [row], {}, {}, [])
     except (KeyError, TypeError, ValueError, AttributeError):
+        if "bbox" not in row and "processed" in row:
+            return (
+                'expected "processed" [first, last], an "fps" above 0 and "times", one a frame, if '
+                f"any; found {str(row)[:80]}"
+            )
         return f'expected "frame", "bbox" [x, y, w, h] and "scores", found {str(row)[:60]}'
     return ""

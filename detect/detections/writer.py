@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -88,9 +89,25 @@ class DetectionsWriter:
             rows.append(f'{start}{corners}], "objectness": {known}, "scores": {{{pairs}}}}}\n')
         self._put("".join(rows))
 
-    def processed(self, video: str, first: int, last: int) -> None:
-        """Say that the model has seen frames first..last (both inclusive) of a video."""
-        row = {"video": video, "processed": [int(first), int(last)]}
+    def processed(
+        self,
+        video: str,
+        first: int,
+        last: int,
+        *,
+        fps: float | None = None,
+        times: Sequence[float] | None = None,
+    ) -> None:
+        """Say that the model has seen frames first..last (both inclusive) of a video.
+
+        fps: frames a second; times: seconds from the video's first frame of each of these frames,
+        for a video whose rate varies.
+        """
+        row: dict[str, Any] = {"video": video, "processed": [int(first), int(last)]}
+        if fps is not None:
+            row["fps"] = round(float(fps), 6)
+        if times is not None:
+            row["times"] = [round(float(second), 6) for second in times]
         self._says_something = True
         self._put(json.dumps(row) + "\n")
 

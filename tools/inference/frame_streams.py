@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from stadet.datasets.clips.live_batches import camera_frames
 from stadet.datasets.footage.video import Video, open_video
+from stadet.detect.clock import Clock
 from stadet.engine.errors import UserError
 from stadet.tools.inference.sources import CAMERA, expand_sources
 
@@ -27,9 +29,10 @@ class FrameStream:
         size: (height, width) in pixels.
         frames: from a first frame on, (index, (H, W, 3) uint8 RGB); a source that cannot be read
             twice begins where it is.
-        seconds: time of a frame that has been handed out, asked for once a frame and in order;
+        seconds: time of a frame that has been handed out not long ago (`RecentTimes.KEPT` frames);
             None where it is not known.
         length: number of frames; None where it is not known.
+        known: when every frame is shown, where that is known beforehand.
         notes: what a user should know of the video, one line each.
     """
 
@@ -39,6 +42,40 @@ class FrameStream:
     seconds: Callable[[int], float | None]
     length: int | None = None
     notes: tuple[str, ...] = ()
+    known: Clock | None = None
+
+    @property
+    def clock(self) -> Clock | Callable[[int], float | None]:
+        """When frames are shown: known beforehand, or of a frame that has been handed out."""
+        return self.seconds if self.known is None else self.known
+
+
+class RecentTimes:
+    """Times of the last frames of a stream: those on their way through the network."""
+
+    KEPT = 4096
+
+    def __init__(self) -> None:
+        self._times: dict[int, float] = {}
+
+    def __call__(self, frame: int) -> float:
+        return self._times[frame]
+
+    def add(self, frame: int, seconds: float) -> None:
+        """The time of the next frame."""
+        self._times[frame] = seconds
+        self._times.pop(frame - self.KEPT, None)
+
+    def arriving(
+        self, frames: Iterable[tuple[int, np.ndarray]]
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """The frames of a camera, each timed as it arrives, from the first one on."""
+        began = None
+        for index, image in frames:
+            now = time.monotonic()
+            began = now if began is None else began
+            self.add(index, now - began)
+            yield index, image
 
 
 def path_streams(sources: list[str], *, fps: float | None = None) -> Iterator[FrameStream]:
@@ -58,7 +95,12 @@ def open_stream(name: str, place: str | Path, *, fps: float | None = None) -> Fr
     """
     if str(place).startswith(CAMERA):
         frames, size = camera_frames(int(str(place).removeprefix(CAMERA)))
-        return FrameStream(name, size, lambda _: iter(frames), _divided_by(fps))
+        if fps is not None:
+            return FrameStream(
+                name, size, lambda _: iter(frames), _divided_by(fps), known=_even(fps)
+            )
+        times = RecentTimes()
+        return FrameStream(name, size, lambda _: times.arriving(frames), times)
     if fps is not None and not Path(place).is_dir():
         raise UserError(f"{place}: expected no fps with a video file, which has its own times")
     return video_stream(open_video(place, name=name, fps=fps))
@@ -74,6 +116,7 @@ def video_stream(video: Video) -> FrameStream:
         lambda frame: float(times[frame]),
         len(video),
         video.notes,
+        video.clock,
     )
 
 
@@ -90,7 +133,7 @@ def array_stream(
     UserError, when they are reached, for frames of another size and for times that do not increase
     or end before the frames do.
     """
-    times: dict[int, float] = {}  # of frames that are on their way through the network
+    times = RecentTimes()
     given = None if timestamps is None else iter(timestamps)
 
     def checked(first: np.ndarray, rest: Iterator[object]) -> Iterator[tuple[int, np.ndarray]]:
@@ -98,15 +141,16 @@ def array_stream(
         index, frame = 0, first
         while True:
             if given is not None:
-                time = next(given, None)
-                if time is None:
+                given_time = next(given, None)
+                if given_time is None:
                     raise UserError(f"timestamps: expected one for each frame, found only {index}")
-                if not time > before:
+                if not given_time > before:
                     raise UserError(
-                        f"timestamps: expected increasing seconds, found {time} for frame {index} "
-                        f"after {before}"
+                        f"timestamps: expected increasing seconds, found {given_time} for frame "
+                        f"{index} after {before}"
                     )
-                times[index] = before = float(time)
+                before = float(given_time)
+                times.add(index, before)
             yield index, frame
             following = next(rest, _END)
             if following is _END:
@@ -120,8 +164,9 @@ def array_stream(
         return
     first = check_frame(beginning, channels, None, 0)
     size = (first.shape[0], first.shape[1])
-    seconds = times.pop if given is not None else _divided_by(fps)
-    yield FrameStream(name, size, lambda _: checked(first, rest), seconds)
+    seconds = times if given is not None else _divided_by(fps)
+    known = None if given is not None else _even(fps)
+    yield FrameStream(name, size, lambda _: checked(first, rest), seconds, known=known)
 
 
 def check_frame(
@@ -145,6 +190,10 @@ def check_frame(
             f"{frame.shape[1]}x{frame.shape[0]}; frames of another size are another stream"
         )
     return np.ascontiguousarray(frame[..., ::-1]) if channels == "bgr" else frame
+
+
+def _even(fps: float | None) -> Clock | None:
+    return None if fps is None else Clock(fps)
 
 
 def _divided_by(fps: float | None) -> Callable[[int], float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
+from stadet.detect.clock import Clock
 from stadet.detect.detections.reader import read_detections
 from stadet.detect.detections.writer import DetectionsWriter
 from stadet.detect.inference import detect
@@ -122,7 +123,10 @@ def _predict_source(
         bar.update(first)
         answers = predictor(frames, name, stream.size)
         write_answers(
-            (answer for answer in _ticking(answers, bar) if answer[0] >= reached), name, writer
+            (answer for answer in _ticking(answers, bar) if answer[0] >= reached),
+            name,
+            writer,
+            stream.clock,
         )
 
 
@@ -167,7 +171,8 @@ def predict_dataset(
     ):
         answers = detect(detector.model, batches, config, device)
         for video, group in groupby(answers, key=lambda answer: answer[0]):
-            write_answers(((frame, found) for _, frame, found in group), video, writer)
+            clock = footage.dataset.annotations.videos[video].clock
+            write_answers(((frame, found) for _, frame, found in group), video, writer, clock)
     return Path(out)
 
 
@@ -183,21 +188,39 @@ def expect_classes(names: Sequence[str], detector: DetectorFile) -> None:
 
 
 def write_answers(
-    answers: Iterable[tuple[int, Detections]], video: str, writer: DetectionsWriter
+    answers: Iterable[tuple[int, Detections]],
+    video: str,
+    writer: DetectionsWriter,
+    clock: Clock | Callable[[int], float | None] | None = None,
 ) -> None:
     """Rows as they come, and a range row every few frames, at a gap and at the end, also where
-    Ctrl-C is the end."""
-    first = last = None
+    Ctrl-C is the end.
+
+    clock: of the video, or the seconds of a frame of a stream as it comes (None: not known).
+    """
+    fps = clock.fps if isinstance(clock, Clock) else None
+    even = clock is None or (isinstance(clock, Clock) and clock.constant)
+    first, seconds = None, []  # first frame of the range that is open; seconds of its frames
+    frame = -1
+
+    def close() -> None:
+        times = None if even or None in seconds else seconds
+        writer.processed(video, first, frame, fps=fps, times=times)
+
     try:
-        for frame, detections in answers:
-            if first is not None and (frame != last + 1 or frame - first >= RANGE_FRAMES):
-                writer.processed(video, first, last)
+        for following, detections in answers:
+            if first is not None and (following != frame + 1 or following - first >= RANGE_FRAMES):
+                close()
                 first = None
-            writer.write(video, frame, detections)
-            first, last = frame if first is None else first, frame
+            writer.write(video, following, detections)
+            if first is None:
+                first, seconds = following, []
+            frame = following
+            if not even:
+                seconds.append(clock.seconds(frame) if isinstance(clock, Clock) else clock(frame))
     finally:
         if first is not None:
-            writer.processed(video, first, last)
+            close()
 
 
 def _ticking(answers: Iterable, bar) -> Iterator:

@@ -94,7 +94,8 @@ def train_ultralytics(
         DetectionsWriter(temporary, dataset.names, config.score_floor) as writer,
     ):
         for video, group in groupby(answers, key=lambda answer: answer[0]):
-            write_answers(((frame, found) for _, frame, found in group), video, writer)
+            clock = dataset.annotations.videos[video].clock
+            write_answers(((frame, found) for _, frame, found in group), video, writer, clock)
     return evaluate_detections(
         detections,
         data=data,

@@ -283,3 +283,61 @@ def test_chunks_change_nothing(tmp_path, monkeypatch):
             np.testing.assert_array_equal(
                 getattr(whole.videos[name], field), getattr(parts.videos[name], field)
             )
+
+
+def test_range_rows_bring_the_rate_or_the_times(tmp_path):
+    times = np.cumsum([0, 0.04, 0.04, 0.08, 0.12, 0.04])
+    with DetectionsWriter(tmp_path / "d.jsonl", NAMES) as writer:
+        writer.processed("even", 0, 9, fps=30000 / 1001)
+        writer.processed("even", 10, 19, fps=30000 / 1001)
+        writer.processed("uneven", 0, 1, fps=18.75, times=times[:2])
+        writer.processed("uneven", 4, 5, fps=18.75, times=times[4:])
+        writer.processed("silent", 0, 9)
+    found = read_detections(tmp_path / "d.jsonl")
+    assert not found.notes
+    assert found.videos["even"].clock.fps == pytest.approx(30000 / 1001, abs=1e-6)
+    assert found.videos["even"].clock.constant
+    assert found.videos["silent"].clock is None
+    clock = found.videos["uneven"].clock
+    expected = np.r_[times[:2], np.interp([2, 3], [1, 4], times[[1, 4]]), times[4:]]
+    assert clock.times == pytest.approx(expected)
+    assert clock.fps == pytest.approx(5 / times[-1])
+
+
+def test_frames_before_the_first_timed_one_keep_the_mean_distance(tmp_path):
+    with DetectionsWriter(tmp_path / "d.jsonl", NAMES) as writer:
+        writer.processed("a", 2, 4, times=[1.0, 1.1, 1.3])
+    clock = read_detections(tmp_path / "d.jsonl").videos["a"].clock
+    assert clock.times == pytest.approx([0.7, 0.85, 1.0, 1.1, 1.3])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"fps": 0},
+        {"fps": "25"},
+        {"fps": float("nan")},
+        {"fps": [25]},
+        {"times": [0.0]},
+        {"times": 5},
+        {"times": [0.0, float("inf")]},
+        {"times": ["0", "1"]},
+    ],
+)
+def test_a_rate_that_is_none_leaves_the_row_out(tmp_path, more):
+    path = tmp_path / "d.jsonl"
+    path.write_text(lines({"video": "a", "processed": [0, 1], **more}, row("a", 0)))
+    found = read_detections(path)
+    assert 'line 2: expected "processed" [first, last], an "fps" above 0' in found.notes[0]
+    assert len(found) == 1
+    with pytest.raises(UserError, match="line 2"):
+        read_detections(path, strict=True)
+
+
+def test_times_that_fall_are_told_and_not_used(tmp_path):
+    path = tmp_path / "d.jsonl"
+    path.write_text(lines({"video": "a", "processed": [0, 1], "times": [1.0, 0.5]}))
+    found = read_detections(path)
+    assert found.videos["a"].clock is None
+    assert "times do not rise" in found.notes[0]
+    assert found.videos["a"].processed.tolist() == [[0, 1]]
