@@ -26,7 +26,7 @@ from stadet.classify.models.classifier import ClipClassifier
 from stadet.classify.models.registry import MODELS, build_model
 from stadet.detect.yolo.darknet53 import count_parameters
 
-# Frames and size (height, width) of the reports; report 000's for what is not named.
+# Frames and size (height, width) of the reports; the hand-washing report's for what is not named.
 CLIPS = {
     "fused_keypoints": (20, (64, 64)),
     "late_fusion_average": (5, (224, 224)),

@@ -3,11 +3,11 @@
     OMP_NUM_THREADS=1 python benchmarks/equal_budget.py configs/handwash.yaml \\
         data.root=HandWash data.split=given --seconds 150 --out runs/equal_budget
 
-The models of report 000, and others, on one configuration's data, input size and augmentation; a
-model's own options, frames and batch stand in MODELS. Each model's training step is timed first
-(CPU seconds of this process: forward, backward, optimiser; reading is the loader's), which gives
-the steps that fit the budget; the learning rate's schedule spans them. Judged once, by the last
-weights. The same command goes on where it was stopped.
+The models of the hand-washing report, and others, on one configuration's data, input size and
+augmentation; a model's own options, frames and batch are in MODELS. Each model's training step is
+timed first (CPU seconds of this process: forward, backward, optimiser; reading is the loader's),
+which gives the steps that fit the budget; the learning rate's schedule spans them. Judged once, by
+the last weights. The same command goes on where it was stopped.
 """
 
 from __future__ import annotations

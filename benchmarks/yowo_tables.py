@@ -1,5 +1,6 @@
-"""Tables 1 to 3 of report 001 on generated footage: YOWO against a frame detector, by 3D backbone,
-by anchors, and frozen or fine-tuned after pretraining; and the published recipe against ours.
+"""Tables 1 to 3 of the restaurant report on generated footage: YOWO against a frame detector, by 3D
+backbone, by anchors, and frozen or fine-tuned after pretraining; and the published recipe against
+ours.
 
 Every run of a table sees the same number of clips and is judged once, by its last weights, on
 counters that training does not show. Tables 1 and 2 begin from nothing, on the footage of

@@ -1,4 +1,4 @@
-"""Which steps of a routine were done, and which are missing (report 000's hand-washing steps)."""
+"""Checklist of the steps of a routine: done or missing (from the hand-washing report)."""
 
 from __future__ import annotations
 

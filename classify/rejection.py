@@ -1,7 +1,7 @@
 """When an answer is "none of these": thresholds learnt on the validation side.
 
-Two ways (report 000, future work): a threshold on the probability of the best class, which needs no
-other footage; and a binary head, trained with videos that show none of the classes.
+Two ways (the hand-washing report, future work): a threshold on the probability of the best class,
+which needs no other footage; and a binary head, trained with videos that show none of the classes.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def find_config(name: str | Path) -> Path:
     Raises:
         UserError: where there is neither.
 
-    Example:
+    Examples:
         >>> find_config("restaurant_yolov3").name
         'restaurant_yolov3.yaml'
     """

@@ -258,7 +258,7 @@ class Detections:
     Raises:
         ValueError: where the shapes do not belong together.
 
-    Example:
+    Examples:
         >>> found = Detections(
         ...     boxes=np.array([[10.0, 20.0, 50.0, 80.0], [30.0, 30.0, 60.0, 90.0]]),
         ...     objectness=np.array([0.9, 0.8]),

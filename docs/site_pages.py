@@ -10,6 +10,7 @@ import importlib
 import os
 import re
 import sys
+from html import escape
 from pathlib import Path
 
 from mkdocs.structure.files import File, Files
@@ -95,10 +96,9 @@ def configuration_page() -> str:
             head, _, _ = key.path.rpartition(".")
             if head != section:
                 section = head
-                parts.append(f"\n### {title}: {f'`{head}`' if head else 'top level'}\n")
-                parts.append("| key | type | default | meaning |\n|---|---|---|---|")
-            cells = (f"`{key.path}`", f"`{key.type}`", f"`{key.default}`", key.text)
-            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+                parts.append(f"\n### {f'`{head}`' if head else 'Top level'}\n")
+            default = f" = `{key.default}`" if key.default else ""
+            parts.append(f"`{key.path}` *{escape(key.type)}*{default}\n:   {key.text}\n")
     return "\n".join(parts) + "\n"
 
 

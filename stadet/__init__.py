@@ -4,7 +4,7 @@ The names below are the public interface; each is imported when it is first used
 `import stadet` costs nothing. Images are RGB unless a call says otherwise, boxes are xyxy in pixels
 of the video, frame indices begin at 0 and times are seconds since the video's first frame.
 
-Example:
+Examples:
     >>> import stadet
     >>> detector = stadet.open_detector("runs/yolov3/best.pt")      # doctest: +SKIP
     >>> for found in detector("kitchen.mp4", threshold=0.4):        # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""What a model saw: one call for every method (reports 003 and 004).
+"""Explanations of a model's output, one call for every method.
 
 A target is any function of the model's output, so that detectors can be asked too:
 `grad_cam.class_target(label)` and `grad_cam.detection_target(model, image, box, label)`.

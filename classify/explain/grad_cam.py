@@ -16,7 +16,7 @@ from stadet.engine.errors import UserError
 
 Target = Callable[[Any], Tensor]  # a model's output to the number(s) that are to be explained
 Weighting = Literal["mean", "rms"]
-SMALLEST = 1e-4  # p of report 004's equation 5.13
+SMALLEST = 1e-4  # p of the hand-gesture thesis's equation 5.13
 
 
 def grad_cam(
@@ -27,7 +27,9 @@ def grad_cam(
     *,
     weighting: Weighting = "mean",
 ) -> Tensor:
-    """Where `layer` speaks for the target: ReLU(sum_k a_k A_k) (report 004, eqs. 5.11 to 5.13).
+    """Where `layer` speaks for the target: ReLU(sum_k a_k A_k).
+
+    Equations 5.11 to 5.13 of the hand-gesture thesis.
 
     inputs: of the model, frames (B, T, 3, H, W) uint8 or [0, 1] first. target: of the model's
     output, a tensor that is summed before differentiation (so a batch's clips stay separate).
@@ -52,7 +54,10 @@ def grad_cam(
 
 @torch.no_grad()
 def mean_activation(model: nn.Module, inputs: Sequence[Tensor], layer: str) -> Tensor:
-    """The mean over a layer's channels (report 003): (N, h, w) or (B, t, h, w), as `grad_cam`."""
+    """Mean over a layer's channels (the action-recognition report).
+
+    (N, h, w) or (B, t, h, w), as `grad_cam`.
+    """
     with evaluation(model), record(find_layer(model, layer)) as recorded:
         model(*inputs)
         return recorded.checked(layer).mean(dim=1)

@@ -1,4 +1,4 @@
-"""Spatiotemporal feature gating (S3D-G, arXiv 1712.04851), as report 004 places it in I3D."""
+"""Spatiotemporal feature gating (S3D-G, arXiv 1712.04851), as in the hand-gesture thesis."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from torch import Tensor, nn
 
 
 class FeatureGate(nn.Module):
-    """y = sigmoid(W mean(x)) o x, the mean over time and space (report 004, eqs. 4.8 and 4.9).
+    """y = sigmoid(W mean(x)) o x, the mean over time and space.
+
+    Equations 4.8 and 4.9 of the hand-gesture thesis.
 
     (B, C, T, H, W) to the same. W is C x C without bias: the report's +205,824 parameters are the
     squares of the four gated widths.

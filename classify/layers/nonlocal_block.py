@@ -8,7 +8,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 class NonLocalBlock3d(nn.Module):
     """z = W softmax(theta(x)^T phi(x)) g(x) + x over all positions of space and time (eqs. 1, 4, 6;
-    report 004, eqs. 4.3 to 4.7). (B, C, T, H, W) to the same.
+    the hand-gesture thesis, eqs. 4.3 to 4.7). (B, C, T, H, W) to the same.
 
     The embeddings halve the channels. W starts at zero, so that a trained network with a new block
     is at first the network without it; the other three do not, or nothing would ever learn.

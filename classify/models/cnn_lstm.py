@@ -1,4 +1,4 @@
-"""CNN-LSTM of report 000: image features a frame, an LSTM over them, its last output classified.
+"""CNN-LSTM of the hand-washing report: image features, an LSTM, its last output classified.
 
 The report's table has three: a small CNN of its own, AlexNet and ResNet-50.
 """
@@ -43,10 +43,11 @@ class RecurrentClassifier(ClipClassifier):
     """backbone -> linear to `embedding` (ReLU, dropout) -> LSTM -> linear.
 
     backbone: (B, T, 3, H, W) to (B, T, `out_channels`). activation: ReLU and dropout on the
-    embedding (report 000); report 003's LRCN has neither. readout: `"last"`, the output after the
-    last frame (of a backward direction: after the first, when it too has read the whole clip), or
-    `"mean"` over the frames, as LRCN's paper averages its predictions (arXiv 1411.4389, section 4).
-    hidden_head: width of a ReLU layer before the classifier, 0 = none.
+    embedding (the hand-washing report); the action-recognition report's LRCN has neither. readout:
+    `"last"`, the output after the last frame (of a backward direction: after the first, when it too
+    has read the whole clip), or `"mean"` over the frames, as LRCN's paper averages its predictions
+    (arXiv 1411.4389, section 4). hidden_head: width of a ReLU layer before the classifier, 0 =
+    none.
     """
 
     trunk_key = "backbone."
@@ -120,7 +121,8 @@ def cnn_lstm_custom(
     dropout: float = 0.5,
     clip_length: int = 16,
 ) -> RecurrentClassifier:
-    """Report 000's CNN-LSTM with its own CNN: one convolution, one ReLU layer, dropout.
+    """CNN-LSTM of the hand-washing report with its own CNN: one convolution, one ReLU layer,
+    dropout.
 
     clips (B, T, 3, H, W) of any size (report: T up to 32 at 128 x 128).
     """
@@ -146,7 +148,7 @@ def cnn_lstm(
     dropout: float = 0.5,
     clip_length: int = 16,
 ) -> RecurrentClassifier:
-    """Report 000's CNN-LSTM on torchvision's AlexNet (its best), ResNet-50 or any other network.
+    """CNN-LSTM of the hand-washing report on a network of torchvision; AlexNet was its best.
 
     trainable: fine-tune the backbone; the report froze it. Expects clips of T up to 32 at
     128 x 128; any size from 63 pixels for AlexNet.

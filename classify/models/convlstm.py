@@ -1,4 +1,4 @@
-"""The ConvLSTM classifier of report 000: one layer with ReLU, dropout, a fully connected layer."""
+"""ConvLSTM classifier of the hand-washing report: one ReLU layer, dropout, a linear layer."""
 
 from __future__ import annotations
 

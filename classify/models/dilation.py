@@ -1,4 +1,4 @@
-"""Random temporal dilation (report 004, section 4.3): a kernel looks one or two frames far."""
+"""Random temporal dilation of 1 or 2 frames (hand-gesture thesis, section 4.3)."""
 
 from __future__ import annotations
 

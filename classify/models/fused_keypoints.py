@@ -1,4 +1,4 @@
-"""Report 002: a ConvLSTM over frames and an LSTM over body keypoints, fused by concatenation."""
+"""A ConvLSTM over frames and an LSTM over body keypoints, concatenated (sign-language report)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""I3D on Inception-v1 (Carreira and Zisserman, arXiv 1705.07750) and report 004's versions of it.
+"""I3D on Inception-v1 (arXiv 1705.07750) and the versions of it in the hand-gesture thesis.
 
 Clips of 40 frames at 100 x 100 in the report, 64 at 224 x 224 in the paper; any from 16 pixels a
 side. Parameters at the report's 27 classes: I3D 12.3M, NL-I3D 14.2M, gates +205,824.

@@ -1,4 +1,4 @@
-"""I3D on a ResNet, with non-local blocks (Wang et al., arXiv 1711.07971, Table 1): report 003."""
+"""I3D on a ResNet with non-local blocks (Wang et al., arXiv 1711.07971, table 1)."""
 
 from __future__ import annotations
 

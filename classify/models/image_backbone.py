@@ -16,9 +16,9 @@ class ImageBackbone(nn.Module):
     """A torchvision classification network without its classifier: (N, 3, H, W) to (N, out).
 
     name: any of `torchvision.models.list_models` that ends in a linear layer. AlexNet gives its
-    convolutional features on a 3x3 grid, 2304 values (report 000: that is what they are at 128
-    pixels); every other network gives what its last linear layer would see. trainable: False
-    freezes it all, batch norm's statistics included. Its weights are random until
+    convolutional features on a 3x3 grid, 2304 values (the hand-washing report: that is what they
+    are at 128 pixels); every other network gives what its last linear layer would see. trainable:
+    False freezes it all, batch norm's statistics included. Its weights are random until
     `stadet.classify.models.weights.load_weights` fills them.
     """
 

@@ -51,7 +51,7 @@ class InceptionModule(nn.Module):
     """Four branches side by side: 1x1x1; 1x1x1 then 3x3x3, twice; max-pool then 1x1x1.
 
     widths: of b0, b1a, b1b, b2a, b2b, b3b. make_wide_unit: makes the two 3x3x3 units. gated: a
-    `FeatureGate` after each of those (report 004, section 4.2).
+    `FeatureGate` after each of those (the hand-gesture thesis, section 4.2).
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Late Fusion (Karpathy et al., CVPR 2014), the baseline of report 003."""
+"""Late Fusion (Karpathy et al., CVPR 2014), the baseline of the action-recognition report."""
 
 from __future__ import annotations
 

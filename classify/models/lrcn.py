@@ -1,4 +1,4 @@
-"""LRCN (Donahue et al., arXiv 1411.4389) as report 003 has it: features, LSTM, linear layer."""
+"""LRCN (Donahue et al., arXiv 1411.4389), in the form of the action-recognition report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lrcn(
     readout: Readout = "last",
     clip_length: int = 5,
 ) -> RecurrentClassifier:
-    """Five uniform frames (report 003, strategy 1) of any size, 224 x 224 in the report.
+    """Image features, an LSTM, a linear layer, over five uniform frames (224 x 224 in the report).
 
     The backbone's last layer is a trained linear embedding; nothing stands between it and the LSTM.
     """

@@ -1,4 +1,4 @@
-"""One body and a head for each data set (report 003, training on two data sets at once)."""
+"""One body and a head for each of two data sets (action-recognition report)."""
 
 from __future__ import annotations
 

@@ -23,23 +23,23 @@ from stadet.engine.errors import UserError, neighbours
 
 # A builder takes num_classes and its own keywords; what a partial fixes is not an option.
 MODELS: dict[str, Callable[..., ClipClassifier]] = {
-    # report 000
+    # the hand-washing report
     "convlstm": ConvLSTMClassifier,
     "cnn_lstm_custom": cnn_lstm_custom,
     "cnn_lstm_alexnet": functools.partial(cnn_lstm, backbone="alexnet"),
     "cnn_lstm_resnet50": functools.partial(cnn_lstm, backbone="resnet50"),
     "cnn_lstm": cnn_lstm,
     "three_stream": ThreeStream,
-    # report 002
+    # the sign-language report
     "fused_keypoints": FusedKeypoints,
-    # report 003
+    # the action-recognition report
     "late_fusion_average": functools.partial(LateFusion, fusion="average"),
     "late_fusion_concatenation": functools.partial(LateFusion, fusion="concatenation"),
     "lrcn": lrcn,
     "c3d": C3D,
     "i3d_resnet": functools.partial(I3DResNet, non_local=False),
     "nonlocal_i3d_resnet": functools.partial(I3DResNet, non_local=True),
-    # report 004
+    # the hand-gesture thesis
     "i3d": functools.partial(I3D, non_local=False, gates=False),
     "nl_i3d": functools.partial(I3D, non_local=True, gates=False),
     "g_i3d": functools.partial(I3D, non_local=False, gates=True),

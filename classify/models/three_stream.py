@@ -1,4 +1,4 @@
-"""Report 000's rival: three streams, RGB, optical flow and HOG (Nagaraj et al., 2019)."""
+"""Three streams, RGB, optical flow and HOG (Nagaraj et al., 2019; hand-washing report)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Augmentation that imitates a moving camera, on top of `stadet.datasets.clips.augment`.
 
-Report 004 turns and crops every frame of a clip by a draw of its own; report 000 shifts a clip
-sideways; report 003 mirrors upside down. albumentations does the work; the draws come from the
-clip's one seed.
+The hand-gesture thesis turns and crops every frame of a clip by a draw of its own; the
+hand-washing report shifts a clip sideways; the action-recognition report mirrors upside down.
+albumentations does the work; all draws come from the clip's seed.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def random_frames(num_frames: int, length: int, rng: Rng | None = None) -> np.nd
 
 def slowed(num_frames: int, length: int, rng: Rng | None = None) -> np.ndarray:
     """T consecutive frames; in a shorter video the first ones stand twice until there are T, which
-    looks like the start slowed down (report 004, 40 frames). (T,)"""
+    looks like the start slowed down (the hand-gesture thesis, 40 frames). (T,)"""
     if num_frames >= length:
         return one_clip(num_frames, length, rng)
     whole, rest = divmod(length, num_frames)

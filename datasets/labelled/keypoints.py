@@ -1,4 +1,4 @@
-"""Keypoint sets as report 002 stores them: arrays of frames, keypoints and labels.
+"""Keypoint sets as the sign-language report stores them: arrays of frames, keypoints and labels.
 
 A folder `train`, `val` or `test` (any capitals) holds `X_<side>_frames.npy` (N, T, H, W, 3),
 `X_<side>_keypoints.npy` (N, T, K) and `y_<side>.npy` (N,); beside the folders, or in one of them,

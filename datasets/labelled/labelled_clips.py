@@ -166,8 +166,7 @@ class SeveralSets(Dataset[LabelledClip]):
 
 
 class AlternatingSampler(Sampler[list[tuple[int, ClipRequest]]]):
-    """A batch of the first data set, one of the second, and so on (report 003, training on two data
-    sets at once).
+    """Alternate batches of two data sets (action-recognition report).
 
     An epoch ends when the largest set is through; smaller ones go on into their own next epoch.
     The plan is a pure function of the epoch, so that a run resumes at any batch.

@@ -82,7 +82,7 @@ class StreamReader:
     Raises:
         UserError: on entering, where the source does not open at first.
 
-    Example:
+    Examples:
         >>> with StreamReader(parse_source("rtsp://camera/stream")) as reader:  # doctest: +SKIP
         ...     for frame in reader:
         ...         print(frame.seconds, frame.image.shape)

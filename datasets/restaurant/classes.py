@@ -1,7 +1,7 @@
 """The actions of the generated restaurant, the most frequent first, and what tells them apart.
 
-The names follow report 001 (restaurant workers preparing food). A *transfer* moves an item between
-a container and the worker; its two directions are exact time reversals of each other, so no single
+The names follow the restaurant report. A *transfer* moves an item between a container and the
+worker; its two directions are exact time reversals of each other, so no single
 frame can tell them. Every other action is told by one frame: by tool, pose and place.
 """
 

@@ -25,7 +25,7 @@ from stadet.engine.files import atomic_write
 from stadet.engine.progress import progress
 
 QUALITY = 18  # x264's crf: coarser ones leave trails behind a hand, which tell its direction
-BLOCK_SECONDS = 4  # as report 001: frames that are closer in time never cross a split
+BLOCK_SECONDS = 4  # as the restaurant report: frames that are closer in time never cross a split
 
 
 def write_footage(

@@ -108,7 +108,7 @@ class VideoDetector:
             UserError: for footage that is not there or cannot be read, and for frames of another
                 shape or type; while iterating, where it first shows.
 
-        Example:
+        Examples:
             >>> detector = stadet.open_detector("best.pt")                      # doctest: +SKIP
             >>> for found in detector("kitchen.mp4", threshold=0.4):            # doctest: +SKIP
             ...     print(found.seconds, found.with_classes("wipe").boxes)
@@ -183,7 +183,7 @@ class DetectionStream:
     A model with memory carries it from call to call, a model of clips keeps the frames it needs.
     Memory does not grow with the number of frames.
 
-    Example:
+    Examples:
         >>> stream = detector.stream(channels="bgr", threshold=0.4)             # doctest: +SKIP
         >>> for image, seconds in my_camera():                                  # doctest: +SKIP
         ...     found = stream(image, seconds=seconds)
@@ -278,7 +278,7 @@ def open_detector(
         UserError: for a file that is missing, damaged or of another program, a device or package
             that is not there, and options that do not suit the model.
 
-    Example:
+    Examples:
         >>> detector = stadet.open_detector("runs/yolov3/best.pt")              # doctest: +SKIP
         >>> for found in detector("kitchen.mp4", threshold=detector.threshold): # doctest: +SKIP
         ...     print(found)

@@ -1,4 +1,4 @@
-"""Report 002's network, and why its notebook's two faults matter."""
+"""The sign-language report's network, and why its notebook's two faults matter."""
 
 import torch
 from torch import nn

@@ -33,25 +33,25 @@ POLICIES = (
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        # every fourth frame, to 32 (report 000)
+        # every fourth frame, to 32 (the hand-washing report)
         (strided(125, 32, 4), list(range(0, 125, 4))),
         (strided(129, 32, 4), list(range(2, 127, 4))),
         (strided(9, 4, 4), [0, 4, 8, 8]),
         (strided(1, 3, 4), [0, 0, 0]),
-        # one clip of consecutive frames (report 003)
+        # one clip of consecutive frames (the action-recognition report)
         (one_clip(16, 16), list(range(16))),
         (one_clip(20, 16), list(range(2, 18))),
-        # five uniform frames (report 003)
+        # five uniform frames (the action-recognition report)
         (uniform_frames(5, 5), [0, 1, 2, 3, 4]),
         (uniform_frames(100, 5), [10, 30, 50, 70, 90]),
         (uniform_frames(3, 5), [0, 0, 1, 2, 2]),
         (uniform_frames(1, 5), [0] * 5),
-        # five uniform clips of 16 (report 003): apart from 80 frames on, overlapping below
+        # five uniform clips of 16 (the action-recognition report), overlapping below 80 frames
         (uniform_clips(80, 16, 5)[:, 0], [0, 16, 32, 48, 64]),
         (uniform_clips(24, 16, 5)[:, 0], [0, 2, 4, 6, 8]),
         (uniform_clips(16, 16, 5)[:, 0], [0] * 5),
         (uniform_clips(80, 16, 5)[1], list(range(16, 32))),
-        # 40 frames, the first ones twice in a shorter video (report 004)
+        # 40 frames, the first ones twice in a shorter video (the hand-gesture thesis)
         (slowed(40, 40), list(range(40))),
         (slowed(44, 40), list(range(2, 42))),
         (slowed(37, 40), [0, 0, 1, 1, 2, 2, *range(3, 37)]),
