@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
 from stadet.detect.batch import ClipBatch
+from stadet.detect.detector import Detector
 from stadet.detect.nms import suppress, to_detections
 from stadet.detect.structures import Detections
 from stadet.engine.limits import INFINITE, expect_limits
@@ -42,7 +42,7 @@ class InferenceConfig:
 
 @torch.inference_mode()
 def detect(
-    model: nn.Module,
+    model: Detector,
     batches: Iterable[ClipBatch],
     config: InferenceConfig,
     device: torch.device,
@@ -53,13 +53,12 @@ def detect(
 
     Frame and recurrent detectors answer for each valid frame of a batch, key-frame detectors for
     the last frame of each clip. A recurrent state is carried from batch to batch, lane by lane,
-    and reset where `starts_stream` says so. A detector that needs later batches before it answers
-    has `answers(batches) -> Iterator[(batch, maps)]` in place of `forward`.
+    and reset where `starts_stream` says so.
     precision: autocast to bfloat16 or float16.
     """
     model = model.to(device).eval()
     moved = (batch.to(device) for batch in batches)
-    answers = model.answers(moved) if hasattr(model, "answers") else _answers(model, moved)
+    answers = model.answers(moved)
     while True:
         with torch.autocast(device.type, precision, enabled=precision is not None):
             batch, maps = next(answers, (None, None))
@@ -80,13 +79,3 @@ def detect(
                     rows = found[lane * len(answered) + place]
                     frame = int(batch.frame_indices[lane, step])
                     yield batch.videos[lane], frame, to_detections(rows, batch.views[lane])
-
-
-def _answers(
-    model: nn.Module, batches: Iterable[ClipBatch]
-) -> Iterator[tuple[ClipBatch, list[Tensor]]]:
-    """Each batch and its maps, the state carried from batch to batch."""
-    state = None
-    for batch in batches:
-        maps, state = model(batch.frames, state, batch.starts_stream, batch.valid)
-        yield batch, maps

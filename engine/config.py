@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,13 +40,33 @@ def load_config(
         except yaml.YAMLError as error:
             raise UserError(f"override {override!r}: the value is not YAML") from error
         _assign(merged, key.strip().lstrip("-").split("."), value)
-    return from_dict(kind, merged, source=str(path) if path else "configuration")
+    source = str(path) if path else "configuration"
+    return from_dict(kind, merged, source, may_import=True)
 
 
-def from_dict(kind: type[Config], values: dict[str, Any], source: str) -> Config:
-    """An instance of the dataclass `kind` from nested plain data, checked and coerced."""
+class VariantConfig:
+    """A configuration whose keys depend on a value in it."""
+
+    @classmethod
+    def variant(cls, values: Mapping[str, Any], source: str, *, may_import: bool) -> type:
+        """The dataclass, a subclass, that `values` are checked against.
+
+        source: of the values, for messages. may_import: they are the user's own and may name code.
+        """
+        return cls
+
+
+def from_dict(
+    kind: type[Config], values: dict[str, Any], source: str, *, may_import: bool = False
+) -> Config:
+    """An instance of the dataclass `kind` from nested plain data, checked and coerced.
+
+    may_import: the values are the user's own, so a `VariantConfig` may import code they name.
+    """
     import jsonargparse
 
+    if issubclass(kind, VariantConfig):
+        kind = kind.variant(values, source, may_import=may_import)
     types = _types(kind)
     known = set(types)
     for key, value in _flatten(values, known):

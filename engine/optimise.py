@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -175,6 +176,24 @@ def channels_last(model: nn.Module) -> nn.Module:
 
 def _is_frozen(module: nn.Module) -> bool:
     return isinstance(module, nn.modules.batchnorm._BatchNorm) and "train" in vars(module)
+
+
+def freeze(module: nn.Module, *, keep: Sequence[str] = ()) -> list[str]:
+    """Fix a module: no gradients, so no weight decay either, and fixed batch-norm statistics.
+
+    It lasts through later calls of `model.train()`. keep: paths below it that go on learning.
+    Returns the paths of the frozen parameters.
+    """
+    frozen = []
+    for path, part in module.named_modules():
+        if any(path == kept or path.startswith(f"{kept}.") for kept in keep):
+            continue
+        for name, parameter in part.named_parameters(recurse=False):
+            parameter.requires_grad_(False)
+            frozen.append(f"{path}.{name}".removeprefix("."))
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            freeze_batch_norm(part)
+    return frozen
 
 
 def freeze_batch_norm(module: nn.modules.batchnorm._BatchNorm) -> None:

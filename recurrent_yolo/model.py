@@ -8,8 +8,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from stadet.detect.batch import Predictions, normalise_frames
+from stadet.detect.detector import Detector
 from stadet.detect.yolo.head import YoloDetector
 from stadet.engine.errors import UserError
+from stadet.engine.optimise import freeze
 from stadet.recurrent_yolo.state import State
 from stadet.recurrent_yolo.temporal import MemoryConfig, TemporalBlock
 
@@ -17,7 +19,7 @@ Placement = Literal["backbone", "neck", "head"]
 PARTS = ("backbone", "neck", "head")
 
 
-class RecurrentYOLO(nn.Module):
+class RecurrentYOLO(Detector):
     """A `YoloDetector` whose features pass through temporal blocks.
 
     detector: usually already trained; it becomes a part of this model, weights and all. With the
@@ -30,8 +32,6 @@ class RecurrentYOLO(nn.Module):
     `differences=()` too (nothing from other frames), and the report's recipe: placement `"head"`,
     `MemoryConfig(depthwise=False, hidden=1, peepholes="conv", differences=(), residual=False)`.
     """
-
-    predicts = "every_frame"
 
     def __init__(
         self,
@@ -60,7 +60,6 @@ class RecurrentYOLO(nn.Module):
             stride = detector.strides[level]
             size = tuple(side // stride for side in network_size) if network_size else None
             self.memory[str(level)] = TemporalBlock(channels[level], memory, size)
-        self.frozen: frozenset[str] = frozenset()
 
     def forward(
         self,
@@ -95,26 +94,24 @@ class RecurrentYOLO(nn.Module):
         """Maps to boxes in network pixels with final scores, not yet suppressed."""
         return self.detector.decode(maps)
 
+    def single_step(self, lanes: int, size: tuple[int, int]) -> tuple[Detector, dict[str, Tensor]]:
+        """See `Detector.single_step`."""
+        from stadet.recurrent_yolo.single_step import SingleStep
+
+        step = SingleStep(self)
+        return step, step.initial_state(lanes, size)
+
     def freeze(self, parts: Collection[str]) -> RecurrentYOLO:
         """Fix parts of the detector ("backbone", "neck", "head"), batch norm statistics too.
 
         The head is the 3x3 and the last convolution of each scale, the neck all before it. The
-        memory always trains. Call before the optimiser is built; freezes what is named, frees the
-        rest.
+        memory always trains. Call before the optimiser is built. UserError for an unknown part.
         """
         if not set(parts) <= set(PARTS):
             raise UserError(f"freeze: expected some of {', '.join(PARTS)}, found {sorted(parts)}")
-        self.frozen = frozenset(parts)
-        for part in PARTS:
+        for part in parts:
             for module in self._modules_of(part):
-                module.requires_grad_(part not in self.frozen)
-        return self.train(self.training)
-
-    def train(self, mode: bool = True) -> RecurrentYOLO:
-        super().train(mode)
-        for part in self.frozen:
-            for module in self._modules_of(part):
-                module.eval()
+                freeze(module)
         return self
 
     def _modules_of(self, part: str) -> list[nn.Module]:

@@ -6,15 +6,16 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stadet.detect.batch import Predictions
+from stadet.detect.detector import Detector
 from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.lookback import LookBack
 from stadet.recurrent_yolo.state import State, map_state
 
 
-class SingleStep(nn.Module):
+class SingleStep(Detector):
     """A copy of a recurrent or stacked detector for windows of one frame.
 
     Its `forward` takes and returns the state as a tuple of tensors, named by `state_names` after
@@ -22,9 +23,7 @@ class SingleStep(nn.Module):
     which looks at frames to come.
     """
 
-    predicts = "every_frame"
-
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Detector) -> None:
         super().__init__()
         if any(len(getattr(m, "backward_layers", ())) for m in model.modules()):
             raise UserError(
@@ -64,7 +63,7 @@ class SingleStep(nn.Module):
         return maps, tuple(_named(after).values())
 
     def decode(self, maps: list[Tensor]) -> Predictions:
-        """Contract of every detector (docs/architecture.md)."""
+        """See `Detector.decode`."""
         return self.model.decode(maps)
 
 

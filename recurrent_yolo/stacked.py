@@ -8,21 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from stadet.detect.batch import Predictions, normalise_frames
+from stadet.detect.detector import Detector
 from stadet.detect.yolo.head import YoloDetector
 from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.lookback import LookBack
 from stadet.recurrent_yolo.state import State
 
 
-class StackedYOLO(nn.Module):
+class StackedYOLO(Detector):
     """A `YoloDetector` on `frames` consecutive frames: [t, t-1, ...], 3 channels each.
 
     detector becomes a part of this model; its first convolution grows, with zero weights for the
     earlier frames, so that the model starts as exactly that detector. Before a stream's first
     frame, the first frame is repeated. The state holds the last frames.
     """
-
-    predicts = "every_frame"
 
     def __init__(self, detector: YoloDetector, frames: int = 2, *, clip_length: int = 8) -> None:
         super().__init__()
@@ -53,3 +52,10 @@ class StackedYOLO(nn.Module):
     def decode(self, maps: Sequence[Tensor]) -> Predictions:
         """Maps to boxes in network pixels with final scores, not yet suppressed."""
         return self.detector.decode(maps)
+
+    def single_step(self, lanes: int, size: tuple[int, int]) -> tuple[Detector, dict[str, Tensor]]:
+        """See `Detector.single_step`."""
+        from stadet.recurrent_yolo.single_step import SingleStep
+
+        step = SingleStep(self)
+        return step, step.initial_state(lanes, size)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stadet.detect.batch import ClipBatch, Predictions
+from stadet.detect.detector import Detector
 from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.state import State, starts_by_frame
 
@@ -62,7 +63,7 @@ class StreamingDetector:
     `stadet.detect.inference.detect`.
     """
 
-    def __init__(self, model: nn.Module, cuts: SceneCuts | None = None) -> None:
+    def __init__(self, model: Detector, cuts: SceneCuts | None = None) -> None:
         if model.predicts != "every_frame":
             raise UserError(
                 "expected a detector that answers for every frame, found a key-frame one"

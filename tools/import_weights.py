@@ -75,29 +75,29 @@ def import_weights(
     from stadet.datasets.splits.split import Split
     from stadet.engine.checkpoint import save_checkpoint
     from stadet.engine.errors import UserError
-    from stadet.tools.inference.detectors import build_base, checkpoint_description
+    from stadet.tools.inference.detectors import checkpoint_description
     from stadet.tools.training.data import fixed_anchors
-    from stadet.tools.training.starting_weights import load_starting_weights, load_yowo_weights
+    from stadet.tools.training.recipe import find_recipe, recipe_names
 
-    if config.model not in ("yowo", "yolo"):
+    recipe = config.recipe
+    if not recipe.has_public_weights:
+        importable = [name for name in recipe_names() if find_recipe(name).has_public_weights]
         raise UserError(
-            f"model: expected yowo or yolo, which public weights are of; found {config.model}"
+            f"model: expected {' or '.join(importable)}, which public weights are of; found "
+            f"{config.model}"
         )
-    section = config.yowo if config.model == "yowo" else config.yolo
-    if not section.weights:
-        raise UserError(f"{config.model}.weights: expected the file to import, found nothing")
+    if not recipe.own.weights:
+        raise UserError(f"{recipe.key}.weights: expected the file to import, found nothing")
     names = tuple(names)
-    anchors = fixed_anchors(section.anchors, tuple(config.data.size), config.strides)
-    model = build_base(config, len(names), anchors)
+    wanted = recipe.anchors()
+    anchors = wanted and fixed_anchors(wanted.wanted, tuple(config.data.size), wanted.strides)
+    model = recipe.build(len(names), anchors)
     unknown = Split({})  # which frames it was trained on is not said
-    if config.model == "yowo":
-        reports = load_yowo_weights(model, config.yowo, unknown)
-    else:
-        reports = [load_starting_weights(model, section.weights, unknown)]
+    reports = recipe.load_weights(model, unknown)
     if missing := reports[0].missing:
         raise UserError(
-            f"{section.weights}: expected weights of {len(names)} classes and {len(anchors)} "
-            f"anchors for the whole network, found none for {missing[0]}"
+            f"{recipe.own.weights}: expected weights of {len(names)} classes and "
+            f"{len(anchors or ())} anchors for the whole network, found none for {missing[0]}"
         )
     description = checkpoint_description(config, names, anchors, unknown.record())
     save_checkpoint(out, {**description, "model": model.state_dict(), "progress": {}})

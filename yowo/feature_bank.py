@@ -10,14 +10,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stadet.detect.batch import ClipBatch, Predictions
+from stadet.detect.detector import Detector
 from stadet.engine.errors import UserError
 from stadet.yowo.model import YOWO
 
 
-class FeatureBank(nn.Module):
+class FeatureBank(Detector):
     """A trained YOWO for whole videos, with its 3D features averaged over `clips` short clips.
 
     The video is cut into clips of `clip_length` frames, without overlap, from its first frame (the
@@ -29,7 +30,6 @@ class FeatureBank(nn.Module):
     UserError where the 3D branch cannot take such clips.
     """
 
-    predicts = "every_frame"
     compiled_parts = tuple(f"model.{part}" for part in YOWO.parts)
 
     def __init__(self, model: YOWO, clips: int = 8, clip_length: int = 8) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from collections.abc import Sequence
 
 from stadet.engine.errors import UserError
-from stadet.engine.optimise import freeze_batch_norm
+from stadet.engine.optimise import freeze
 from stadet.yowo.model import YOWO
 
 # the 2D convolutions that the authors meant to leave trainable: blocks 29 and 30 of yolov2.cfg
@@ -28,16 +25,6 @@ def freeze_branches(model: YOWO, branches: Sequence[str], *, keep_last: bool = T
         if branch not in last:
             raise UserError(f"yowo.freeze: expected 2d or 3d, found {branch!r}")
         name = f"backbone_{branch}"
-        frozen += _freeze(getattr(model, name), name, last[branch] if keep_last else ())
+        parts = freeze(model.get_submodule(name), keep=last[branch] if keep_last else ())
+        frozen += [f"{name}.{part}" for part in parts]
     return frozen
-
-
-def _freeze(root: nn.Module, prefix: str, free: tuple[str, ...]) -> Iterator[str]:
-    for path, module in root.named_modules():
-        if any(path == part or path.startswith(f"{part}.") for part in free):
-            continue
-        for name, parameter in module.named_parameters(recurse=False):
-            parameter.requires_grad_(False)
-            yield f"{prefix}.{path}.{name}"
-        if isinstance(module, _BatchNorm):
-            freeze_batch_norm(module)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stadet.anchors.anchors import Anchors
 from stadet.detect.batch import Predictions, normalise_frames
+from stadet.detect.detector import Detector, check_divisible
 from stadet.detect.yolo.head import decode_map
 from stadet.engine.errors import UserError, neighbours
 from stadet.yowo.backbone3d import Backbone3d, scale_channels
@@ -48,7 +49,7 @@ def build_backbone3d(name: str, width: float = 1.0) -> Backbone3d:
     return BACKBONES[name](width)
 
 
-class YOWO(nn.Module):
+class YOWO(Detector):
     """A key-frame detector.
 
     anchors: one level, network pixels; its stride is the grid's: 32 as published, 16 or 8 for small
@@ -157,13 +158,3 @@ class YOWO(nn.Module):
             [values[..., 5 : 5 + shared].softmax(-1), values[..., 5 + shared :].sigmoid()], dim=-1
         )
         return Predictions(boxes, confidence, confidence[..., None] * classes)
-
-
-def check_divisible(size: Sequence[int], stride: int) -> None:
-    """UserError unless (height, width) are positive multiples of the stride."""
-    if any(side % stride or side < stride for side in size):
-        near = tuple(max(stride, round(side / stride) * stride) for side in size)
-        raise UserError(
-            f"expected a network size (height, width) divisible by {stride}, found {tuple(size)}; "
-            f"use {near}"
-        )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stadet.detect.batch import Predictions
+from stadet.detect.detector import Detector
 from stadet.engine.errors import UserError
 from stadet.yowo.model import YOWO
 
@@ -15,7 +16,7 @@ from stadet.yowo.model import YOWO
 State = tuple[int, Tensor]
 
 
-class TemporalEvery(nn.Module):
+class TemporalEvery(Detector):
     """A YOWO whose 3D branch sees every k-th key frame's clip; its features serve until the next.
 
     The 2D branch and the fusion still run on every key frame. k = 1 is the plain network. The clips

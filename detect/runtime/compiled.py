@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from stadet.detect.detector import Detector
 from stadet.detect.runtime.folding import fold_batch_norm
 from stadet.engine.errors import UserError
 from stadet.engine.optimise import channels_last
@@ -18,7 +19,7 @@ from stadet.engine.optimise import channels_last
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
-def fold_for_inference(model: nn.Module, example: Tensor) -> nn.Module:
+def fold_for_inference(model: Detector, example: Tensor) -> Detector:
     """A copy of a detector with batch norms folded and its convolutions' weights channels last.
 
     example: frames (B, T, 3, H, W) as it will see them, on the model's device.
@@ -26,7 +27,7 @@ def fold_for_inference(model: nn.Module, example: Tensor) -> nn.Module:
     return channels_last(fold_batch_norm(model, example))
 
 
-def compile_frozen(model: nn.Module, *, cuda_graphs: bool = False) -> nn.Module:
+def compile_frozen(model: Detector, *, cuda_graphs: bool = False) -> Detector:
     """Compile a detector in place with its weights as constants; call it without gradients.
 
     A model that decides in Python what to run names in `compiled_parts` the submodules to compile
@@ -41,8 +42,7 @@ def compile_frozen(model: nn.Module, *, cuda_graphs: bool = False) -> nn.Module:
             "runtime compiled: expected a C++ compiler (g++ or clang++), found none; install one "
             "(Debian, Ubuntu: apt-get install g++), or use --runtime eager"
         )
-    parts = getattr(model, "compiled_parts", ())
-    for target in [model.get_submodule(part) for part in parts] or [model]:
+    for target in [model.get_submodule(part) for part in model.compiled_parts] or [model]:
         target.forward = _frozen(target.forward, {"triton.cudagraphs": cuda_graphs})
     return model
 

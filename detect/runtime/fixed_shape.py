@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stadet.detect.batch import Predictions
+from stadet.detect.detector import Detector
 
 
-class FixedShape(nn.Module):
+class FixedShape(Detector):
     """A detector around `model` that pads smaller batches to the shape of the largest so far.
 
     Detectors that answer for every frame get more frames, which are not valid and leave a state as
@@ -19,12 +20,12 @@ class FixedShape(nn.Module):
     video's last, short batch costs no second compilation.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Detector) -> None:
         super().__init__()
         self.model = model
         self.predicts, self.clip_length = model.predicts, model.clip_length
-        self.clip_step = getattr(model, "clip_step", 1)
-        self.context_frames, self.period = model.context_frames, getattr(model, "period", 1)
+        self.clip_step, self.period = model.clip_step, model.period
+        self.context_frames = model.context_frames
         self._largest = 0
 
     def forward(
@@ -34,7 +35,7 @@ class FixedShape(nn.Module):
         starts_stream: Tensor | None = None,
         valid: Tensor | None = None,
     ) -> tuple[list[Tensor], Any]:
-        """Contract of every detector (docs/architecture.md)."""
+        """See `Detector.forward`."""
         lanes, steps = frames.shape[:2]
         axis = 1 if self.predicts == "every_frame" else 0
         count = frames.shape[axis]
@@ -56,7 +57,7 @@ class FixedShape(nn.Module):
         return maps, state
 
     def decode(self, maps: Sequence[Tensor]) -> Predictions:
-        """Contract of every detector (docs/architecture.md)."""
+        """See `Detector.decode`."""
         return self.model.decode(maps)
 
 

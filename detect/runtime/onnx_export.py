@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stadet.detect.detector import Detector
 from stadet.engine.errors import UserError
 
 OPSET = 17
@@ -29,7 +30,7 @@ class OneStep(nn.Module):
     (B, K, C) and, for recurrent detectors, the tensors of the state after it.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Detector) -> None:
         super().__init__()
         self.model = model
         self.eval()
@@ -43,7 +44,7 @@ class OneStep(nn.Module):
 
 
 def export_onnx(
-    model: nn.Module,
+    model: Detector,
     size: tuple[int, int],
     *,
     state: Mapping[str, Tensor] | None = None,
@@ -84,7 +85,7 @@ def export_onnx(
         "schema": SCHEMA,
         "predicts": model.predicts,
         "clip_length": model.clip_length,
-        "clip_step": getattr(model, "clip_step", 1),
+        "clip_step": model.clip_step,
         "context_frames": model.context_frames,
         **(description or {}),
     }

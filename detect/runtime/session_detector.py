@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stadet.detect.batch import Predictions
+from stadet.detect.detector import Detector
 from stadet.detect.runtime.onnx_export import AFTER_PREFIX, OUTPUTS, STATE_PREFIX
 from stadet.detect.runtime.sessions import OPEN, Arrays, Session
 from stadet.engine.errors import UserError
 
 
-class SessionDetector(nn.Module):
+class SessionDetector(Detector):
     """A detector whose arithmetic a session does; its `maps` are decoded already.
 
     description: what `export_onnx` put into the file. The state is a dict of arrays (B, ...); the

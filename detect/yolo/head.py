@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from stadet.anchors.anchors import Anchors
 from stadet.detect.batch import Predictions, normalise_frames
 from stadet.detect.boxes import cxcywh_to_xyxy
-from stadet.engine.errors import UserError
+from stadet.detect.detector import Detector, check_divisible
 
 OBJECTNESS_PRIOR = 0.01  # share of cells that start as objects (RetinaNet's prior, 1708.02002)
 MAX_LOG_SCALE = math.log(1000 / 16)  # a side is at most 62.5 anchors, as in torchvision
@@ -87,7 +87,7 @@ def decode_maps(
     return Predictions(torch.cat(boxes, 1), torch.cat(objectness, 1), torch.cat(scores, 1))
 
 
-class YoloDetector(nn.Module):
+class YoloDetector(Detector):
     """A frame detector: backbone, and for each scale a neck, a 3x3 and a linear 1x1 convolution.
 
     A subclass gives `forward_backbone`, the channels of the features between the parts (finest
@@ -95,9 +95,6 @@ class YoloDetector(nn.Module):
     modules with `forward_neck(x, coarser)`, `head` and `output`.
     """
 
-    predicts = "every_frame"
-    clip_length = 1
-    context_frames = 0
     backbone_channels: tuple[int, ...]
     neck_channels: tuple[int, ...]
     head_channels: tuple[int, ...]
@@ -146,14 +143,7 @@ class YoloDetector(nn.Module):
 
     def check_size(self, size: Sequence[int]) -> None:
         """UserError unless `size` (height, width) is divisible by the largest stride."""
-        height, width = size
-        stride = self.strides[-1]
-        if height % stride or width % stride or not height or not width:
-            nearest = [max(stride, round(side / stride) * stride) for side in (height, width)]
-            raise UserError(
-                f"expected a network size (height, width) divisible by {stride}, found "
-                f"({height}, {width}); use ({nearest[0]}, {nearest[1]})"
-            )
+        check_divisible(size, self.strides[-1])
 
     def forward_backbone(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in [0, 1] to one feature a level, finest first."""

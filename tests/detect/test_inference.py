@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from stadet.detect.batch import ClipBatch, Predictions, Targets
+from stadet.detect.detector import Detector
 from stadet.detect.inference import InferenceConfig, detect
 from stadet.detect.view import View
 from stadet.engine.errors import UserError
@@ -11,7 +12,7 @@ NETWORK = (32, 64)  # (height, width)
 EVERYTHING = InferenceConfig(score_floor=0.0)
 
 
-class Counter(torch.nn.Module):
+class Counter(Detector):
     """A box as wide as the frames of the stream so far; a lane begins anew where a stream does."""
 
     predicts = "every_frame"

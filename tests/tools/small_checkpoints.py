@@ -11,7 +11,7 @@ from stadet.anchors.anchors import Anchors
 from stadet.detect.yolo.head import OutputConv
 from stadet.engine.checkpoint import save_checkpoint
 from stadet.engine.config import from_dict
-from stadet.tools.inference.detectors import build_detector, checkpoint_description
+from stadet.tools.inference.detectors import checkpoint_description
 from stadet.tools.training.config import TrainConfig
 
 SIZE = (32, 64)  # (height, width)
@@ -41,7 +41,7 @@ def save_small_checkpoint(path: Path, kind: str) -> Path:
     strides = (32,) if kind == "yowo" else (16, 32)
     levels = tuple(np.array([(8.0, 12.0), (20.0, 24.0)]) * (n + 1) for n in range(len(strides)))
     anchors = Anchors(levels, strides, SIZE)
-    model = build_detector(config, len(NAMES), anchors)
+    model = config.recipe.build(len(NAMES), anchors)
     frames = torch.randint(0, 256, (2, 8, 3, *SIZE), dtype=torch.uint8)
     with torch.no_grad():
         for module in model.modules():

@@ -191,12 +191,11 @@ def test_a_bidirectional_memory_cannot_be_exported(tmp_path, capsys):
     content = torch.load(path, weights_only=True)
     content["config"]["recurrent"]["memory"]["bidirectional"] = True
     from stadet.engine.config import from_dict
-    from stadet.tools.inference.detectors import build_detector
     from stadet.tools.training.config import TrainConfig
 
     detector = open_for_runtime(path, RuntimeOptions())
     config = from_dict(TrainConfig, content["config"], "a test")
-    content["model"] = build_detector(config, len(NAMES), detector.anchors).state_dict()
+    content["model"] = config.recipe.build(len(NAMES), detector.anchors).state_dict()
     save_checkpoint(path, {key: value for key, value in content.items() if key != "schema"})
     out = tmp_path / "a.onnx"
     assert cli.main(["export", "--checkpoint", str(path), "--out", str(out)]) == 2

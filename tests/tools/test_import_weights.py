@@ -5,7 +5,7 @@ import torch
 
 from stadet.anchors.presets import YOWO_UCF24
 from stadet.tools.cli import main
-from stadet.tools.inference.detectors import build_base, open_detector
+from stadet.tools.inference.detectors import open_detector
 from stadet.tools.training.config import TrainConfig, YowoConfig
 from tests.yowo.tiny import SIZE, frames
 
@@ -21,7 +21,7 @@ def public(tmp_path):
     """(folder with a configuration and a checkpoint of 24 classes, the network that made it)."""
     torch.manual_seed(3)
     config = TrainConfig(model="yowo", yowo=YowoConfig("resnet18", 0.0625, clip_length=8))
-    network = build_base(config, 24, YOWO_UCF24.scaled_to(SIZE)).eval()
+    network = config.recipe.build(24, YOWO_UCF24.scaled_to(SIZE)).eval()
     state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
     torch.save({"epoch": 5, "state_dict": state, "score": 0.8}, tmp_path / "public.pth")
     (tmp_path / "config.yaml").write_text(CONFIG)

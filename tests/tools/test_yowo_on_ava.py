@@ -7,10 +7,8 @@ import torch
 
 from stadet.datasets.clips.augment import AugmentConfig
 from stadet.datasets.clips.loader import build_loader
-from stadet.tools.inference.detectors import build_detector
 from stadet.tools.training.config import DataConfig, TrainConfig, YowoConfig
 from stadet.tools.training.data import choose_anchors, open_footage
-from stadet.tools.training.recipes import training_sampler, training_step
 from stadet.tools.training.scoring import score
 
 FPS, SECONDS = 10, 6
@@ -50,12 +48,12 @@ def config(tmp_path):
 
 
 def test_clips_show_the_frames_between_key_frames_and_train(config):
-    footage = open_footage(config.data, config.reach)
+    footage = open_footage(config.data, config.recipe.reach())
     for cached in footage.cache.videos.values():  # key frames every 10 frames, clips of 8
         assert set(np.diff(cached.frames)) == {1, 3}
     train = footage.dataset.side("train")
     assert train.names == ("sit", "stand", "carry", "watch")
-    sampler = training_sampler(config, footage, train)
+    sampler = config.recipe.sampler(footage, train)
     sampler.set_epoch(0)
     requests = [request for batch in sampler for request in batch]
     assert {request.frames[-1] for request in requests} <= {10, 20, 30, 40}
@@ -63,8 +61,8 @@ def test_clips_show_the_frames_between_key_frames_and_train(config):
         key = request.frames[-1]
         assert request.frames == tuple(range(key - 7, key + 1))
     anchors = choose_anchors("kmeans", 1, [32], train, config.data, 0)
-    model = build_detector(config, len(train.names), anchors)
-    step = training_step(config, anchors, train)
+    model = config.recipe.build(len(train.names), anchors)
+    step = config.recipe.step(anchors, train)
     loader = build_loader(footage.clips(train, AugmentConfig()), sampler, workers=0)
     for batch in loader:
         losses, _ = step(model, batch, None)
@@ -84,7 +82,7 @@ def test_clips_show_the_frames_between_key_frames_and_train(config):
 def test_every_label_of_a_box_reaches_the_loss(config):
     footage = open_footage(config.data)
     train = footage.dataset.side("train")
-    sampler = training_sampler(config, footage, train)
+    sampler = config.recipe.sampler(footage, train)
     labels = torch.cat(
         [b.targets.labels for b in build_loader(footage.clips(train, None), sampler, workers=0)]
     )

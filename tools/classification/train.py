@@ -162,7 +162,7 @@ def _load_weights(model: nn.Module, config: ClassifierConfig, split) -> Any:
 
 def _freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
     from stadet.engine.errors import UserError, neighbours
-    from stadet.engine.optimise import set_batch_norm
+    from stadet.engine.optimise import freeze
 
     names = [name for name, _ in model.named_parameters()]
     for prefix in prefixes:
@@ -176,20 +176,18 @@ def _freeze(model: nn.Module, prefixes: Sequence[str]) -> None:
                 parameter.requires_grad_(False)
         for name, module in model.named_modules():
             if f"{name}.".startswith(prefix) and name:
-                set_batch_norm(module, "frozen")
+                freeze(module)
 
 
 def _class_weights(config: ClassifierConfig, footage: Sequence[ClassFootage]) -> list[float] | None:
-    import numpy as np
-
     if not config.loss.balance:
         return None
     from stadet.engine.errors import UserError
+    from stadet.tools.training.class_weights import class_weights
 
     if len(footage) > 1:
         raise UserError("loss.balance: class weights are for one data set; use input.balance")
-    counts = footage[0].data.side("train").counts()
-    return ((counts.mean() / np.maximum(counts, 1)) ** config.loss.balance).tolist()
+    return class_weights(footage[0].data.side("train").counts(), config.loss.balance)
 
 
 def _say_start(config, model: nn.Module, footage: Sequence[ClassFootage], device) -> None:

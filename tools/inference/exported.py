@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stadet.anchors.anchors import Anchors
 from stadet.detect.runtime.onnx_export import export_onnx, read_description
 from stadet.detect.runtime.session_detector import SessionDetector
 from stadet.detect.runtime.sessions import SESSIONS
 from stadet.engine.config import from_dict
 from stadet.engine.errors import UserError
 from stadet.engine.files import no_file
-from stadet.recurrent_yolo.single_step import SingleStep
-from stadet.tools.inference.detectors import DetectorFile, checkpoint_description
+from stadet.tools.inference.detectors import DetectorFile, checkpoint_description, read_anchors
 from stadet.tools.training.config import TrainConfig
-
-STATEFUL = ("recurrent-yolo", "stacked-yolo")
 
 
 def export_detector(detector: DetectorFile, batch: int | None = None) -> bytes:
@@ -35,11 +31,10 @@ def export_detector(detector: DetectorFile, batch: int | None = None) -> bytes:
         "network_size": list(size),
         "input": "RGB uint8; frames (batch, 3, H, W), or clips (batch, T, 3, H, W) of a YOWO",
     }
-    if config.model not in STATEFUL:
-        return export_onnx(model, size, description=description, batch=batch)
-    step = SingleStep(model)
-    state = step.initial_state(batch or 1, size)
-    return export_onnx(step, size, state=state, description=description)
+    step, state = model.single_step(batch or 1, size)
+    return export_onnx(
+        step, size, state=state, description=description, batch=None if state else batch
+    )
 
 
 def session_detector(
@@ -58,12 +53,13 @@ def open_exported(path: str | Path, runtime: str, precision: str = "fp32") -> De
     content = path.read_bytes()
     model = session_detector(content, runtime, precision, str(path))
     description = read_description(content, str(path))
+    config = from_dict(TrainConfig, description["config"], f"exported file {path}")
     return DetectorFile(
         path,
         model,
         tuple(description["names"]),
-        from_dict(TrainConfig, description["config"], str(path)),
-        Anchors.from_dict(description["anchors"]),
+        config,
+        read_anchors(description, config),
         description["split"],
         description["threshold"],
     )

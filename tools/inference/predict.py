@@ -152,7 +152,7 @@ def predict_dataset(
     settings = detector.config.data
     if data is not None:
         settings = replace(settings, dataset=str(data))
-    footage = open_footage(settings, detector.config.reach)
+    footage = open_footage(settings, detector.config.recipe.reach())
     expect_classes(footage.dataset.names, detector)
     if side != "train" and not (allow_overlap or footage.dataset.config.split.allow_overlap):
         refuse_overlap(

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from stadet.datasets.clips.live_batches import image_batch, key_frame_batches, window_batches
 from stadet.datasets.clips.prefetch import prefetch
+from stadet.detect.detector import Detector
 from stadet.detect.inference import InferenceConfig, detect
 from stadet.detect.structures import Detections
 from stadet.detect.tiling import detect_tiled, tile_views
@@ -50,7 +50,7 @@ class Predictor:
         self.cuts = None if scene_cuts is None else _scene_cuts(self.model, scene_cuts)
         self.tiles = tiles
         # a model that counts its frames in steps gets whole ones
-        self.period = getattr(self.model, "period", 1)
+        self.period = self.model.period
         self.window = -(-window // self.period) * self.period
         if runtime.feature_bank:
             self.window = self.period
@@ -125,7 +125,7 @@ def _forget(detector: DetectorFile) -> None:
         block.carry = False
 
 
-def _scene_cuts(model: nn.Module, share: float) -> SceneCuts:
-    if model.predicts != "every_frame" or model.context_frames == 0:
+def _scene_cuts(model: Detector, share: float) -> SceneCuts:
+    if not model.follows_streams:
         raise UserError("--scene-cuts: expected a detector with memory, found one without")
     return SceneCuts(share)

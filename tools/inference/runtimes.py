@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
+    from stadet.detect.detector import Detector
     from stadet.tools.inference.detectors import DetectorFile
 
 RUNTIMES = ("eager", "compiled", "onnx", "openvino")
@@ -107,7 +107,7 @@ def open_for_runtime(path: str | Path, options: RuntimeOptions) -> DetectorFile:
 
 def prepare_model(
     detector: DetectorFile, options: RuntimeOptions, device: torch.device
-) -> nn.Module:
+) -> Detector:
     """The detector as `stadet.detect.inference.detect` takes it, run as the options say.
 
     UserError for options that do not suit the model.
@@ -138,7 +138,7 @@ def prepare_model(
     return compiled if options.feature_bank else FixedShape(compiled)
 
 
-def _variant(model: nn.Module, options: RuntimeOptions) -> nn.Module:
+def _variant(model: Detector, options: RuntimeOptions) -> Detector:
     """YOWO with fewer or longer looks of its 3D branch; the model itself without such options."""
     from stadet.yowo.model import YOWO
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from stadet.datasets.clips.augment import AugmentConfig
 from stadet.detect.inference import InferenceConfig
+from stadet.engine.config import VariantConfig
 from stadet.engine.errors import UserError
 from stadet.engine.limits import INFINITE, POSITIVE, expect_limits
 from stadet.engine.loop import LoopConfig
@@ -14,7 +16,8 @@ from stadet.recurrent_yolo.sampler import SamplerConfig
 from stadet.recurrent_yolo.sequences import SequenceConfig
 from stadet.recurrent_yolo.temporal import MemoryConfig
 
-ModelName = Literal["yolo", "recurrent-yolo", "stacked-yolo", "yowo"]
+if TYPE_CHECKING:
+    from stadet.tools.training.recipe import Recipe
 
 
 @dataclass
@@ -243,17 +246,18 @@ class YoloLossConfig:
 
 
 @dataclass
-class TrainConfig:
+class TrainConfig(VariantConfig):
     """A detector's training.
 
     Attributes:
-        model: the kind of detector.
+        model: the kind of detector (yolo, recurrent-yolo, stacked-yolo, yowo), or module:Class of
+            a recipe of your own.
         output: folder of the run.
         seed: of everything random.
         allow_overlap: start from weights that were trained on frames of this validation side.
     """
 
-    model: ModelName = "yolo"
+    model: str = "yolo"
     output: str = "runs/yolov3"
     seed: int = 0
     allow_overlap: bool = False
@@ -270,16 +274,19 @@ class TrainConfig:
         expect_limits(self, "", seed=(0, 2**63 - 1))
 
     @property
-    def strides(self) -> list[int]:
-        """Of the detector's levels, finest first."""
-        return [self.yowo.stride] if self.model == "yowo" else self.yolo.strides
+    def recipe(self) -> Recipe:
+        """What the model brings to training. UserError for an unknown model."""
+        from stadet.tools.training.recipe import find_recipe
 
-    @property
-    def reach(self) -> tuple[int, int] | None:
-        """How many frames the model's clips go back before a looked-at frame, and on after it;
-        None without end."""
-        if self.model != "yowo":
-            return None
-        yowo = self.yowo
-        span = (yowo.clip_length - 1) * max(yowo.clip_step, *yowo.steps)
-        return span, span if yowo.reverse else 0
+        return find_recipe(self.model)(self)
+
+    @classmethod
+    def variant(
+        cls, values: Mapping[str, Any], source: str, *, may_import: bool
+    ) -> type[TrainConfig]:
+        from stadet.tools.training.recipe import config_class, find_recipe
+
+        name = values.get("model", cls.model)
+        if not isinstance(name, str):
+            raise UserError(f"{source}: model: expected a name, found {name!r}")
+        return config_class(find_recipe(name, f"{source}: model", may_import=may_import))

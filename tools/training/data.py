@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from torch import nn
 from torch.utils.data import DataLoader
 
 from stadet.anchors.anchors import Anchors
@@ -20,6 +19,7 @@ from stadet.datasets.clips.loader import build_loader
 from stadet.datasets.clips.samplers import BatchSampler, FixedPlan, Share
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.datasets.footage.cache import FrameCache, build_cache
+from stadet.detect.detector import Detector
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.view import View
 from stadet.engine import distributed
@@ -57,15 +57,14 @@ class Footage:
         """For each video the frames that no other side holds: what a key frame's clip may show."""
         return {v.name: self.dataset.split.visible(side, v.name, v.num_frames) for v in annotations}
 
-    def evaluation_loader(self, side: str, model: nn.Module) -> DataLoader:
+    def evaluation_loader(self, side: str, model: Detector) -> DataLoader:
         """This process's share of a side, as `model` wants it, without augmentation."""
         annotations = self.dataset.side(side)
-        every_frame = model.predicts == "every_frame"
-        streams = every_frame and model.context_frames != 0
+        every_frame, streams = model.predicts == "every_frame", model.follows_streams
         requests = evaluation_requests(
             annotations,
             EVALUATION_WINDOW if streams else model.clip_length,
-            clip_step=getattr(model, "clip_step", 1),
+            clip_step=model.clip_step,
             predicts=model.predicts,
             usable=(self.usable if every_frame else self.visible)(side, annotations),
             share=process_share(),
@@ -142,7 +141,7 @@ def box_sizes(annotations: AnnotationSet, size: tuple[int, int], resize: str) ->
 def choose_anchors(
     wanted: str,
     count: int,
-    strides: list[int],
+    strides: Sequence[int],
     train: AnnotationSet,
     data: DataConfig,
     seed: int,
@@ -157,7 +156,7 @@ def choose_anchors(
     return fixed_anchors(wanted, size, strides)
 
 
-def fixed_anchors(wanted: str, size: tuple[int, int], strides: list[int]) -> Anchors:
+def fixed_anchors(wanted: str, size: tuple[int, int], strides: Sequence[int]) -> Anchors:
     """A preset or a file, scaled to the network's size (height, width); UserError otherwise.
 
     Sizes of one level suit a grid of any stride, so they are taken for the one of `strides`.
@@ -184,7 +183,6 @@ def _saved_anchors(wanted: str) -> Anchors:
     return Anchors.load(wanted)
 
 
-def class_counts(annotations: AnnotationSet) -> Mapping[str, int]:
-    """Boxes of each class."""
-    counts = np.sum([video.labels.sum(axis=0) for video in annotations.objects()], axis=0)
-    return dict(zip(annotations.names, counts.tolist(), strict=True))
+def class_counts(annotations: AnnotationSet) -> np.ndarray:
+    """(C,) boxes of each class."""
+    return np.sum([video.labels.sum(axis=0) for video in annotations.objects()], axis=0)

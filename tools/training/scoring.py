@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import torch
-from torch import nn
 
+from stadet.detect.detector import Detector
 from stadet.detect.inference import InferenceConfig, detect
 from stadet.detect.metrics.frame_map import FrameMAP, frame_map_of_columns
 from stadet.detect.metrics.localization import localization
@@ -17,7 +17,7 @@ METRICS = ("frame_map_50", "localization_recall", "classification_accuracy")
 
 
 def score(
-    model: nn.Module,
+    model: Detector,
     batches: Iterable,
     truth: AnnotationSet,
     config: InferenceConfig,

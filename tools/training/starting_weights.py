@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -14,10 +13,6 @@ from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.checkpoint import is_checkpoint, load_checkpoint
 from stadet.engine.errors import UserError
 from stadet.engine.files import no_file
-
-if TYPE_CHECKING:
-    from stadet.tools.training.config import YowoConfig
-    from stadet.yowo.model import YOWO
 
 
 def load_starting_weights(
@@ -43,43 +38,6 @@ def load_starting_weights(
     if not allow_overlap:
         refuse_overlap(Split.from_record(content["split"]), split, what=f"weights {path}")
     return load_matching(model, content["model"], path.name)
-
-
-def load_yowo_weights(
-    model: YOWO, config: YowoConfig, split: Split, *, allow_overlap: bool = False
-) -> list[WeightsReport]:
-    """Fill `model` from the files that the configuration names: the whole, then single branches.
-
-    Raises UserError as `load_starting_weights` does, and for a file of another 3D backbone.
-    """
-    from stadet.yowo.peer_weights import (
-        load_darknet19_weights,
-        load_kinetics_weights,
-        load_yowo_checkpoint,
-    )
-
-    strict, reports = config.strict_weights, []
-    if config.weights:
-        path = Path(config.weights)
-        if path.is_file() and not is_checkpoint(path):
-            reports.append(load_yowo_checkpoint(model, path, strict=strict))
-        else:
-            if path.is_file() and strict:
-                _expect_backbone(model, path)
-            reports.append(load_starting_weights(model, path, split, allow_overlap=allow_overlap))
-    if config.weights_2d:
-        reports.append(load_darknet19_weights(model, config.weights_2d, strict=strict))
-    if config.weights_3d:
-        reports.append(load_kinetics_weights(model, config.weights_3d, strict=strict))
-    return reports
-
-
-def _expect_backbone(model: YOWO, path: Path) -> None:
-    config = load_checkpoint(path)["config"]
-    found = config["yowo"]["backbone"] if config["model"] == "yowo" else None
-    if found != model.backbone:
-        other = f"one of {found}; set yowo.backbone to it" if found else f"a {config['model']}"
-        raise UserError(f"weights {path}: expected a YOWO of {model.backbone}, found {other}")
 
 
 def load_matching(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> WeightsReport:

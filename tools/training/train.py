@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from stadet.anchors.anchors import Anchors
+    from stadet.detect.structures import AnnotationSet
     from stadet.tools.training.config import TrainConfig
-    from stadet.tools.training.data import Footage
+    from stadet.tools.training.recipe import Recipe
 
 
 def train(
@@ -58,14 +60,8 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     from stadet.engine.errors import UserError
     from stadet.engine.loop import fit
     from stadet.engine.runlog import RunLog
-    from stadet.tools.inference.detectors import (
-        build_base,
-        check_network,
-        checkpoint_description,
-        complete_detector,
-    )
+    from stadet.tools.inference.detectors import checkpoint_description
     from stadet.tools.training.data import expect_boxes, open_footage
-    from stadet.tools.training.recipes import training_sampler, training_step
     from stadet.tools.training.scoring import METRICS, score
 
     folder = Path(config.output)
@@ -76,30 +72,32 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
         )
     leave_cores_to_loaders(device, config.data.workers)
     seed_everything(config.seed + distributed.rank())
-    check_network(config)
-    footage = open_footage(config.data, config.reach)
+    recipe = config.recipe
+    recipe.check()
+    footage = open_footage(config.data, recipe.reach())
     train_side = footage.dataset.side("train")
     val_side = footage.dataset.side("val")
     expect_boxes(train_side, "train")
     expect_boxes(val_side, "val")
-    anchors = _run_anchors(config, folder, train_side, resume)
+    anchors = _run_anchors(recipe, folder, train_side, resume)
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
-    base = build_base(config, len(train_side.names), anchors)
+    base = recipe.build_base(len(train_side.names), anchors)
     if not resume:
-        _load_weights(config, base, footage)
-    model = complete_detector(config, base)
-    _freeze(config, model)
+        for report in recipe.load_weights(base, footage.dataset.split):
+            say(f"starting weights: {report}")
+    model = recipe.complete(base)
+    recipe.freeze(model)
     log = RunLog(folder, enabled=distributed.is_main(), tensorboard=config.loop.tensorboard)
     if not resume:
         log.rewind(-1)  # what a run that was killed before its first checkpoint left
         write_start(config, log, footage.dataset.split)
-        if distributed.is_main():
+        if anchors is not None and distributed.is_main():
             anchors.save(folder / "anchors.yaml")
     say(
         f"{config.model}: {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"{len(train_side.names)} classes, {device}; run folder {folder}"
     )
-    sampler = training_sampler(config, footage, train_side)
+    sampler = recipe.sampler(footage, train_side)
     loader = build_loader(
         footage.clips(train_side, config.augment),
         sampler,
@@ -117,7 +115,7 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     names, split = train_side.names, footage.dataset.split.record()
     result = fit(
         model,
-        training_step(config, anchors, train_side),
+        recipe.step(anchors, train_side),
         loader,
         sampler,
         validate,
@@ -147,48 +145,17 @@ def finish(folder: Path) -> None:
     save_checkpoint(best, {key: value for key, value in content.items() if key != "schema"})
 
 
-def _run_anchors(config: TrainConfig, folder: Path, train_side, resume: bool):
+def _run_anchors(
+    recipe: Recipe, folder: Path, train_side: AnnotationSet, resume: bool
+) -> Anchors | None:
     from stadet.anchors.anchors import Anchors
     from stadet.tools.training.data import choose_anchors
 
+    choice, config = recipe.anchors(), recipe.config
+    if choice is None:
+        return None
     if resume:
         return Anchors.load(folder / "anchors.yaml")
-    wanted = config.yowo if config.model == "yowo" else config.yolo
     return choose_anchors(
-        wanted.anchors, wanted.num_anchors, config.strides, train_side, config.data, config.seed
+        choice.wanted, choice.count, choice.strides, train_side, config.data, config.seed
     )
-
-
-def _load_weights(config: TrainConfig, base: nn.Module, footage: Footage) -> None:
-    from stadet.tools.training.starting_weights import load_starting_weights, load_yowo_weights
-
-    split, allow = footage.dataset.split, config.allow_overlap
-    reports = []
-    if config.model == "yowo":
-        reports = load_yowo_weights(base, config.yowo, split, allow_overlap=allow)
-    elif config.yolo.weights:
-        weights = config.yolo.weights
-        reports = [load_starting_weights(base, weights, split, allow_overlap=allow)]
-    for report in reports:
-        say(f"starting weights: {report}")
-
-
-def _freeze(config: TrainConfig, model: nn.Module) -> None:
-    """Fix parts of the model: no gradients, no weight decay, fixed batch-norm statistics."""
-    from stadet.engine.errors import UserError, neighbours
-    from stadet.engine.optimise import set_batch_norm
-
-    if config.model == "yowo":
-        from stadet.yowo.freezing import freeze_branches
-
-        freeze_branches(model, config.yowo.freeze)
-        return
-    if config.model == "recurrent-yolo":
-        model.freeze(config.yolo.freeze)
-        return
-    children = dict(getattr(model, "detector", model).named_children())
-    for part in config.yolo.freeze:
-        if part not in children:
-            raise UserError(f"yolo.freeze: no part {part!r}{neighbours(part, children)}")
-        children[part].requires_grad_(False)
-        set_batch_norm(children[part], "frozen")

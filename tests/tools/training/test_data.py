@@ -9,6 +9,7 @@ import yaml
 
 from stadet.anchors.presets import PRESETS
 from stadet.datasets.formats.coco_video import write_coco_video
+from stadet.detect.detector import Detector
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.runlog import read_events
@@ -98,7 +99,7 @@ def config_of(mixed) -> DataConfig:
 
 @pytest.mark.parametrize("every", ["frame", "stream", "key frame"])
 def test_every_looked_at_frame_of_a_side_is_asked_for_once(mixed, every):
-    class Model(torch.nn.Module):
+    class Model(Detector):
         predicts = "last_frame" if every == "key frame" else "every_frame"
         context_frames = {"frame": 0, "stream": None, "key frame": 7}[every]
         clip_length = {"frame": 1, "stream": 8, "key frame": 8}[every]

@@ -10,10 +10,10 @@ from stadet.engine.checkpoint import save_checkpoint
 from stadet.engine.errors import UserError
 from stadet.tools.inference.detectors import checkpoint_description
 from stadet.tools.training.config import TrainConfig, YowoConfig
+from stadet.tools.training.recipes.yowo import load_yowo_weights
 from stadet.tools.training.starting_weights import (
     load_matching,
     load_starting_weights,
-    load_yowo_weights,
 )
 from tests.yowo.tiny import anchors, network
 

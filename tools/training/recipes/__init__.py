@@ -1,0 +1,1 @@
+"""One recipe a model; the table is in `stadet.tools.training.recipe`."""

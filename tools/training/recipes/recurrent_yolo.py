@@ -1,0 +1,86 @@
+"""Recurrent YOLO: a YOLO with memory, trained on streams through action sequences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from stadet.anchors.anchors import Anchors
+from stadet.detect.detector import Detector
+from stadet.detect.structures import AnnotationSet
+from stadet.engine.loop import EpochSampler, TrainingStep
+from stadet.recurrent_yolo.sequences import ActionSequence, action_sequences, repeat_factors
+from stadet.tools.training.config import RecurrentConfig
+from stadet.tools.training.data import Footage, process_share
+from stadet.tools.training.recipes.reversals import reverse_share
+from stadet.tools.training.recipes.yolo import YoloRecipe
+
+
+class RecurrentYoloRecipe(YoloRecipe):
+    """The frame detector is that of `yolo`; the memory and the streams are those of `recurrent`."""
+
+    key = "recurrent"
+    section = RecurrentConfig
+    has_public_weights = False
+
+    def complete(self, base: Detector) -> Detector:
+        from stadet.recurrent_yolo.model import RecurrentYOLO
+
+        recurrent = self.config.recurrent
+        return RecurrentYOLO(
+            base,
+            recurrent.memory,
+            placement=recurrent.placement,
+            levels=recurrent.levels,
+            clip_length=recurrent.sampler.window,
+            network_size=tuple(self.config.data.size),
+        )
+
+    def freeze(self, model: Detector) -> None:
+        model.freeze(self.config.yolo.freeze)
+
+    def step(self, anchors: Anchors | None, train: AnnotationSet) -> TrainingStep:
+        from stadet.recurrent_yolo.training import RecurrentTrainingStep
+
+        recurrent = self.config.recurrent
+        return RecurrentTrainingStep(
+            self.loss(anchors, train), recurrent.bptt_windows, recurrent.warmup_frames
+        )
+
+    def sampler(self, footage: Footage, train: AnnotationSet) -> EpochSampler:
+        from stadet.recurrent_yolo.sampler import HybridClipSampler
+
+        config, share = self.config.recurrent.sampler, process_share()
+        reverse = reverse_share("recurrent.sampler.reverse", config.reverse, footage)
+        return HybridClipSampler(
+            training_sequences(self.config.recurrent, footage, train),
+            replace(config, reverse=reverse),
+            seed=self.config.seed,
+            rank=share.rank,
+            world=share.world,
+        )
+
+
+def training_sequences(
+    config: RecurrentConfig, footage: Footage, train: AnnotationSet
+) -> list[ActionSequence]:
+    """The action sequences of the training side, rare classes repeated."""
+    found: list[tuple[str, int, int]] = []
+    labels: list[np.ndarray] = []
+    usable = footage.usable("train", train)
+    for video in train:
+        has_action = np.zeros(video.num_frames, dtype=bool)
+        has_action[video.frames] = True
+        spans = action_sequences(
+            has_action, video.looked_at, video.clock, config.sequences, allowed=usable[video.name]
+        )
+        for start, stop in spans:
+            rows = slice(*np.searchsorted(video.frames, [start, stop]))
+            found.append((video.name, start, stop))
+            labels.append(video.labels[rows].any(axis=0))
+    repeats = repeat_factors(np.array(labels), config.balance_threshold)
+    return [
+        ActionSequence(name, start, stop, repeats=int(times))
+        for (name, start, stop), times in zip(found, repeats, strict=True)
+    ]

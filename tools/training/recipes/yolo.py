@@ -1,0 +1,89 @@
+"""YOLOv3 and YOLOv3-tiny, and what the models built on them share."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from torch import nn
+
+from stadet.anchors.anchors import Anchors
+from stadet.datasets.clips.samplers import frame_sampler
+from stadet.datasets.splits.split import Split
+from stadet.detect.detector import Detector, check_divisible
+from stadet.detect.structures import AnnotationSet
+from stadet.detect.yolo.loss import YoloLoss
+from stadet.detect.yolo.training import FrameTrainingStep
+from stadet.detect.yolo.weights_report import WeightsReport
+from stadet.engine.errors import UserError, neighbours
+from stadet.engine.loop import EpochSampler, TrainingStep
+from stadet.engine.optimise import freeze
+from stadet.tools.training.class_weights import class_weights
+from stadet.tools.training.config import YoloConfig
+from stadet.tools.training.data import Footage, class_counts, process_share
+from stadet.tools.training.recipe import AnchorChoice, Recipe
+from stadet.tools.training.starting_weights import load_starting_weights
+
+
+class YoloRecipe(Recipe):
+    """A frame detector, trained on single frames in random order."""
+
+    key = "yolo"
+    section = YoloConfig
+    has_public_weights = True
+
+    def check(self) -> None:
+        check_divisible(self.config.data.size, max(self.config.yolo.strides))
+
+    def anchors(self) -> AnchorChoice:
+        yolo = self.config.yolo
+        return AnchorChoice(yolo.anchors, yolo.num_anchors, tuple(yolo.strides))
+
+    def build_base(self, num_classes: int, anchors: Anchors | None) -> Detector:
+        yolo = self.config.yolo
+        if yolo.network == "yolov3":
+            from stadet.detect.yolo.yolov3 import YOLOv3
+
+            return YOLOv3(num_classes, anchors, width=yolo.width, depth=yolo.depth, body=yolo.body)
+        from stadet.detect.yolo.yolov3_tiny import YOLOv3Tiny
+
+        return YOLOv3Tiny(num_classes, anchors, width=yolo.width)
+
+    def load_weights(self, base: Detector, split: Split) -> list[WeightsReport]:
+        weights = self.config.yolo.weights
+        if not weights:
+            return []
+        allow = self.config.allow_overlap
+        return [load_starting_weights(base, weights, split, allow_overlap=allow)]
+
+    def freeze(self, model: Detector) -> None:
+        freeze_children(model, self.config.yolo.freeze)
+
+    def step(self, anchors: Anchors | None, train: AnnotationSet) -> TrainingStep:
+        return FrameTrainingStep(self.loss(anchors, train))
+
+    def sampler(self, footage: Footage, train: AnnotationSet) -> EpochSampler:
+        data = self.config.data
+        return frame_sampler(
+            train,
+            data.batch,
+            negatives=data.negatives,
+            balance=data.balance,
+            seed=self.config.seed,
+            share=process_share(),
+        )
+
+    def loss(self, anchors: Anchors | None, train: AnnotationSet) -> YoloLoss:
+        """The loss of the YOLO family; class weights from the training side's counts."""
+        options = asdict(self.config.loss)
+        power = options.pop("balance_classes")
+        weights = class_weights(class_counts(train), power) if power else None
+        return YoloLoss(anchors, class_weights=weights, **options)
+
+
+def freeze_children(model: nn.Module, parts: list[str]) -> None:
+    """Fix children of a frame detector by name. UserError for an unknown one."""
+    children = dict(model.named_children())
+    for part in parts:
+        if part not in children:
+            raise UserError(f"yolo.freeze: no part {part!r}{neighbours(part, children)}")
+        freeze(children[part])
