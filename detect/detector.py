@@ -27,6 +27,8 @@ class Detector(nn.Module):
             video must start at a multiple of it to answer as from the beginning. Default 1.
         context_frames: earlier frames of the video that an answer depends on; None = all of the
             stream. Default 0.
+        needs_later_frames: whether `answers` waits for frames after the one it answers for, so that
+            frames cannot be given one by one. Default False.
         compiled_parts: names of the submodules that `torch.compile` takes one by one, for
             detectors that decide in Python what to run; empty = the whole. Default ().
     """
@@ -36,6 +38,7 @@ class Detector(nn.Module):
     clip_step: int = 1
     period: int = 1
     context_frames: int | None = 0
+    needs_later_frames: bool = False
     compiled_parts: Sequence[str] = ()
 
     @property
@@ -79,7 +82,7 @@ class Detector(nn.Module):
     def answers(self, batches: Iterable[ClipBatch]) -> Iterator[tuple[ClipBatch, list[Tensor]]]:
         """Each batch with its maps, the state carried from batch to batch, lane by lane.
 
-        A detector that needs later batches before it can answer overrides it.
+        A detector with `needs_later_frames` overrides it.
         """
         state = None
         for batch in batches:

@@ -30,6 +30,7 @@ class FeatureBank(Detector):
     UserError where the 3D branch cannot take such clips.
     """
 
+    needs_later_frames = True
     compiled_parts = tuple(f"model.{part}" for part in YOWO.parts)
 
     def __init__(self, model: YOWO, clips: int = 8, clip_length: int = 8) -> None:

@@ -52,7 +52,7 @@ def test_a_public_checkpoint_becomes_one_of_ours(public, capsys):
         (["yowo.anchors=kmeans"], "ucf24", "anchors 'kmeans': expected a preset"),
         (["yowo.stride=16"], "ucf24", "expected weights of 24 classes .* found none for fine_grid"),
         (["yowo.backbone=resnet50"], "ucf24", "check backbone and width"),
-        (["model=recurrent-yolo"], "ucf24", "expected yowo or yolo"),
+        (["model=recurrent-yolo"], "ucf24", "expected yolo or yowo"),
     ],
 )
 def test_mistakes(public, capsys, more, names, message):

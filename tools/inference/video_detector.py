@@ -147,7 +147,7 @@ class VideoDetector:
         Raises:
             UserError: for a detector that needs later frames before it answers (`feature_bank`).
         """
-        if hasattr(self._predictor.model, "answers"):
+        if self._predictor.model.needs_later_frames:
             raise UserError(
                 "feature_bank: needs later frames before it answers, so it cannot answer frame by "
                 "frame; call the detector with an iterator of frames instead"

@@ -69,7 +69,7 @@ def training_sequences(
     found: list[tuple[str, int, int]] = []
     labels: list[np.ndarray] = []
     usable = footage.usable("train", train)
-    for video in train:
+    for video in train.objects():
         has_action = np.zeros(video.num_frames, dtype=bool)
         has_action[video.frames] = True
         spans = action_sequences(
