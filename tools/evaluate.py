@@ -15,10 +15,14 @@ examples:
   stad evaluate --data dataset.yaml --side test --checkpoint runs/yolov3/best.pt \\
       --threshold-from runs/yolov3/report/metrics.json --out runs/yolov3/test
   stad evaluate --ground-truth gt.json --detections results.json --protocol coco --out coco
+  stad evaluate --ground-truth ava_val_v2.2.csv --detections results.csv --protocol ava \\
+      --label-map ava_action_list.pbtxt --excluded ava_val_excluded_timestamps.csv --out ava
+  stad evaluate --data dataset.yaml --side val --tubes tubes.json --protocol multisports --out tubes
 
-detections: stad-detections/1 JSON Lines, or COCO results (a list of image_id, category_id, bbox,
-score) beside their --ground-truth. The report: metrics.json, report.md, report.html (one file, no
-network) and ranking.npz, from which stad compare draws its intervals.
+detections: stad-detections/1 JSON Lines, COCO results (a list of image_id, category_id, bbox,
+score) beside their --ground-truth, or AVA's csv. The report: metrics.json, report.md, report.html
+(one file, no network) and ranking.npz, from which stad compare draws its intervals.
+tubes: stad-tubes/1, scored as video-mAP alone; the report is metrics.json and report.md.
 """
 
 
@@ -28,7 +32,11 @@ def build_parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--detections", help="a detections file")
     what.add_argument("--checkpoint", help="best.pt of a run: predicts first")
-    add("--ground-truth", help="COCO-video JSON; may stand in for the data set's own annotations")
+    what.add_argument("--tubes", help="a tube file: scored as video-mAP, without detections")
+    add(
+        "--ground-truth",
+        help="COCO-video JSON, or AVA's csv; may take the place of the data set's own annotations",
+    )
     add("--data", help="data set file (default with --checkpoint: the one it was trained with)")
     add(
         "--side",
@@ -36,7 +44,19 @@ def build_parser() -> argparse.ArgumentParser:
         help="score only this side of the split (default with --checkpoint: val)",
     )
     add("--out", required=True, help="folder of the report")
-    add("--protocol", default="voc", help="voc (default), yowo or coco")
+    add(
+        "--protocol",
+        default="voc",
+        help="voc (default), yowo, coco, ava or multisports; see docs/protocols.md",
+    )
+    add("--label-map", help="AVA's list of action ids and names, beside its csv as truth")
+    add("--excluded", help="AVA's csv of excluded timestamps, beside its csv as truth")
+    add(
+        "--thresholds",
+        type=float,
+        nargs="+",
+        help="with --tubes: overlaps (default: 0.1 0.2 0.5 0.75)",
+    )
     add("--threshold", type=float, help="score from which detections count for precision, recall")
     add(
         "--threshold-from",
@@ -66,8 +86,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    from stadet.engine.errors import UserError
     from stadet.tools.evaluation.evaluate import evaluate_checkpoint, evaluate_detections
 
+    if args.tubes:
+        _run_tubes(args)
+        return
+    if args.thresholds:
+        raise UserError("--thresholds: expected --tubes beside it; detections have fixed overlaps")
     options = {
         name: getattr(args, name)
         for name in (
@@ -86,6 +112,8 @@ def run(args: argparse.Namespace) -> None:
             "gallery",
             "title",
             "strict",
+            "label_map",
+            "excluded",
         )
     }
     if args.checkpoint:
@@ -97,6 +125,26 @@ def run(args: argparse.Namespace) -> None:
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
     print(result.summary())
+
+
+def _run_tubes(args: argparse.Namespace) -> None:
+    from stadet.tools.evaluation.tubes import evaluate_tubes
+
+    result = evaluate_tubes(
+        args.tubes,
+        ground_truth=args.ground_truth,
+        data=args.data,
+        side=args.side,
+        out=args.out,
+        protocol=args.protocol,
+        thresholds=args.thresholds,
+        title=args.title,
+    )
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for name, value in result.means.items():
+        print(f"video-mAP@{name} {value:.4f}")
+    print(f"\nreport: {args.out}/report.md")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
 
+ZERO = float(np.nextafter(0, 1))  # a score of 0 that is a detection: in scores 0 is "not listed"
 KEY_SECONDS = (902, 1798)  # first and last key frame of the 15 annotated minutes
 
 
@@ -129,7 +130,7 @@ def read_ava_detections(
     path = Path(path)
     labels = read_label_map(path.parent / label_map)
     column = {n: truth.names.index(name) for n, name in labels.items() if name in truth.names}
-    scores: dict[str, dict[tuple[int, tuple], np.ndarray]] = {name: {} for name in truth.videos}
+    scores: dict[str, dict[tuple, np.ndarray]] = {name: {} for name in truth.videos}
     dropped = Findings()
     for line, csv_name, second, box, action, score in _rows(path, _detection_row):
         name = find_video(csv_name, truth.videos)
@@ -143,8 +144,11 @@ def read_ava_detections(
         elif action not in column:
             dropped.note(path, "rows of actions without a class left out", first=line)
         else:
-            row = scores[name].setdefault((frame, box), np.zeros(len(truth.names)))
-            row[column[action]] = max(row[column[action]], score)
+            label, repeat = column[action], 0
+            while (row := scores[name].get((frame, box, repeat))) is not None and row[label]:
+                repeat += 1  # a second detection of this class in the same box counts too
+            row = scores[name].setdefault((frame, box, repeat), np.zeros(len(truth.names)))
+            row[label] = score or ZERO
     return DetectionSet(
         truth.names,
         0.0,
@@ -153,11 +157,9 @@ def read_ava_detections(
     )
 
 
-def _video_detections(
-    video: VideoAnnotations, scores: dict[tuple[int, tuple], np.ndarray]
-) -> VideoDetections:
-    frames = np.array([frame for frame, _ in scores], dtype=np.int64)
-    boxes = np.array([box for _, box in scores], dtype=np.float64).reshape(-1, 4)
+def _video_detections(video: VideoAnnotations, scores: dict[tuple, np.ndarray]) -> VideoDetections:
+    frames = np.array([frame for frame, _, _ in scores], dtype=np.int64)
+    boxes = np.array([box for _, box, _ in scores], dtype=np.float64).reshape(-1, 4)
     boxes *= [video.size[1], video.size[0]] * 2
     rows = np.array(list(scores.values())).reshape(len(frames), -1)
     order = np.argsort(frames, kind="stable")

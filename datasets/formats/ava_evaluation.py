@@ -14,10 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stadet.datasets.formats.ava import ZERO
+from stadet.detect.detections.detection_set import DetectionSet, VideoDetections, frames_to_ranges
 from stadet.detect.metrics.columns import EvaluationColumns
 from stadet.detect.metrics.protocols import AVA_ACTIONS
 from stadet.detect.metrics.tie_order import heap_list
-from stadet.detect.structures import NO_TRACK
+from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 
 Key = tuple[str, int]  # video, second
@@ -74,8 +76,69 @@ def read_ava_columns(
         objectness=np.full(len(order), np.nan),
         entry_detection=np.arange(len(order)),
         entry_class=classes[order],
-        entry_score=scores[order],
+        entry_score=np.where(scores == 0, ZERO, scores)[order],
     )
+
+
+def sets_of_columns(columns: EvaluationColumns) -> tuple[AnnotationSet, DetectionSet]:
+    """What `read_ava_columns` read as annotations and detections: videos of 1 x 1 "pixel" at one
+    frame a second, whose looked-at frames are the images; rows of one box become one box."""
+    annotations, detections = {}, {}
+    for video, name in enumerate(columns.video_names):
+        seconds = columns.image_frame[columns.image_video == video]
+        looked_at = np.zeros(int(seconds.max(initial=0)) + 1, dtype=bool)
+        looked_at[seconds] = True
+        own = columns.image_video[columns.truth_image] == video
+        frames = columns.image_frame[columns.truth_image[own]]
+        labels = columns.truth_labels[own].argmax(axis=1)
+        rows, place = _joined(frames, columns.truth_boxes[own], labels)
+        one_hot = np.zeros((len(rows), columns.num_classes), dtype=bool)
+        one_hot[place, labels] = True
+        annotations[name] = VideoAnnotations.build(
+            name,
+            (1, 1),
+            1.0,
+            looked_at,
+            frames[rows],
+            columns.truth_boxes[own][rows],
+            one_hot,
+            columns.truth_tracks[own][rows],
+        )
+        own = columns.image_video[columns.detection_image] == video
+        frames = columns.image_frame[columns.detection_image[own]]
+        labels = columns.entry_class[own]
+        rows, place = _joined(frames, columns.detection_boxes[own], labels)
+        scores = np.zeros((len(rows), columns.num_classes))
+        scores[place, labels] = columns.entry_score[own]
+        order = np.argsort(frames[rows], kind="stable")
+        detections[name] = VideoDetections(
+            name,
+            frames[rows][order],
+            columns.detection_boxes[own][rows][order],
+            np.full(len(rows), np.nan),
+            scores[order],
+            frames_to_ranges(np.unique(frames)),
+        )
+    return (
+        AnnotationSet(columns.names, annotations),
+        DetectionSet(columns.names, 0.0, detections),
+    )
+
+
+def _joined(
+    frames: np.ndarray, boxes: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """First row of each box (R,) and the box of each row (M,); a box that has a label twice is two
+    boxes."""
+    key = np.column_stack([frames, boxes, labels])
+    _, same = np.unique(key, axis=0, return_inverse=True)
+    order = np.argsort(same, kind="stable")
+    starts = np.flatnonzero(np.diff(same[order], prepend=-1))
+    repeat = np.empty(len(same), dtype=np.int64)
+    repeat[order] = np.arange(len(same)) - np.repeat(starts, np.diff(np.append(starts, len(same))))
+    key = np.column_stack([frames, boxes, repeat])
+    _, first, place = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    return first, place
 
 
 def _columns(rows: list[_Row], images: Mapping[Key, int]) -> tuple[np.ndarray, ...]:
@@ -124,11 +187,33 @@ def _rows(
             raise UserError(f"{path}: expected csv in UTF-8, found {error}") from None
 
 
+def read_ava_seconds(path: str | Path) -> set[Key]:
+    """The excluded timestamps: a csv of video, second. UserError for anything else."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"{path}: expected AVA's excluded timestamps, found no file; check the path"
+        )
+    seconds = set()
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        for number, row in enumerate(csv.reader(stream), start=1):
+            if not any(row):
+                continue
+            try:
+                video, second = row
+                seconds.add((video, int(second)))
+            except ValueError:
+                raise UserError(
+                    f"{path}, line {number}: expected video, second, found {','.join(row)[:80]!r}"
+                ) from None
+    return seconds
+
+
 def _row(row: list[str], scored: bool) -> _Row:
     if len(row) != 8 and (scored or len(row) != 7):
         raise ValueError
     box = (float(row[2]), float(row[3]), float(row[4]), float(row[5]))
     last = float(row[7]) if len(row) == 8 and row[7] else float(NO_TRACK)
-    if not np.isfinite([*box, last]).all():
+    if not np.isfinite([*box, last]).all() or (scored and last < 0) or int(row[1]) < 0:
         raise ValueError
     return _Row((row[0], int(row[1])), box, int(row[6]), last)

@@ -9,6 +9,7 @@ import numpy as np
 
 from stadet.detect.boxes import area
 from stadet.detect.detections.detection_set import DetectionSet
+from stadet.detect.metrics.ava_map import ava_figures
 from stadet.detect.metrics.bootstrap import REPLICATES, FrameMAPIntervals, frame_map_intervals
 from stadet.detect.metrics.calibration import Calibration, calibration
 from stadet.detect.metrics.coco import coco_summary
@@ -104,6 +105,7 @@ class Evaluation:
     unprocessed: Unprocessed
     direction: Direction | None = None
     coco: dict[str, float] | None = None
+    ava: dict | None = None
     video_map: dict[str, float] | None = None
     notes: tuple[str, ...] = field(default=())
 
@@ -125,17 +127,19 @@ def evaluate(
     with_video_map: bool = False,
     replicates: int = REPLICATES,
     seed: int = 0,
+    columns: EvaluationColumns | None = None,
 ) -> Evaluation:
     """Score detections.
 
     thresholds: learnt elsewhere; None = best F1 on these frames, marked in-sample. top, min_clips:
     means over the k classes with most clips, of those with at least `min_clips`. reverses: names of
     actions that are each other's time reversal; spans: motionless inclusive ranges by video.
-    replicates: of the bootstrap, drawn with `seed`.
+    replicates: of the bootstrap, drawn with `seed`. columns: of both, where they are at hand in an
+    order of rows of their own.
     """
     protocol = get_protocol(protocol)
     clocks = {video.name: video.clock for video in annotations}
-    everything = gather(annotations, detections)
+    everything = gather(annotations, detections) if columns is None else columns
     matcher = Matcher(everything, protocol)
     columns = matcher.columns
     ranking = matcher.ranking(0.5)
@@ -151,7 +155,8 @@ def evaluate(
     if with_video_map:
         from stadet.detect.metrics.video_map import video_map as compute_video_map
 
-        video_map = compute_video_map(annotations, detections)
+        video_map = compute_video_map(annotations, detections, protocol=protocol)
+    ava = ava_figures(everything, protocol) if protocol.ties == "ava" else None
     return Evaluation(
         protocol=protocol,
         columns=columns,
@@ -177,8 +182,19 @@ def evaluate(
         unprocessed=unprocessed_frames(annotations, detections),
         direction=_direction(everything, protocol, reverses, spans) if reverses else None,
         coco=coco_summary(everything) if protocol.name == "coco" else None,
+        ava=ava,
         video_map=video_map,
-        notes=detections.notes,
+        notes=(*detections.notes, *_ava_notes(ava)),
+    )
+
+
+def _ava_notes(ava: dict | None) -> tuple[str, ...]:
+    if ava is None or not ava["detections_on_empty_key_frames"]:
+        return ()
+    return (
+        f"{ava['detections_on_empty_key_frames']:,} detections on key frames without truth are "
+        "left out; counted as false, as AVA's script does where its input has them, the mAP is "
+        f"{ava['map_50_all_key_frames']:.4f} instead of {ava['map_50']:.4f}",
     )
 
 

@@ -9,6 +9,10 @@ YOWO do); AP is the all-point area, its mean goes over the classes with truth.
 Frames that nobody looked at count on neither side: not in the overlap, and a stretch of more than
 `max_gap` of them ends every tube. A tube wholly on such frames is neither right nor wrong.
 Where all frames are looked at, this is the definition of the literature.
+
+Under the protocol `multisports` (evaluate_multisports.py of that data set): a detection takes its
+best-overlapping truth and is false if that is taken, the temporal IoU is of spans (`pair_overlaps`)
+and equal scores rank as numpy's default sort leaves them.
 """
 
 from __future__ import annotations
@@ -21,14 +25,26 @@ import numpy as np
 from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
 from stadet.detect.metrics.average_precision import average_precision, precision_recall
 from stadet.detect.metrics.frame_map import nan_mean
-from stadet.detect.metrics.matching import Pairs, match_best_free, score_rank
-from stadet.detect.metrics.protocols import IOU_THRESHOLDS
+from stadet.detect.metrics.matching import (
+    Pairs,
+    match_best_free,
+    match_best_overlap,
+    score_rank,
+)
+from stadet.detect.metrics.protocols import IOU_THRESHOLDS, Protocol, get_protocol
 from stadet.detect.structures import AnnotationSet, Tube, VideoAnnotations
 from stadet.detect.tubes.linking import LinkOptions, link_video
 from stadet.detect.tubes.overlap import TubeColumns, pair_overlaps
 from stadet.detect.tubes.truth import truth_tubes
+from stadet.detect.tubes.tube_set import TubeSet
 
 THRESHOLDS = (0.1, 0.2, 0.5, 0.75)
+MULTISPORTS_THRESHOLDS = (0.2, 0.5)
+MULTISPORTS_RANGES = {  # as that script adds them up, to the last bit
+    "0.05:0.45": tuple(0.05 + 0.05 * step for step in range(9)),
+    "0.10:0.90": tuple(0.1 + 0.1 * step for step in range(9)),
+    "0.50:0.95": tuple(0.5 + 0.05 * step for step in range(10)),
+}
 
 
 def video_map(
@@ -36,8 +52,11 @@ def video_map(
     detections: DetectionSet,
     thresholds: Sequence[float] = THRESHOLDS,
     options: LinkOptions | None = None,
+    protocol: str | Protocol = "voc",
 ) -> dict[str, float]:
-    """video-mAP of a whole set: `{"0.1": .., "0.2": .., "0.5": .., "0.75": .., "0.5:0.95": ..}`.
+    """video-mAP of a whole set: `{"0.1": .., "0.2": .., "0.5": .., "0.75": .., "0.5:0.95": ..}`;
+    under `multisports` its script's `{"0.2": .., "0.5": .., "0.05:0.45": .., "0.10:0.90": ..,
+    "0.50:0.95": ..}`.
 
     Videos without detections count as missed. Detections of videos that `annotations` does not hold
     take no part (`read_detections` tells of them). NaN where no class has truth.
@@ -46,10 +65,31 @@ def video_map(
         raise ValueError(
             f"expected detections of the classes {annotations.names}, found {detections.names}"
         )
-    metric = VideoMAP(annotations.names, options)
+    metric = VideoMAP(annotations.names, options, protocol)
     for truth in annotations:
         metric.update(truth, detections.videos.get(truth.name))
-    return metric.compute(thresholds).as_dict()
+    return metric.figures(thresholds)
+
+
+def video_map_of_tubes(
+    annotations: AnnotationSet,
+    tubes: TubeSet,
+    thresholds: Sequence[float] = THRESHOLDS,
+    protocol: str | Protocol = "voc",
+    max_gap: int = LinkOptions().max_gap,
+) -> VideoMAP:
+    """The same of tubes made elsewhere, ready to be asked.
+
+    max_gap: frames that nobody looked at and that a truth tube bridges. Tubes of videos that
+    `annotations` does not hold take no part. ValueError for other classes.
+    """
+    if annotations.names != tubes.names:
+        raise ValueError(f"expected tubes of the classes {annotations.names}, found {tubes.names}")
+    metric = VideoMAP(annotations.names, LinkOptions(max_gap=max_gap), protocol)
+    for truth in annotations:
+        found = tubes.videos.get(truth.name)
+        metric.update_tubes(truth, () if found is None else found.tubes)
+    return metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +108,10 @@ class VideoMAPResult:
         """(C,) AP of each class at one of the thresholds."""
         return self.ap[self.thresholds.index(overlap)]
 
+    def mean_at(self, overlap: float) -> float:
+        """Mean over classes with truth; NaN where no class has truth."""
+        return nan_mean(self.at(overlap))
+
     @property
     def averaged(self) -> np.ndarray:
         """(C,) mean AP over 0.5, 0.55, .., 0.95."""
@@ -75,7 +119,7 @@ class VideoMAPResult:
 
     def as_dict(self) -> dict[str, float]:
         """Means over the classes with truth, by threshold, and "0.5:0.95"."""
-        means = {f"{overlap:g}": nan_mean(self.at(overlap)) for overlap in self.named}
+        means = {f"{overlap:g}": self.mean_at(overlap) for overlap in self.named}
         return means | {"0.5:0.95": nan_mean(self.averaged)}
 
 
@@ -93,13 +137,22 @@ class _VideoTubes:
 class VideoMAP:
     """Fed video by video, merged across processes, then asked.
 
+    names: class names; options: how detections are linked, and the `max_gap` of truth tubes;
+    protocol: of `voc`, `yowo`, `coco` and `ava` all count alike, `multisports` as its script does.
+
     The order of feeding and the number of processes change nothing: tubes of equal score rank by
     the name of their video, then by their order in it.
     """
 
-    def __init__(self, names: Sequence[str], options: LinkOptions | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        options: LinkOptions | None = None,
+        protocol: str | Protocol = "voc",
+    ) -> None:
         self.names = tuple(names)
         self.options = options or LinkOptions()
+        self.protocol = get_protocol(protocol)
         self.reset()
 
     def reset(self) -> None:
@@ -129,7 +182,9 @@ class VideoMAP:
         counts = [tube for tube in tubes if seen[tube.stop] > seen[tube.start]]
         wanted, found = TubeColumns(truth_tubes(truth, self.options.max_gap)), TubeColumns(counts)
         detection, target = np.nonzero(found.labels[:, None] == wanted.labels)
-        overlaps = pair_overlaps(found, wanted, detection, target, truth.looked_at)
+        overlaps = pair_overlaps(
+            found, wanted, detection, target, truth.looked_at, spans=self._as_multisports
+        )
         pairs = Pairs(detection, target, overlaps, len(found), len(wanted))
         self._videos[truth.name] = _VideoTubes(
             wanted.labels, found.labels, found.scores, pairs.select(overlaps > 0)
@@ -137,8 +192,9 @@ class VideoMAP:
 
     def merge(self, other: VideoMAP) -> None:
         """Take over what another object (of another process) was fed."""
-        if (other.names, other.options) != (self.names, self.options):
-            raise ValueError("expected a metric of the same classes and link options")
+        mine = (self.names, self.options, self.protocol)
+        if (other.names, other.options, other.protocol) != mine:
+            raise ValueError("expected a metric of the same classes, link options and protocol")
         twice = sorted(self._videos.keys() & other._videos.keys())
         if twice:
             raise ValueError(f"{twice[0]} was fed to both; every video counts once")
@@ -148,19 +204,48 @@ class VideoMAP:
         """AP of each class at `thresholds` and at 0.5, 0.55, .., 0.95."""
         every = tuple(sorted({*thresholds, *IOU_THRESHOLDS}))
         truths, labels, scores, pairs = self._joined()
-        rank = score_rank(scores)
-        classes = range(len(self.names))
-        rows = [np.flatnonzero(labels == label) for label in classes]
-        rows = [row[np.argsort(rank[row])] for row in rows]
+        rank, rows = self._order(labels, scores)
+        rule = match_best_overlap if self._as_multisports else match_best_free
         wanted = np.bincount(truths, minlength=len(self.names))
+        wanted[~self.protocol.evaluated(self.names)] = 0
         ap = np.full((len(every), len(self.names)), np.nan)
         for k, threshold in enumerate(every):
-            right = match_best_free(pairs, rank, threshold).true_positive
+            right = rule(pairs, rank, threshold).true_positive
             for label in np.flatnonzero(wanted):
                 curve = precision_recall(right[rows[label]], wanted[label])
                 ap[k, label] = average_precision(*curve)
         detected = np.array([len(row) for row in rows])
         return VideoMAPResult(self.names, tuple(thresholds), every, ap, wanted, detected)
+
+    def figures(self, thresholds: Sequence[float] = THRESHOLDS) -> dict[str, float]:
+        """Means over classes by threshold; under `multisports` what its script prints (as shares of
+        1), with `thresholds` beyond the script's own added."""
+        if not self._as_multisports:
+            return self.compute(thresholds).as_dict()
+        extra = () if tuple(thresholds) == THRESHOLDS else tuple(thresholds)
+        named = sorted({*MULTISPORTS_THRESHOLDS, *extra})
+        result = self.compute({t for part in (named, *MULTISPORTS_RANGES.values()) for t in part})
+        means = {f"{overlap:g}": result.mean_at(overlap) for overlap in named}
+        return means | {
+            name: float(np.mean([result.mean_at(overlap) for overlap in part]))
+            for name, part in MULTISPORTS_RANGES.items()
+        }
+
+    @property
+    def _as_multisports(self) -> bool:
+        return self.protocol.ties == "multisports"
+
+    def _order(self, labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Rank in which detections choose (D,), and the detections of each class by rank."""
+        rows = [np.flatnonzero(labels == label) for label in range(len(self.names))]
+        if not self._as_multisports:
+            rank = score_rank(scores)
+            return rank, [row[np.argsort(rank[row])] for row in rows]
+        rows = [row[np.argsort(-scores[row])] for row in rows]
+        rank = np.empty(len(labels), dtype=np.int64)
+        for row in rows:  # classes never meet: each may rank by itself
+            rank[row] = np.arange(len(row))
+        return rank, rows
 
     def _joined(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, Pairs]:
         """Truth labels, labels, scores and pairs of all videos, by name."""

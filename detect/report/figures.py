@@ -84,6 +84,7 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
         },
         "confusion": {"classes": [*e.names, "background"], "truth_by_prediction": e.confusion},
         "coco": e.coco,
+        "ava": e.ava,
         "bootstrap": {"units": e.intervals.units, "replicates": e.intervals.replicates},
         "data": {
             "videos": len(e.columns.video_names),

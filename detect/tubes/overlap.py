@@ -51,8 +51,14 @@ def pair_overlaps(
     i: np.ndarray,
     j: np.ndarray,
     counted: np.ndarray | None = None,
+    *,
+    spans: bool = False,
 ) -> np.ndarray:
-    """(P,) overlap of tube i[p] of `a` with tube j[p] of `b`; `counted` as in `tube_overlaps`."""
+    """(P,) overlap of tube i[p] of `a` with tube j[p] of `b`; `counted` as in `tube_overlaps`.
+
+    spans: the temporal IoU is of the spans from first to last frame, an end less than the number of
+    frames, as MultiSports' evaluation script takes it; tubes of one frame then have none.
+    """
     result = np.zeros(len(i))
     meet = np.flatnonzero(np.minimum(a.stops[i], b.stops[j]) > np.maximum(a.starts[i], b.starts[j]))
     if not len(meet):
@@ -64,7 +70,12 @@ def pair_overlaps(
     cuts = np.searchsorted(np.cumsum(shared), np.arange(CHUNK, shared.sum(), CHUNK))
     for part in np.split(meet, np.unique(cuts)):
         if len(part):
-            result[part] = _overlaps(a, b, i[part], j[part], before)
+            spatial, both, either = _shares(a, b, i[part], j[part], before)
+            if spans:
+                spatial = spatial / np.maximum(both, 1) * (both - 1)
+                either = either - 1
+            # temporal IoU x mean over shared frames: the count of shared frames cancels
+            result[part] = np.divide(spatial, either, out=np.zeros(len(part)), where=either > 0)
     return result
 
 
@@ -77,10 +88,11 @@ def _counted_before(counted: np.ndarray | None, stop: int) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(flags)])
 
 
-def _overlaps(
+def _shares(
     a: TubeColumns, b: TubeColumns, i: np.ndarray, j: np.ndarray, before: np.ndarray
-) -> np.ndarray:
-    """Overlaps of pairs that share at least one frame, counted or not."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of pairs that share at least one frame, counted or not: the sum of the spatial IoUs over
+    counted shared frames (P,), the number of these frames, and of those in either tube."""
     first = np.maximum(a.starts[i], b.starts[j])
     stop = np.minimum(a.stops[i], b.stops[j])
     shared = stop - first
@@ -91,9 +103,7 @@ def _overlaps(
     spatial = rowwise_iou(a.boxes[row_a], b.boxes[row_b]) * (before[frame + 1] - before[frame])
     both = before[stop] - before[first]
     either = before[a.stops[i]] - before[a.starts[i]] + before[b.stops[j]] - before[b.starts[j]]
-    # temporal IoU x mean over shared frames: the count of shared frames cancels
-    union = either - both
-    return np.divide(np.add.reduceat(spatial, begins), union, out=np.zeros(len(i)), where=union > 0)
+    return np.add.reduceat(spatial, begins), both, either - both
 
 
 def suppress_tubes(tubes: Sequence[Tube], max_overlap: float) -> list[Tube]:

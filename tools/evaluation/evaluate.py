@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from stadet.datasets.dataset import Dataset, load_dataset
+from stadet.datasets.formats.ava_evaluation import sets_of_columns
 from stadet.detect.detections.detection_set import DetectionSet
 from stadet.detect.detections.reader import read_detections
 from stadet.detect.metrics import evaluation as metrics
@@ -23,6 +24,7 @@ from stadet.detect.report.figures import read_figures
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
 from stadet.engine.runlog import read_events
+from stadet.tools.evaluation.ava import ava_columns, ava_detections, is_csv
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,16 +112,20 @@ def evaluate_detections(
     title: str | None = None,
     strict: bool = False,
     run_folder: str | Path | None = None,
+    label_map: str | Path | None = None,
+    excluded: str | Path | None = None,
 ) -> EvaluationResult:
     """Score a detections file against truth.
 
     Args:
-        detections: `stad-detections/1` JSON Lines, or COCO results beside their `ground_truth`.
-        ground_truth: COCO-video JSON; may take the place of the data set's own annotations.
+        detections: `stad-detections/1` JSON Lines, COCO results beside their `ground_truth`, or
+            AVA's csv of `video, second, x1, y1, x2, y2, action, score`.
+        ground_truth: COCO-video JSON, or AVA's csv beside such detections; may take the place of
+            the data set's own annotations.
         data: data set file.
         side: score only this side of the data set's split ("train", "val", "test").
         out: folder of the report (None: no report is written).
-        protocol: "voc", "yowo" or "coco".
+        protocol: "voc", "yowo", "coco", "ava" or "multisports" (docs/protocols.md).
         threshold: score from which detections count for precision and recall (default: best F1
             on these frames).
         threshold_from: a `metrics.json` whose thresholds are applied instead.
@@ -134,6 +140,9 @@ def evaluate_detections(
         title: heading of the report (default: the run's folder and the side).
         strict: anything wrong with the detections is an error.
         run_folder: whose learning curves the report shows (default: the detections' folder).
+        label_map: AVA's list of action ids and names, beside csv truth (default: ids 1 to 80, of
+            which AVA evaluates 60).
+        excluded: AVA's csv of `video, second` that do not count, beside csv truth.
 
     Raises:
         UserError: for files that cannot be read or do not fit each other.
@@ -143,13 +152,26 @@ def evaluate_detections(
         raise UserError("expected --ground-truth or --data to score against, found neither")
     run_folder = Path(run_folder or Path(detections).parent)
     dataset = load_dataset(data) if data else None
+    columns = None
     with _no_collection():
-        everything, annotations = _truth(ground_truth, dataset, side)
-        found = read_detections(
-            Path(detections), everything, ground_truth_json=ground_truth, strict=strict
-        )
+        if is_csv(ground_truth):
+            if side is not None:
+                raise UserError("expected --data beside --side, found AVA's csv as --ground-truth")
+            columns = ava_columns(ground_truth, detections, label_map, excluded)
+            annotations, found = sets_of_columns(columns)
+        else:
+            for flag, value in (("--label-map", label_map), ("--excluded", excluded)):
+                if value is not None:
+                    raise UserError(f"{flag}: expected AVA's csv as --ground-truth beside it")
+            everything, annotations = truth_of(ground_truth, dataset, side)
+            if is_csv(detections):
+                found = ava_detections(detections, everything, dataset)
+            else:
+                found = read_detections(
+                    Path(detections), everything, ground_truth_json=ground_truth, strict=strict
+                )
     if only_processed:
-        annotations = processed_frames(annotations, found)
+        annotations, columns = processed_frames(annotations, found), None
     evaluation = metrics.evaluate(
         annotations,
         found,
@@ -161,6 +183,7 @@ def evaluate_detections(
         spans=_spans(motionless) if motionless else None,
         with_video_map=video_map,
         replicates=bootstrap,
+        columns=columns,
     )
     page = None
     if out is not None:
@@ -190,7 +213,7 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _truth(
+def truth_of(
     ground_truth: str | Path | None, dataset: Dataset | None, side: str | None
 ) -> tuple[AnnotationSet, AnnotationSet]:
     """All that is annotated (the videos a detections file may speak of), and the side to score."""

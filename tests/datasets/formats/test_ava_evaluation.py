@@ -27,7 +27,7 @@ def random_rows(seed, *, actions=6, detections=300, tied=True):
         for person in range(int(rng.integers(0, 4))):
             own = box()
             for action in rng.choice(actions, rng.integers(1, 3), replace=False):
-                truth.append((key, own, int(action) + 1, float(person)))
+                truth.append((key, own, int(action) + 1, int(person)))
     found = []
     for _ in range(detections):
         key = keys[rng.integers(2, len(keys))]
