@@ -61,14 +61,14 @@ def packages() -> list[str]:
 
 def verbs_page() -> str:
     """The help of every verb."""
-    from stadet.tools.cli import VERBS
+    from stadet.tools.cli import summaries
 
     os.environ["COLUMNS"] = "98"
     parts = [
         "# Verbs\n\nEvery verb is a function, too: see the [API](api.md). `stad VERB --help` "
         "prints the text below.\n"
     ]
-    for verb, summary in VERBS.items():
+    for verb, summary in summaries().items():
         module = importlib.import_module("stadet.tools." + verb.replace("-", "_"))
         parser = module.build_parser()
         parser.prog = f"stad {verb}"

@@ -15,35 +15,47 @@ import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
-VERBS = {
-    "demo": "the whole route on generated footage, on the CPU, in minutes",
-    "make-footage": "generate annotated restaurant footage",
-    "describe": "what a data set holds: classes, sizes, durations, sample frames",
-    "convert": "annotations from one format to another",
-    "make-clips": "cut long videos to short clips in folders by action label",
-    "kmeans-anchors": "anchor priors from a data set's boxes",
-    "train": "train a model from a configuration",
-    "train-ultralytics": "one of ultralytics' detectors on the same split, into the same report",
-    "import-weights": "make a checkpoint of public weights, to evaluate, predict or start from",
-    "evaluate": "score a checkpoint or a detections file; write the report",
-    "compare": "runs side by side with differences and intervals",
-    "predict": "run a checkpoint over videos; write a detections file",
-    "live": "a detector or classifier on cameras and streams: pictures, events, recordings",
-    "export": "write a checkpoint as an ONNX file for other programs",
-    "tubes": "link detections through time into tubes",
-    "events": "what happened, when, where and how long: event log, counts over time, plot",
-    "render": "draw detections, tubes and truth into a video",
-    "train-classifier": "train a clip classifier from a configuration",
-    "grid-search": "train a classifier over combinations of settings; a resumable table",
-    "cross-validate": "k-fold cross-validation of a classifier by groups, over seeds",
-    "classify": "class and probability of videos; timelines of long ones; checklists of steps",
-    "explain": "what a model saw: Grad-CAM, guided backpropagation, activation maps",
-    "make-keypoints": "body, face and hand keypoints of labelled videos, as a keypoint set",
-    "make-reversals": "generate a classification set of exact time reversals",
-}
+VERBS = (
+    "demo",
+    "make-footage",
+    "describe",
+    "convert",
+    "make-clips",
+    "kmeans-anchors",
+    "train",
+    "train-ultralytics",
+    "import-weights",
+    "evaluate",
+    "compare",
+    "predict",
+    "live",
+    "export",
+    "tubes",
+    "events",
+    "render",
+    "train-classifier",
+    "grid-search",
+    "cross-validate",
+    "classify",
+    "explain",
+    "make-keypoints",
+    "make-reversals",
+    "completion",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """The command `stad`: its exit status."""
+    try:
+        status = _main(argv)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `stad ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _main(argv: Sequence[str] | None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in {"-h", "--help", "help"}:
         print(_overview())
@@ -59,8 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"stad: no verb {verb!r}{neighbours(verb, VERBS)}; see stad --help", file=sys.stderr)
         return 2
-    module = importlib.import_module("stadet.tools." + verb.replace("-", "_"))
-    return run_verb(module, argv[1:], prog=f"stad {verb}")
+    return run_verb(verb_module(verb), argv[1:], prog=f"stad {verb}")
+
+
+def verb_module(verb: str) -> ModuleType:
+    """The module of a verb, light to import."""
+    return importlib.import_module("stadet.tools." + verb.replace("-", "_"))
+
+
+def summaries() -> dict[str, str]:
+    """What each verb is for, in one line."""
+    return {verb: verb_module(verb).SUMMARY for verb in VERBS}
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -112,9 +133,6 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         _let_go(interrupt)
         return 130
-    except BrokenPipeError:  # `stad ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (UserError, ImportError, MemoryError, RuntimeError) as error:
         line = _what_to_do(error)
         if line is None or os.environ.get("STAD_TRACEBACK"):
@@ -159,7 +177,7 @@ def _what_to_do(error: Exception) -> str | None:
 
 def _overview() -> str:
     width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in VERBS.items()]
+    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in summaries().items()]
     return "usage: stad VERB [options]\n\n" + "\n".join(lines) + "\n\nstad VERB --help: examples"
 
 

@@ -31,6 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     from stadet.tools.training.config import TrainConfig
 
+    if not (args.settings or args.resume or args.print_config):
+        print(EXAMPLES + "\nstad train --help lists every key", file=sys.stderr)
+        return 2
     config = configured(TrainConfig, args.settings, args.resume)
     if args.print_config:
         print_config(config)

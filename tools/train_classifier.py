@@ -42,6 +42,9 @@ def run(args: argparse.Namespace) -> int:
 
     from stadet.tools.classification.config import ClassifierConfig
 
+    if not (args.settings or args.resume or args.print_config):
+        print(EXAMPLES + "\nstad train-classifier --help lists every key", file=sys.stderr)
+        return 2
     config = configured(ClassifierConfig, args.settings, args.resume)
     if args.skip_bad:
         config = replace(config, input=replace(config.input, skip_bad=True))

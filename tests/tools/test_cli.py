@@ -68,6 +68,22 @@ def test_the_overview_names_every_verb(arguments, capsys):
     assert all(f"  {verb} " in shown for verb in cli.VERBS)
 
 
+def test_a_reader_that_stops_early_is_no_error():
+    command = f"{sys.executable} -m stadet.tools.cli --help | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", f"for i in 1 2 3; do {command}; done"], capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("0\n" * 3, "")
+
+
+@pytest.mark.parametrize("verb", ["train", "train-classifier"])
+def test_training_without_settings_shows_examples(verb, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([verb]) == 2
+    assert f"stad {verb} configs/" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_wrong_verb_names_its_neighbour(capsys):
     assert cli.main(["predcit"]) == 2
     assert "no verb 'predcit' (did you mean predict" in capsys.readouterr().err
