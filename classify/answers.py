@@ -14,7 +14,7 @@ from stadet.detect.classification_batch import UNKNOWN, ClassificationBatch
 from stadet.engine import distributed
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Answers:
     """One row a video.
 
@@ -38,7 +38,18 @@ class Answers:
             )
 
     def __len__(self) -> int:
+        """Number of videos."""
         return len(self.videos)
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{video}: {name} {score:.2f}"
+            for video, name, score in zip(
+                self.videos[:5], self.predicted_names, self.confidence, strict=False
+            )
+        ]
+        words = ", ".join([*shown, *([".."] if len(self) > 5 else [])])
+        return f"Answers({len(self)} videos{': ' if words else ''}{words})"
 
     def __getitem__(self, rows: np.ndarray) -> Answers:
         picked = np.arange(len(self))[rows]
@@ -54,6 +65,11 @@ class Answers:
     def predicted(self) -> np.ndarray:
         """(N,) the most probable class."""
         return self.probabilities.argmax(axis=1)
+
+    @property
+    def predicted_names(self) -> tuple[str, ...]:
+        """N names of the most probable classes."""
+        return tuple(self.names[label] for label in self.predicted)
 
     @property
     def confidence(self) -> np.ndarray:

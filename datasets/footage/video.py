@@ -53,6 +53,24 @@ class Video:
         height, width = self.size
         return f"Video({self.name!r}, {len(self)} frames of {width}x{height} at {self.fps:g} fps)"
 
+    @classmethod
+    def from_array(
+        cls, frames: np.ndarray, *, fps: float | Fraction = 25, name: str = "array"
+    ) -> Video:
+        """A video of frames in memory.
+
+        Args:
+            frames: (T, H, W, 3) uint8 RGB.
+            fps: frames per second.
+            name: of the video.
+
+        Raises:
+            UserError: for an array of another shape or type, and an fps that is not above 0.
+        """
+        from stadet.datasets.footage.array_frames import ArrayFrames
+
+        return cls(name, Path(name), ArrayFrames(frames, fps))
+
     def __len__(self) -> int:
         return len(self._source.timestamps)
 

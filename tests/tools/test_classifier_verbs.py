@@ -7,7 +7,10 @@ import cv2
 import numpy as np
 import pytest
 
+from stadet.datasets.footage.catalog import find_video_paths
+from stadet.datasets.footage.video import Video, open_video
 from stadet.engine.checkpoint import load_checkpoint
+from stadet.engine.errors import UserError
 from stadet.tools import (
     classify,
     cross_validate,
@@ -18,6 +21,7 @@ from stadet.tools import (
 )
 from stadet.tools.classification.checkpoint import open_classifier
 from stadet.tools.classification.grid import plan_grid
+from stadet.tools.classification.video_answers import open_classifier as open_for_use
 from stadet.tools.cli import run_verb
 from tests.datasets.tiny_classes import write_classes, write_frames
 from tests.tools.small_checkpoints import save_small_checkpoint
@@ -368,3 +372,46 @@ def test_streams_of_flow_and_hog_reach_their_model(data, tmp_path):
     assert {name: tuple(x.shape[1:]) for name, x in batch.inputs.items()} == dict.fromkeys(
         ("frames", "flow", "hog"), (16, 3, 32, 48)
     )
+
+
+def test_a_classifier_in_python_says_what_stad_classify_writes(data, trained, tmp_path):
+    videos = data / "val" if (data / "val").is_dir() else data
+    assert stad(classify, videos, "--checkpoint", trained / "best.pt", "--out", tmp_path) == 0
+    written = {row["video"]: row for row in table(tmp_path / "predictions.csv")}
+    classifier = open_for_use(trained / "best.pt", "cpu")
+    answers = classifier(videos)
+    assert answers.videos == tuple(sorted(written)) and classifier.names == ("bright", "dark")
+    for video, row, best in zip(
+        answers.videos, answers.probabilities, answers.predicted_names, strict=True
+    ):
+        assert best in written[video].values()
+        shown = [float(written[video][name]) for name in answers.names]
+        np.testing.assert_allclose(row, shown, atol=1e-4)
+    assert repr(answers).startswith(f"Answers({len(written)} videos: {answers.videos[0]}: ")
+
+
+def test_an_array_is_classified_as_its_video(data, trained):
+    classifier = open_for_use(trained / "best.pt", "cpu", threshold=0)
+    path = next(iter(find_video_paths(data).values()))
+    wanted = classifier(path)
+    images = np.stack([image for _, image in open_video(path).frames()])
+    for videos in (images, Video.from_array(images), [Video.from_array(images)], [path]):
+        np.testing.assert_array_equal(classifier(videos).probabilities, wanted.probabilities)
+    assert not classifier.rejection.rejects(wanted).any()
+    both = [Video.from_array(images), Video.from_array(images[::-1], name="backwards")]
+    assert classifier(both).videos == ("array", "backwards")
+
+
+@pytest.mark.parametrize(
+    ("videos", "message"),
+    [
+        (np.zeros((2, 16, 24, 3), np.uint8), "array has 2 frames, a clip needs 4"),
+        (np.zeros((9, 16, 24), np.uint8), r"expected an array \(T, H, W, 3\) of uint8"),
+        ([], "expected videos to classify, found none"),
+        ("absent", "expected a video or a folder"),
+        ([Video.from_array(np.zeros((9, 8, 8, 3), np.uint8))] * 2, "two of one name"),
+    ],
+)
+def test_what_cannot_be_classified_is_one_line(trained, videos, message):
+    with pytest.raises(UserError, match=message):
+        open_for_use(trained / "best.pt", "cpu")(videos)

@@ -20,20 +20,63 @@ from stadet.detect.batch import ClipRequest
 from stadet.detect.classification_batch import UNKNOWN, LabelledClip, collate_labelled
 from stadet.detect.view import View
 from stadet.engine.errors import UserError
+from stadet.engine.limits import expect_within
 from stadet.tools.classification.checkpoint import ClassifierFile
+from stadet.tools.classification.checkpoint import open_classifier as read_classifier
 from stadet.tools.classification.data import extra_inputs, too_short
+from stadet.tools.inference.runtimes import RuntimeOptions, choose_device
+from stadet.tools.inference.sources import expand_sources
+
+ClassifierSource = str | Path | Video | np.ndarray | Iterable[str | Path | Video]
 
 
 class VideoClassifier:
-    """A checkpoint at work on opened videos. rejection: takes the place of the checkpoint's."""
+    """A clip classifier opened for use; made by `stadet.open_classifier`.
+
+    Attributes:
+        names: class names; column c of `Answers.probabilities` is `names[c]`.
+        rejection: thresholds below which an answer is "none of these".
+        device: where it runs.
+    """
 
     def __init__(
         self, file: ClassifierFile, device: torch.device, rejection: Rejection | None = None
     ) -> None:
+        """rejection: takes the place of the checkpoint's."""
         self.extras = extra_inputs(file.model.inputs)  # refuses a model that needs keypoints
         self.file, self.device = file, device
         self.model = file.model.to(device).eval()
         self.rejection = file.rejection if rejection is None else rejection
+        self.names: tuple[str, ...] = file.names
+
+    def __repr__(self) -> str:
+        height, width = self.file.config.input.size
+        return (
+            f"VideoClassifier({str(self.file.path)!r}: {self.file.config.model.name}, "
+            f"{len(self.names)} classes, input {width}x{height}, {self.device})"
+        )
+
+    def __call__(self, videos: ClassifierSource) -> Answers:
+        """Classify whole videos.
+
+        Args:
+            videos: a video file, a frame folder, a folder of videos, or several of them; a `Video`
+                (of an array: `Video.from_array`) or several; or one array of frames (T, H, W, 3)
+                uint8 RGB.
+
+        Returns:
+            `Answers`, one row for each video, in order of name.
+
+        Raises:
+            UserError: for videos that cannot be read, are shorter than a clip, or have one name.
+
+        Example:
+            >>> classifier = stadet.open_classifier("runs/handwash/best.pt")    # doctest: +SKIP
+            >>> answers = classifier("clips/")                                  # doctest: +SKIP
+            >>> dict(zip(answers.videos, answers.predicted_names))              # doctest: +SKIP
+        """
+        opened = _opened(videos, self.file)
+        return self.answer(opened)
 
     def answer(self, videos: Sequence[Video]) -> Answers:
         """One answer a video, its clips averaged as in evaluation."""
@@ -108,6 +151,49 @@ class VideoClassifier:
             found = torch.cat([probabilities, known[:, None]], dim=1).double().cpu().numpy()
             for (number, _), row in zip(chunk, found, strict=True):
                 yield number, row
+
+
+def open_classifier(
+    path: str | Path, device: str | None = None, *, head: int = 0, threshold: float | None = None
+) -> VideoClassifier:
+    """Open a clip classifier for use.
+
+    Args:
+        path: `best.pt` of a run of `stad train-classifier`.
+        device: `"cpu"`, `"cuda"` or `"cuda:N"` (default: the GPU if there is one).
+        head: of a model of two data sets: whose classes.
+        threshold: least probability of the best class, below which the answer is "none of these"
+            (default: what the training learnt on its validation side; 0: never).
+
+    Returns:
+        A `VideoClassifier`.
+
+    Raises:
+        UserError: for a file that is missing, damaged or of no classifier, and a device that is not
+            there.
+    """
+    where = choose_device(device, RuntimeOptions())
+    expect_within("threshold", threshold, 0, 1)
+    rejection = None if threshold is None else Rejection(confidence=threshold)
+    return VideoClassifier(read_classifier(path, where, head), where, rejection)
+
+
+def _opened(videos: ClassifierSource, file: ClassifierFile) -> list[Video]:
+    """The videos that were asked for, each long enough for a clip."""
+    if isinstance(videos, np.ndarray):
+        videos = Video.from_array(videos)
+    given = [videos] if isinstance(videos, (str, Path, Video)) else list(videos)
+    paths = expand_sources([str(v) for v in given if not isinstance(v, Video)], cameras=False)
+    opened = [v for v in given if isinstance(v, Video)]
+    opened += [open_video(path, name=name) for name, path in paths.items()]
+    by_name = {video.name: video for video in opened}
+    if len(by_name) < len(opened):
+        raise UserError("expected videos of different names, found two of one name; rename one")
+    if not opened:
+        raise UserError("expected videos to classify, found none")
+    if bad := too_short(by_name, file.config.sampling):
+        raise UserError("; ".join(video.reason for video in bad[:3]))
+    return opened
 
 
 def open_sources(
