@@ -17,10 +17,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from stadet.anchors.anchors import Anchors
+    from stadet.anchors.kmeans import kmeans
+    from stadet.anchors.strategies import pick_anchors
+    from stadet.classify.answers import Answers
+    from stadet.classify.timeline import Timeline
+    from stadet.configs import config_names, find_config
+    from stadet.datasets.dataset import Dataset, load_dataset
     from stadet.datasets.footage.video import Video, open_video
-    from stadet.detect.detections.detection_set import DetectionSet
+    from stadet.datasets.footage.writer import VideoWriter
+    from stadet.datasets.restaurant.config import FootageConfig
+    from stadet.datasets.restaurant.files import write_footage
+    from stadet.detect.boxes import pairwise_iou
+    from stadet.detect.detections.collect import collect_detections
+    from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
     from stadet.detect.detections.reader import read_detections
     from stadet.detect.detections.writer import DetectionsWriter
+    from stadet.detect.drawing.render import Canvas, draw_annotations, draw_detections
+    from stadet.detect.metrics.frame_map import FrameMAP, FrameMAPResult, frame_map
+    from stadet.detect.metrics.video_map import VideoMAP, VideoMAPResult, video_map
     from stadet.detect.structures import (
         AnnotationSet,
         Detections,
@@ -28,35 +43,134 @@ if TYPE_CHECKING:
         Tube,
         VideoAnnotations,
     )
+    from stadet.detect.tubes.events import Event, EventOptions, find_events
+    from stadet.detect.tubes.file import read_tubes, write_tubes
+    from stadet.detect.tubes.linking import LinkOptions, link_video
+    from stadet.detect.tubes.online import OnlineLinker
+    from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
+    from stadet.engine.config import load_config
     from stadet.engine.errors import UserError
-    from stadet.tools.inference.video_detector import (
-        DetectionStream,
-        VideoDetector,
-        open_detector,
+    from stadet.tools.classification.config import ClassifierConfig
+    from stadet.tools.classification.train import train_classifier
+    from stadet.tools.classification.video_answers import VideoClassifier, open_classifier
+    from stadet.tools.evaluation.evaluate import (
+        EvaluationResult,
+        evaluate_checkpoint,
+        evaluate_detections,
     )
+    from stadet.tools.inference.predict import predict
+    from stadet.tools.inference.video_detector import DetectionStream, VideoDetector, open_detector
+    from stadet.tools.training.command import TrainingResult
+    from stadet.tools.training.config import TrainConfig
+    from stadet.tools.training.train import train
 
 __all__ = [
+    "Anchors",
     "AnnotationSet",
+    "Answers",
+    "Canvas",
+    "ClassifierConfig",
+    "Dataset",
     "DetectionSet",
     "DetectionStream",
     "Detections",
     "DetectionsWriter",
+    "EvaluationResult",
+    "Event",
+    "EventOptions",
+    "FootageConfig",
     "FrameAnnotations",
+    "FrameMAP",
+    "FrameMAPResult",
+    "LinkOptions",
+    "OnlineLinker",
+    "Timeline",
+    "TrainConfig",
+    "TrainingResult",
     "Tube",
+    "TubeSet",
     "UserError",
     "Video",
     "VideoAnnotations",
+    "VideoClassifier",
+    "VideoDetections",
     "VideoDetector",
+    "VideoMAP",
+    "VideoMAPResult",
+    "VideoTubes",
+    "VideoWriter",
+    "collect_detections",
+    "config_names",
+    "draw_annotations",
+    "draw_detections",
+    "evaluate_checkpoint",
+    "evaluate_detections",
+    "find_config",
+    "find_events",
+    "frame_map",
+    "kmeans",
+    "link_video",
+    "load_config",
+    "load_dataset",
+    "open_classifier",
     "open_detector",
     "open_video",
+    "pairwise_iou",
+    "pick_anchors",
+    "predict",
     "read_detections",
+    "read_tubes",
+    "train",
+    "train_classifier",
+    "video_map",
+    "write_footage",
+    "write_tubes",
 ]
 
 _MODULES = {
-    "stadet.datasets.footage.video": ("Video", "open_video"),
-    "stadet.detect.detections.detection_set": ("DetectionSet",),
+    "stadet.anchors.anchors": ("Anchors",),
+    "stadet.anchors.kmeans": ("kmeans",),
+    "stadet.anchors.strategies": ("pick_anchors",),
+    "stadet.classify.answers": ("Answers",),
+    "stadet.classify.timeline": ("Timeline",),
+    "stadet.configs": (
+        "config_names",
+        "find_config",
+    ),
+    "stadet.datasets.dataset": (
+        "Dataset",
+        "load_dataset",
+    ),
+    "stadet.datasets.footage.video": (
+        "Video",
+        "open_video",
+    ),
+    "stadet.datasets.footage.writer": ("VideoWriter",),
+    "stadet.datasets.restaurant.config": ("FootageConfig",),
+    "stadet.datasets.restaurant.files": ("write_footage",),
+    "stadet.detect.boxes": ("pairwise_iou",),
+    "stadet.detect.detections.collect": ("collect_detections",),
+    "stadet.detect.detections.detection_set": (
+        "DetectionSet",
+        "VideoDetections",
+    ),
     "stadet.detect.detections.reader": ("read_detections",),
     "stadet.detect.detections.writer": ("DetectionsWriter",),
+    "stadet.detect.drawing.render": (
+        "Canvas",
+        "draw_annotations",
+        "draw_detections",
+    ),
+    "stadet.detect.metrics.frame_map": (
+        "FrameMAP",
+        "FrameMAPResult",
+        "frame_map",
+    ),
+    "stadet.detect.metrics.video_map": (
+        "VideoMAP",
+        "VideoMAPResult",
+        "video_map",
+    ),
     "stadet.detect.structures": (
         "AnnotationSet",
         "Detections",
@@ -64,12 +178,46 @@ _MODULES = {
         "Tube",
         "VideoAnnotations",
     ),
+    "stadet.detect.tubes.events": (
+        "Event",
+        "EventOptions",
+        "find_events",
+    ),
+    "stadet.detect.tubes.file": (
+        "read_tubes",
+        "write_tubes",
+    ),
+    "stadet.detect.tubes.linking": (
+        "LinkOptions",
+        "link_video",
+    ),
+    "stadet.detect.tubes.online": ("OnlineLinker",),
+    "stadet.detect.tubes.tube_set": (
+        "TubeSet",
+        "VideoTubes",
+    ),
+    "stadet.engine.config": ("load_config",),
     "stadet.engine.errors": ("UserError",),
+    "stadet.tools.classification.config": ("ClassifierConfig",),
+    "stadet.tools.classification.train": ("train_classifier",),
+    "stadet.tools.classification.video_answers": (
+        "VideoClassifier",
+        "open_classifier",
+    ),
+    "stadet.tools.evaluation.evaluate": (
+        "EvaluationResult",
+        "evaluate_checkpoint",
+        "evaluate_detections",
+    ),
+    "stadet.tools.inference.predict": ("predict",),
     "stadet.tools.inference.video_detector": (
         "DetectionStream",
         "VideoDetector",
         "open_detector",
     ),
+    "stadet.tools.training.command": ("TrainingResult",),
+    "stadet.tools.training.config": ("TrainConfig",),
+    "stadet.tools.training.train": ("train",),
 }
 _PACKAGES = (
     "anchors",

@@ -33,9 +33,27 @@ class _Label(NamedTuple):
 
 
 def draw_detections(
-    image: np.ndarray, detections: Detections, names: Sequence[str], *, threshold: float = 0.0
+    image: np.ndarray,
+    detections: Detections,
+    names: Sequence[str] | None = None,
+    *,
+    threshold: float = 0.0,
 ) -> None:
-    """One frame's detections alone; see `Canvas.detections`."""
+    """Draw the detections of a frame into it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, writable; changed in place. (In a BGR image only the colours of
+            the boxes come out otherwise.)
+        detections: boxes in pixels of `image`.
+        names: class names (default: those that the detections bring, else their indices).
+        threshold: least score of a class that is drawn.
+
+    Example:
+        >>> for image, found in zip(images, detector(images)):              # doctest: +SKIP
+        ...     stadet.draw_detections(image, found, threshold=0.4)
+    """
+    if names is None:
+        names = [detections.class_name(column) for column in range(detections.num_classes)]
     with Canvas(image, names) as canvas:
         canvas.detections(detections, threshold)
 
@@ -43,7 +61,13 @@ def draw_detections(
 def draw_annotations(
     image: np.ndarray, annotations: FrameAnnotations, names: Sequence[str]
 ) -> None:
-    """One frame's truth alone; see `Canvas.annotations`."""
+    """Draw the truth of a frame into it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, writable; changed in place.
+        annotations: boxes in pixels of `image`.
+        names: class names.
+    """
     with Canvas(image, names) as canvas:
         canvas.annotations(annotations)
 
