@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from stadet.anchors.anchors import Anchors
-    from stadet.anchors.kmeans import kmeans
     from stadet.anchors.strategies import pick_anchors
     from stadet.classify.answers import Answers
     from stadet.classify.timeline import Timeline
@@ -45,45 +44,65 @@ if TYPE_CHECKING:
     )
     from stadet.detect.tubes.events import Event, EventOptions, find_events
     from stadet.detect.tubes.file import read_tubes, write_tubes
-    from stadet.detect.tubes.linking import LinkOptions, link_video
+    from stadet.detect.tubes.linking import LinkOptions
     from stadet.detect.tubes.online import OnlineLinker
     from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
     from stadet.engine.config import load_config
     from stadet.engine.errors import UserError
     from stadet.tools.classification.config import ClassifierConfig
+    from stadet.tools.classification.cross_validation import CrossValidation, cross_validate
     from stadet.tools.classification.train import train_classifier
     from stadet.tools.classification.video_answers import VideoClassifier, open_classifier
+    from stadet.tools.compare import ComparisonResult, compare
+    from stadet.tools.data.anchors import AnchorChoice, kmeans_anchors
+    from stadet.tools.data.convert import convert
+    from stadet.tools.data.describe import Description, describe
     from stadet.tools.evaluation.evaluate import (
         EvaluationResult,
         evaluate_checkpoint,
         evaluate_detections,
     )
+    from stadet.tools.events import EventLog, log_events
+    from stadet.tools.export import export
+    from stadet.tools.import_weights import import_weights
+    from stadet.tools.inference.explain import Explanation, explain
     from stadet.tools.inference.predict import predict
+    from stadet.tools.inference.render import RenderedVideo, render
+    from stadet.tools.inference.runtimes import RuntimeOptions
     from stadet.tools.inference.video_detector import DetectionStream, VideoDetector, open_detector
     from stadet.tools.training.command import TrainingResult
     from stadet.tools.training.config import TrainConfig
     from stadet.tools.training.train import train
+    from stadet.tools.tubes import link_tubes
 
 __all__ = [
+    "AnchorChoice",
     "Anchors",
     "AnnotationSet",
     "Answers",
     "Canvas",
     "ClassifierConfig",
+    "ComparisonResult",
+    "CrossValidation",
     "Dataset",
+    "Description",
     "DetectionSet",
     "DetectionStream",
     "Detections",
     "DetectionsWriter",
     "EvaluationResult",
     "Event",
+    "EventLog",
     "EventOptions",
+    "Explanation",
     "FootageConfig",
     "FrameAnnotations",
     "FrameMAP",
     "FrameMAPResult",
     "LinkOptions",
     "OnlineLinker",
+    "RenderedVideo",
+    "RuntimeOptions",
     "Timeline",
     "TrainConfig",
     "TrainingResult",
@@ -100,18 +119,26 @@ __all__ = [
     "VideoTubes",
     "VideoWriter",
     "collect_detections",
+    "compare",
     "config_names",
+    "convert",
+    "cross_validate",
+    "describe",
     "draw_annotations",
     "draw_detections",
     "evaluate_checkpoint",
     "evaluate_detections",
+    "explain",
+    "export",
     "find_config",
     "find_events",
     "frame_map",
-    "kmeans",
-    "link_video",
+    "import_weights",
+    "kmeans_anchors",
+    "link_tubes",
     "load_config",
     "load_dataset",
+    "log_events",
     "open_classifier",
     "open_detector",
     "open_video",
@@ -120,6 +147,7 @@ __all__ = [
     "predict",
     "read_detections",
     "read_tubes",
+    "render",
     "train",
     "train_classifier",
     "video_map",
@@ -129,48 +157,23 @@ __all__ = [
 
 _MODULES = {
     "stadet.anchors.anchors": ("Anchors",),
-    "stadet.anchors.kmeans": ("kmeans",),
     "stadet.anchors.strategies": ("pick_anchors",),
     "stadet.classify.answers": ("Answers",),
     "stadet.classify.timeline": ("Timeline",),
-    "stadet.configs": (
-        "config_names",
-        "find_config",
-    ),
-    "stadet.datasets.dataset": (
-        "Dataset",
-        "load_dataset",
-    ),
-    "stadet.datasets.footage.video": (
-        "Video",
-        "open_video",
-    ),
+    "stadet.configs": ("config_names", "find_config"),
+    "stadet.datasets.dataset": ("Dataset", "load_dataset"),
+    "stadet.datasets.footage.video": ("Video", "open_video"),
     "stadet.datasets.footage.writer": ("VideoWriter",),
     "stadet.datasets.restaurant.config": ("FootageConfig",),
     "stadet.datasets.restaurant.files": ("write_footage",),
     "stadet.detect.boxes": ("pairwise_iou",),
     "stadet.detect.detections.collect": ("collect_detections",),
-    "stadet.detect.detections.detection_set": (
-        "DetectionSet",
-        "VideoDetections",
-    ),
+    "stadet.detect.detections.detection_set": ("DetectionSet", "VideoDetections"),
     "stadet.detect.detections.reader": ("read_detections",),
     "stadet.detect.detections.writer": ("DetectionsWriter",),
-    "stadet.detect.drawing.render": (
-        "Canvas",
-        "draw_annotations",
-        "draw_detections",
-    ),
-    "stadet.detect.metrics.frame_map": (
-        "FrameMAP",
-        "FrameMAPResult",
-        "frame_map",
-    ),
-    "stadet.detect.metrics.video_map": (
-        "VideoMAP",
-        "VideoMAPResult",
-        "video_map",
-    ),
+    "stadet.detect.drawing.render": ("Canvas", "draw_annotations", "draw_detections"),
+    "stadet.detect.metrics.frame_map": ("FrameMAP", "FrameMAPResult", "frame_map"),
+    "stadet.detect.metrics.video_map": ("VideoMAP", "VideoMAPResult", "video_map"),
     "stadet.detect.structures": (
         "AnnotationSet",
         "Detections",
@@ -178,46 +181,38 @@ _MODULES = {
         "Tube",
         "VideoAnnotations",
     ),
-    "stadet.detect.tubes.events": (
-        "Event",
-        "EventOptions",
-        "find_events",
-    ),
-    "stadet.detect.tubes.file": (
-        "read_tubes",
-        "write_tubes",
-    ),
-    "stadet.detect.tubes.linking": (
-        "LinkOptions",
-        "link_video",
-    ),
+    "stadet.detect.tubes.events": ("Event", "EventOptions", "find_events"),
+    "stadet.detect.tubes.file": ("read_tubes", "write_tubes"),
+    "stadet.detect.tubes.linking": ("LinkOptions",),
     "stadet.detect.tubes.online": ("OnlineLinker",),
-    "stadet.detect.tubes.tube_set": (
-        "TubeSet",
-        "VideoTubes",
-    ),
+    "stadet.detect.tubes.tube_set": ("TubeSet", "VideoTubes"),
     "stadet.engine.config": ("load_config",),
     "stadet.engine.errors": ("UserError",),
     "stadet.tools.classification.config": ("ClassifierConfig",),
+    "stadet.tools.classification.cross_validation": ("CrossValidation", "cross_validate"),
     "stadet.tools.classification.train": ("train_classifier",),
-    "stadet.tools.classification.video_answers": (
-        "VideoClassifier",
-        "open_classifier",
-    ),
+    "stadet.tools.classification.video_answers": ("VideoClassifier", "open_classifier"),
+    "stadet.tools.compare": ("ComparisonResult", "compare"),
+    "stadet.tools.data.anchors": ("AnchorChoice", "kmeans_anchors"),
+    "stadet.tools.data.convert": ("convert",),
+    "stadet.tools.data.describe": ("Description", "describe"),
     "stadet.tools.evaluation.evaluate": (
         "EvaluationResult",
         "evaluate_checkpoint",
         "evaluate_detections",
     ),
+    "stadet.tools.events": ("EventLog", "log_events"),
+    "stadet.tools.export": ("export",),
+    "stadet.tools.import_weights": ("import_weights",),
+    "stadet.tools.inference.explain": ("Explanation", "explain"),
     "stadet.tools.inference.predict": ("predict",),
-    "stadet.tools.inference.video_detector": (
-        "DetectionStream",
-        "VideoDetector",
-        "open_detector",
-    ),
+    "stadet.tools.inference.render": ("RenderedVideo", "render"),
+    "stadet.tools.inference.runtimes": ("RuntimeOptions",),
+    "stadet.tools.inference.video_detector": ("DetectionStream", "VideoDetector", "open_detector"),
     "stadet.tools.training.command": ("TrainingResult",),
     "stadet.tools.training.config": ("TrainConfig",),
     "stadet.tools.training.train": ("train",),
+    "stadet.tools.tubes": ("link_tubes",),
 }
 _PACKAGES = (
     "anchors",

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from stadet.classify.answers import Answers
 from stadet.classify.checklist import Step, check_videos
 from stadet.classify.rejection import Rejection
@@ -18,8 +16,11 @@ from stadet.classify.timeline import Timeline, plot_timeline, write_timeline
 from stadet.datasets.footage.video import Video
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, file_names
-from stadet.tools.classification.checkpoint import open_classifier
-from stadet.tools.classification.video_answers import VideoClassifier, open_sources
+from stadet.tools.classification.video_answers import (
+    VideoClassifier,
+    open_classifier,
+    open_sources,
+)
 from stadet.tools.inference.sources import expand_sources
 
 
@@ -127,15 +128,10 @@ def _open(
     skip_bad: bool,
     whole: bool,
 ) -> tuple[VideoClassifier, list[Video]]:
-    if threshold is not None and not 0 <= threshold <= 1:
-        raise UserError(f"--threshold: expected 0 to 1, found {threshold}")
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    file = open_classifier(checkpoint, place, head)
-    rejection = None if threshold is None else Rejection(confidence=threshold)
-    classifier = VideoClassifier(file, place, rejection)
+    classifier = open_classifier(checkpoint, device, head=head, threshold=threshold)
     given = [sources] if isinstance(sources, (str, Path)) else sources
     paths = expand_sources([str(source) for source in given], cameras=False)
-    videos, bad = open_sources(paths, file, skip_bad=skip_bad, whole=whole)
+    videos, bad = open_sources(paths, classifier.file, skip_bad=skip_bad, whole=whole)
     for video in bad:
         print(f"left out: {video.name}: {video.reason}", file=sys.stderr)
     if not videos:
