@@ -79,3 +79,27 @@ def test_every_paper_is_among_the_references():
 
 def test_reports_are_cited_by_name():
     assert not [p for p in SOURCES if re.search(r"[Rr]eports? 00[0-4]", p.read_text("utf-8"))]
+
+
+def test_paths_in_the_documentation_exist():
+    """Folders, files and modules that the documentation names, so that it follows the tree."""
+    import importlib.util
+
+    pages = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", ROOT / "docs" / "architecture.md"]
+    folders = "|".join([*stadet._PACKAGES, "docs", "benchmarks", "tests"])
+    missing = []
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for path in re.findall(rf"`((?:{folders})/[\w/.]*)`", text):
+            if "NAME" not in path and not (ROOT / path).exists():
+                missing.append(path)
+        for name in re.findall(r"`(stadet(?:\.\w+)+)(?=[`(])", text):
+            try:
+                found = importlib.util.find_spec(name)
+            except ModuleNotFoundError:
+                found = None  # the parent is a module: the name is of something in it
+            if found is None:
+                module, _, attribute = name.rpartition(".")
+                if not hasattr(importlib.import_module(module), attribute):
+                    missing.append(name)
+    assert not missing
