@@ -49,7 +49,8 @@ class Answers:
             )
         ]
         words = ", ".join([*shown, *([".."] if len(self) > 5 else [])])
-        return f"Answers({len(self)} video{'' if len(self) == 1 else 's'}{': ' if words else ''}{words})"
+        count = f"{len(self)} video{'' if len(self) == 1 else 's'}"
+        return f"Answers({count}{': ' if words else ''}{words})"
 
     def __getitem__(self, rows: np.ndarray) -> Answers:
         picked = np.arange(len(self))[rows]
