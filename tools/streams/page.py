@@ -39,10 +39,14 @@ async function tell() {{
   setTimeout(tell, 1000);
 }}
 tell();
+// once the page has loaded: a picture that never ends would keep it loading
+addEventListener("load", () => setTimeout(() => {{
+  for (const image of document.images) image.src = image.dataset.src;
+}}));
 </script></body></html>
 """
 FIGURE = (
-    '<figure><img src="stream/{path}" alt="live picture of {name}">'
+    '<figure><img data-src="stream/{path}" alt="live picture of {name}">'
     '<figcaption><strong>{name}</strong> <span data-stream="{name}"></span></figcaption></figure>'
 )
 
