@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from stadet.detect.classification_batch import UNKNOWN, ClassificationBatch
 from stadet.engine.distributed import mean_over_processes, unwrap
+from stadet.engine.loop import TrainingStep
 
 
 def logits_of(model: nn.Module, batch: ClassificationBatch) -> Tensor:
@@ -21,8 +22,8 @@ def logits_of(model: nn.Module, batch: ClassificationBatch) -> Tensor:
     return model(*inputs)
 
 
-class ClassificationStep:
-    """`step(model, batch, state) -> (losses, state)`: cross entropy over the classes.
+class ClassificationStep(TrainingStep):
+    """Cross entropy over the classes; nothing is carried.
 
     class_weights: one a class (of the only head), None = all alike; label_smoothing: share of the
     target spread over all classes; rejects: the model's last output is the logit of "shows one of
@@ -43,16 +44,16 @@ class ClassificationStep:
         self.rejects = rejects
 
     def __call__(
-        self, model: nn.Module, batch: ClassificationBatch, state: None = None
+        self, model: nn.Module, batch: ClassificationBatch, carry: None = None
     ) -> tuple[dict[str, Tensor], None]:
-        """Losses `class`, and `known` of a model that rejects; there is no state."""
+        """Losses `class`, and `known` of a model that rejects."""
         logits = logits_of(model, batch).float()  # (B, outputs)
         classes = logits[:, :-1] if self.rejects else logits
         labels = torch.where(batch.valid, batch.labels, UNKNOWN)
         losses = {"class": self._cross_entropy(classes, labels)}
         if self.rejects:
             losses["known"] = _known_loss(logits[:, -1], batch)
-        return losses, state
+        return losses, None
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         weights = self.class_weights

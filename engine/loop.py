@@ -1,8 +1,6 @@
 """The one training loop of the toolkit. It knows neither the model nor the batch.
 
-A model meets it through a training step, `step(model, batch, state) -> (losses, state)`: the total
-loss is the sum of the named scalars; `state` is opaque (None, or a recurrent state that the next
-batch continues); an empty dict means that this batch only extends a graph still being built.
+A model meets it through a `TrainingStep`.
 """
 
 from __future__ import annotations
@@ -42,8 +40,27 @@ from stadet.engine.optimise import (
 from stadet.engine.progress import progress_bar
 from stadet.engine.runlog import RunLog
 
-TrainingStep = Callable[[nn.Module, Any, Any], tuple[dict[str, Tensor], Any]]
 Validate = Callable[[nn.Module], dict[str, float]]
+
+
+class TrainingStep:
+    """Base class of what a model does with a batch."""
+
+    def __call__(self, model: nn.Module, batch: Any, carry: Any) -> tuple[dict[str, Tensor], Any]:
+        """Named scalar losses, whose sum is the total, and the carry for the next batch.
+
+        carry: what the call on the batch before returned; None at the beginning of an epoch. An
+        empty dict of losses means that this batch only extends a graph still being built.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.__call__")
+
+    def pack(self, carry: Any) -> Any:
+        """The carry as checkpoints hold it: containers of tensors, numbers and strings."""
+        return carry
+
+    def unpack(self, packed: Any) -> Any:
+        """The carry that `pack` was given."""
+        return packed
 
 
 class EpochSampler(Protocol):
@@ -149,7 +166,7 @@ def fit(
     total_steps = min(config.epochs * steps_an_epoch, config.max_steps or math.inf)
     schedule = build_schedule(optimiser, config.schedule, int(total_steps))
     scaler = torch.amp.GradScaler(enabled=config.precision == "fp16" and device.type == "cuda")
-    run = _Run(config, log, describe, model, average, optimiser, schedule, scaler)
+    run = _Run(config, log, describe, step, model, average, optimiser, schedule, scaler)
     if resume:
         run.restore(log.folder / "last.pt", device)
     wrapped = distributed.wrap(model, device)
@@ -196,7 +213,7 @@ def _train_epoch(
                 quiet = model.no_sync()
             with quiet:
                 with training_autocast(device, half):
-                    losses, run.state = step(model, batch, run.state)
+                    losses, run.carry = step(model, batch, run.carry)
                 if losses:
                     total = torch.stack([value.float() for value in losses.values()]).sum()
                     scaler.scale(total / config.accumulate).backward()
@@ -239,8 +256,9 @@ def _due(since: float, minutes: float) -> bool:
 class _Run:
     """Everything that a checkpoint must hold for a run to continue exactly."""
 
-    def __init__(self, config, log, describe, model, average, optimiser, schedule, scaler):
+    def __init__(self, config, log, describe, step, model, average, optimiser, schedule, scaler):
         self.config: LoopConfig = config
+        self.step: TrainingStep = step
         self.log: RunLog = log
         self.describe: dict[str, Any] = describe
         self.model, self.average = model, average
@@ -248,7 +266,7 @@ class _Run:
         self.epoch = 0
         self.batches = 0  # of this epoch, consumed
         self.steps = 0
-        self.state: Any = None
+        self.carry: Any = None
         self.best: dict[str, float] = {}
         self.stale = 0  # validations since the best
         self._losses: dict[str, Tensor] = {}
@@ -288,7 +306,7 @@ class _Run:
     def finish_epoch(self, validate: Validate | None, *, last: bool) -> None:
         self.epoch += 1
         self.batches = 0
-        self.state = None  # a sampler starts new streams with each epoch
+        self.carry = None  # a sampler starts new streams with each epoch
         last = last or self.epoch == self.config.epochs
         due = last or self.epoch % self.config.validate_every == 0
         if validate is not None and due:
@@ -315,7 +333,10 @@ class _Run:
     def save(self, name: str, *, whole: bool = True) -> None:
         """`whole` adds what a resumed run needs; without it the file holds the weights to use
         (the running average where there is one). Every process must call this together."""
-        states = distributed.gather_objects([self.state, random_state()]) if whole else []
+        processes: list[Any] = []
+        if whole:
+            packed = self.step.pack(self.carry)
+            processes = distributed.gather_objects([packed, random_state()])
         if not self.log.enabled:
             return
         weights = self.average.module if self.average is not None else self.model
@@ -334,7 +355,7 @@ class _Run:
                 "optimiser": self.optimiser.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "scaler": self.scaler.state_dict(),
-                "processes": states,
+                "processes": processes,
                 "losses": {n: torch.as_tensor(v) for n, v in self._losses.items()},
                 "observed": self._observed,
             }
@@ -360,7 +381,8 @@ class _Run:
         self.optimiser.load_state_dict(training["optimiser"])
         self.schedule.load_state_dict(training["schedule"])
         self.scaler.load_state_dict(training["scaler"])
-        self.state, random = training["processes"][distributed.rank()]
+        packed, random = training["processes"][distributed.rank()]
+        self.carry = self.step.unpack(packed)
         restore_random_state(random)
         for name, value in content["progress"].items():
             setattr(self, name, value)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stadet.engine.errors import UserError
-from stadet.recurrent_yolo.state import State, starts_by_frame
+from stadet.recurrent_yolo.state import Past, starts_by_frame
 
 
 class LookBack:
@@ -16,7 +16,7 @@ class LookBack:
 
     steps: how many frames earlier each time, all positive. before_start: `"missing"` (such frames
     are marked as not known) or `"first"` (the stream's first frame stands for them).
-    The state is {"frames": (B, max(steps), ...), "seen": (B,) frames since the stream began}.
+    The state is a `Past` of max(steps) frames.
     """
 
     def __init__(self, steps: Sequence[int], before_start: str = "missing") -> None:
@@ -25,10 +25,10 @@ class LookBack:
     def __call__(
         self,
         x: Tensor,
-        state: State = None,
+        state: Past | None = None,
         starts_stream: Tensor | None = None,
         valid: Tensor | None = None,
-    ) -> tuple[list[tuple[Tensor, Tensor]], State]:
+    ) -> tuple[list[tuple[Tensor, Tensor]], Past]:
         """x (B, T, ...) to [(earlier frames (B, T, ...), known (B, T) bool) for each of `steps`].
 
         starts_stream, valid: as in `ConvRecurrence.forward`. Frames that are not known hold
@@ -39,19 +39,19 @@ class LookBack:
         if valid is None:
             valid = torch.ones(batch, count, dtype=torch.bool, device=x.device)
         if state is None:
-            state = {
-                "frames": x.new_zeros(batch, depth, *x.shape[2:]),
-                "seen": torch.zeros(batch, dtype=torch.int64, device=x.device),
-            }
-        elif state["frames"].shape != (batch, depth, *x.shape[2:]):
+            state = Past(
+                x.new_zeros(batch, depth, *x.shape[2:]),
+                torch.zeros(batch, dtype=torch.int64, device=x.device),
+            )
+        elif state.frames.shape != (batch, depth, *x.shape[2:]):
             raise UserError(
                 f"recurrent state: expected earlier frames {(batch, depth, *x.shape[2:])}, found "
-                f"{tuple(state['frames'].shape)}; it belongs to another placement, number of lanes "
+                f"{tuple(state.frames.shape)}; it belongs to another placement, number of lanes "
                 "or network size: start the stream without it"
             )
-        age, seen = stream_age(state["seen"], starts_stream, valid)
+        age, seen = stream_age(state.seen, starts_stream, valid)
         rank = valid.cumsum(1)  # (B, T) how many frames of the window have come, this one too
-        frames = torch.cat([state["frames"], x], dim=1)  # (B, depth + T, ...)
+        frames = torch.cat([state.frames, x], dim=1)  # (B, depth + T, ...)
         kept = torch.cat([valid.new_ones(batch, depth), valid], dim=1)
         order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)  # padding goes last
 
@@ -65,7 +65,7 @@ class LookBack:
             back = age.clamp(max=step) if self.before_start == "first" else step
             found.append((take(depth + rank - 1 - back), age >= step))
         newest = rank[:, -1:] + torch.arange(depth, device=x.device)
-        return found, {"frames": take(newest), "seen": seen}
+        return found, Past(take(newest), seen)
 
 
 def stream_age(seen: Tensor, starts_stream: Tensor | None, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +74,7 @@ def stream_age(seen: Tensor, starts_stream: Tensor | None, valid: Tensor) -> tup
     seen (B,) int64: frames of the stream before this window; valid (B, T); starts_stream as in
     `ConvRecurrence.forward`.
     """
-    before = seen[:, None] + valid.cumsum(1) - valid.long()  # as if no stream began here
+    count = seen[:, None] + valid.cumsum(1) - valid.long()  # as if no stream began here
     starts = starts_by_frame(starts_stream, *valid.shape, like=valid)
-    began = torch.where(starts, before, 0).cummax(1).values  # the value at the last beginning
-    return before - began, before[:, -1] + valid[:, -1] - began[:, -1]
+    began = torch.where(starts, count, 0).cummax(1).values  # the value at the last beginning
+    return count - began, count[:, -1] + valid[:, -1] - began[:, -1]

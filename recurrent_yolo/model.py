@@ -12,11 +12,12 @@ from stadet.detect.detector import Detector
 from stadet.detect.yolo.head import YoloDetector
 from stadet.engine.errors import UserError
 from stadet.engine.optimise import freeze
-from stadet.recurrent_yolo.state import State
+from stadet.recurrent_yolo.state import BlockState
 from stadet.recurrent_yolo.temporal import MemoryConfig, TemporalBlock
 
 Placement = Literal["backbone", "neck", "head"]
 PARTS = ("backbone", "neck", "head")
+LevelStates = dict[str, BlockState]  # by the level's number
 
 
 class RecurrentYOLO(Detector):
@@ -64,10 +65,10 @@ class RecurrentYOLO(Detector):
     def forward(
         self,
         frames: Tensor,
-        state: State = None,
+        state: LevelStates | None = None,
         starts_stream: Tensor | None = None,
         valid: Tensor | None = None,
-    ) -> tuple[list[Tensor], State]:
+    ) -> tuple[list[Tensor], LevelStates]:
         """Frames (B, T, 3, H, W), uint8 or in [0, 1], to maps (B*T, A, 5 + C, h, w), finest first.
 
         state: what the call on the frames before returned, None at the beginning. starts_stream:
@@ -128,19 +129,19 @@ class RecurrentYOLO(Detector):
         self,
         features: list[Tensor],
         frames: Tensor,
-        state: State,
+        state: LevelStates | None,
         starts_stream: Tensor | None,
         valid: Tensor | None,
-    ) -> tuple[list[Tensor], State]:
+    ) -> tuple[list[Tensor], LevelStates]:
         features, after = list(features), {}
         for level, block in self.memory.items():
             x = features[int(level)].unflatten(0, frames.shape[:2])  # (B, T, C, h, w)
-            before = None if state is None else state[level]
-            y, after[level] = block(x, before, starts_stream, valid)
+            own = None if state is None else state[level]
+            y, after[level] = block(x, own, starts_stream, valid)
             features[int(level)] = y.flatten(0, 1)
         return features, after
 
-    def _check_state(self, state: State) -> None:
+    def _check_state(self, state: LevelStates | None) -> None:
         if state is not None and (not isinstance(state, dict) or set(state) != set(self.memory)):
             found = sorted(state) if isinstance(state, dict) else type(state).__name__
             raise UserError(

@@ -75,8 +75,8 @@ class ConvRecurrence(nn.Module):
         self._check_state(state, (batch, height, width))
         new_state = []
         for index, cell in enumerate(self.layers):
-            before = None if state is None else state[index]
-            y, after = unroll(cell, x, before, starts_stream, valid)
+            own = None if state is None else state[index]
+            y, after = unroll(cell, x, own, starts_stream, valid)
             new_state.append(after)
             if self.backward_layers:
                 backward_cell = self.backward_layers[index]

@@ -12,7 +12,7 @@ from stadet.detect.batch import Predictions
 from stadet.detect.detector import Detector
 from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.lookback import LookBack
-from stadet.recurrent_yolo.state import State, map_state
+from stadet.recurrent_yolo.state import Past, State, map_state, parts_of
 
 
 class SingleStep(Detector):
@@ -74,14 +74,14 @@ class _SingleLookBack:
         self.steps, self.before_start = look_back.steps, look_back.before_start
 
     def __call__(
-        self, x: Tensor, state: State, starts_stream: None, valid: None
-    ) -> tuple[list[tuple[Tensor, Tensor]], State]:
+        self, x: Tensor, past: Past | None, starts_stream: None, valid: None
+    ) -> tuple[list[tuple[Tensor, Tensor]], Past]:
         depth = max(self.steps)
-        if state is None:
+        if past is None:
             seen = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-            state = {"frames": x.new_zeros(len(x), depth, *x.shape[2:]), "seen": seen}
-        past, seen = state["frames"], state["seen"]
-        frames = torch.cat([past, x], dim=1)  # (B, depth + 1, ...), the newest last
+            past = Past(x.new_zeros(len(x), depth, *x.shape[2:]), seen)
+        seen = past.seen
+        frames = torch.cat([past.frames, x], dim=1)  # (B, depth + 1, ...), the newest last
         found = []
         for step in self.steps:
             known = (seen >= step)[:, None]
@@ -91,7 +91,7 @@ class _SingleLookBack:
                     at_first = (seen == back).view(-1, *[1] * (x.ndim - 1))
                     earlier = torch.where(at_first, frames[:, depth - back, None], earlier)
             found.append((earlier, known))
-        return found, {"frames": frames[:, 1:], "seen": seen + 1}
+        return found, Past(frames[:, 1:], seen + 1)
 
 
 def _named(state: State, prefix: str = "") -> Mapping[str, Tensor]:
@@ -100,9 +100,8 @@ def _named(state: State, prefix: str = "") -> Mapping[str, Tensor]:
         return {}
     if isinstance(state, Tensor):
         return {prefix: state}
-    parts = state.items() if isinstance(state, dict) else enumerate(state)
     return {
         name: tensor
-        for key, part in parts
+        for key, part in parts_of(state)
         for name, tensor in _named(part, f"{prefix}.{key}".removeprefix(".")).items()
     }

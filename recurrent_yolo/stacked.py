@@ -12,7 +12,7 @@ from stadet.detect.detector import Detector
 from stadet.detect.yolo.head import YoloDetector
 from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.lookback import LookBack
-from stadet.recurrent_yolo.state import State
+from stadet.recurrent_yolo.state import Past
 
 
 class StackedYOLO(Detector):
@@ -37,10 +37,10 @@ class StackedYOLO(Detector):
     def forward(
         self,
         frames: Tensor,
-        state: State = None,
+        state: Past | None = None,
         starts_stream: Tensor | None = None,
         valid: Tensor | None = None,
-    ) -> tuple[list[Tensor], State]:
+    ) -> tuple[list[Tensor], Past]:
         """Contract of `RecurrentYOLO.forward`."""
         self.detector.check_size(frames.shape[-2:])
         earlier, state = self.look_back(frames, state, starts_stream, valid)

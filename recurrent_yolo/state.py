@@ -1,17 +1,50 @@
-"""Recurrent states as values: nested tuples, lists and dicts of tensors, lane first.
+"""Recurrent states as values: nested dataclasses, tuples and dicts of tensors, lane first.
 
-They stay opaque to the loop; these few functions are all that anybody does to them.
+A model's *state* is what its `forward` takes and returns; it is opaque to whoever carries it. (The
+training loop's *carry* is another thing: what a training step hands to the next one.) These few
+functions are all that anybody does to states.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-State = Any  # None, a tensor, or a tuple, list or dict of states
+State = Any  # None, a tensor, or a dataclass, tuple, list or dict of states
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """Earlier frames of each lane's stream.
+
+    Attributes:
+        frames: (B, depth, ...), the newest last; anything before a stream's first frame.
+        seen: (B,) int64, frames since the stream began.
+    """
+
+    frames: Tensor
+    seen: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class BlockState:
+    """The state of one temporal block.
+
+    Attributes:
+        cell: the recurrence's, a tuple over layers of tuples of (B, hidden, h, w); None where
+            nothing is carried.
+        past: features of earlier frames, for differences; None without them.
+    """
+
+    cell: tuple[tuple[Tensor, ...], ...] | None = None
+    past: Past | None = None
+
+
+_KINDS = {tuple(entry.name for entry in fields(kind)): kind for kind in (Past, BlockState)}
 
 
 def map_state(function: Callable[..., Any], state: State, *others: State) -> State:
@@ -22,8 +55,41 @@ def map_state(function: Callable[..., Any], state: State, *others: State) -> Sta
         return function(state, *others)
     if isinstance(state, dict):
         return {key: map_state(function, state[key], *(o[key] for o in others)) for key in state}
+    if is_dataclass(state):
+        return type(state)(
+            *(
+                map_state(function, part, *(getattr(other, name) for other in others))
+                for name, part in parts_of(state)
+            )
+        )
     parts = zip(state, *others, strict=True)
     return type(state)(map_state(function, *part) for part in parts)
+
+
+def parts_of(state: State) -> Iterator[tuple[Any, State]]:
+    """What a dataclass, dict, tuple or list of states holds, with names or places."""
+    if is_dataclass(state):
+        return ((entry.name, getattr(state, entry.name)) for entry in fields(state))
+    return iter(state.items() if isinstance(state, dict) else enumerate(state))
+
+
+def to_plain(state: State) -> State:
+    """The same state in dicts, tuples and tensors alone, for checkpoints."""
+    if state is None or isinstance(state, Tensor):
+        return state
+    plain = {key: to_plain(part) for key, part in parts_of(state)}
+    return plain if isinstance(state, dict) or is_dataclass(state) else tuple(plain.values())
+
+
+def from_plain(plain: State) -> State:
+    """What `to_plain` was given."""
+    if plain is None or isinstance(plain, Tensor):
+        return plain
+    if isinstance(plain, dict):
+        parts = {key: from_plain(part) for key, part in plain.items()}
+        kind = _KINDS.get(tuple(parts))
+        return parts if kind is None else kind(**parts)
+    return tuple(from_plain(part) for part in plain)
 
 
 def detach(state: State) -> State:

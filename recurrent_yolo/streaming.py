@@ -32,8 +32,8 @@ class SceneCuts:
         what the next call needs. The first frame of all is no cut."""
         histograms = self._histograms(frames)  # (B, T, 3, bins)
         last = histograms[:, 0] if last is None else last
-        before = torch.cat([last[:, None], histograms[:, :-1]], dim=1)
-        changed = (histograms - before).abs().sum(-1).amax(-1) / 2
+        previous = torch.cat([last[:, None], histograms[:, :-1]], dim=1)
+        changed = (histograms - previous).abs().sum(-1).amax(-1) / 2
         return changed >= self.threshold, histograms[:, -1]
 
     def _histograms(self, frames: Tensor) -> Tensor:

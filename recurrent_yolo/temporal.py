@@ -13,7 +13,7 @@ from stadet.recurrent_yolo.convgru import ConvGRUCell, ConvMinGRUCell
 from stadet.recurrent_yolo.convlstm import Activation, ConvLSTMCell, Peepholes
 from stadet.recurrent_yolo.lookback import LookBack
 from stadet.recurrent_yolo.recurrence import Cell, ConvRecurrence
-from stadet.recurrent_yolo.state import State
+from stadet.recurrent_yolo.state import BlockState, Past
 
 
 @dataclass
@@ -89,10 +89,7 @@ class MemoryConfig:
 
 
 class TemporalBlock(nn.Module):
-    """x (B, T, C, h, w) to features of the same shape that know the frames before.
-
-    The state is {"cell": the recurrence's or None, "past": the look-back's or None}.
-    """
+    """x (B, T, C, h, w) to features of the same shape that know the earlier frames."""
 
     def __init__(
         self, channels: int, config: MemoryConfig, size: tuple[int, int] | None = None
@@ -123,28 +120,28 @@ class TemporalBlock(nn.Module):
     def forward(
         self,
         x: Tensor,
-        state: State = None,
+        state: BlockState | None = None,
         starts_stream: Tensor | None = None,
         valid: Tensor | None = None,
-    ) -> tuple[Tensor, State]:
+    ) -> tuple[Tensor, BlockState]:
         """Arguments as in `ConvRecurrence.forward`."""
-        before = state or {"cell": None, "past": None}
-        seen, past = self._with_differences(x, before["past"], starts_stream, valid)
+        state = state or BlockState()
+        seen, past = self._with_differences(x, state.past, starts_stream, valid)
         if self.carry:
-            h, cell = self.recurrence(seen, before["cell"], starts_stream, valid)
+            h, cell = self.recurrence(seen, state.cell, starts_stream, valid)
         else:  # every frame is a stream of its own
             h, cell = self.recurrence(seen.flatten(0, 1)[:, None])[0], None
         y = self.project(h.flatten(0, 1)).unflatten(0, x.shape[:2])
-        return (x + y if self.residual else y), {"cell": cell, "past": past}
+        return (x + y if self.residual else y), BlockState(cell, past)
 
     def _with_differences(
-        self, x: Tensor, state: State, starts_stream: Tensor | None, valid: Tensor | None
-    ) -> tuple[Tensor, State]:
+        self, x: Tensor, past: Past | None, starts_stream: Tensor | None, valid: Tensor | None
+    ) -> tuple[Tensor, Past | None]:
         if self.look_back is None:
             return x, None
-        earlier, state = self.look_back(x, state, starts_stream, valid)
+        earlier, past = self.look_back(x, past, starts_stream, valid)
         gaps = [
             torch.where(known[:, :, None, None, None], x - frames, 0) for frames, known in earlier
         ]
         stacked = torch.cat([x, *gaps], dim=2)  # (B, T, C * (1 + n), h, w)
-        return self.mix(stacked.flatten(0, 1)).unflatten(0, x.shape[:2]), state
+        return self.mix(stacked.flatten(0, 1)).unflatten(0, x.shape[:2]), past

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stadet.detect.batch import ClipBatch, Targets
 from stadet.engine.distributed import mean_over_processes, world_size
+from stadet.engine.loop import TrainingStep
 from stadet.yowo.loss import RegionLoss
 
 
@@ -27,8 +28,8 @@ def key_frame_targets(batch: ClipBatch) -> Targets:
     )
 
 
-class YOWOTrainingStep:
-    """`(model, batch, state) -> (losses, state)` for `stadet.engine.loop.fit`.
+class YOWOTrainingStep(TrainingStep):
+    """The training step of YOWO; nothing is carried.
 
     normalise: `"sum"` adds the loss up over the joint batch of all processes, as published;
     `"positives"` divides it by the number of boxes in it.
@@ -38,7 +39,7 @@ class YOWOTrainingStep:
         self.loss, self.normalise = loss, normalise
 
     def __call__(
-        self, model: nn.Module, batch: ClipBatch, state: None
+        self, model: nn.Module, batch: ClipBatch, carry: None = None
     ) -> tuple[dict[str, Tensor], None]:
         targets = key_frame_targets(batch)
         maps, _ = model(batch.frames)
@@ -48,4 +49,4 @@ class YOWOTrainingStep:
         else:
             count = (targets.looked_at[targets.item] & ~targets.ignored).sum().float()
             normaliser = mean_over_processes(count).clamp(min=1)
-        return self.loss.to(maps[0].device)(maps, targets, normaliser), state
+        return self.loss.to(maps[0].device)(maps, targets, normaliser), None

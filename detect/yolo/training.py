@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from stadet.detect.batch import ClipBatch
 from stadet.detect.yolo.loss import YoloLoss
 from stadet.engine.distributed import mean_over_processes
+from stadet.engine.loop import TrainingStep
 
 
-class FrameTrainingStep:
-    """`step(model, batch, state) -> (losses, state)` for a detector without memory.
+class FrameTrainingStep(TrainingStep):
+    """The training step of a detector without memory; nothing is carried.
 
     The loss is divided by the mean count of positives over processes, so that several processes
     have the gradient of one on the joint batch.
@@ -20,9 +21,9 @@ class FrameTrainingStep:
         self.loss = loss
 
     def __call__(
-        self, model: nn.Module, batch: ClipBatch, state: None = None
+        self, model: nn.Module, batch: ClipBatch, carry: None = None
     ) -> tuple[dict[str, Tensor], None]:
-        """Losses `box`, `objectness` and `class` of one batch; there is no state."""
-        maps, state = model(batch.frames, state, batch.starts_stream, batch.valid)
+        """Losses `box`, `objectness` and `class` of one batch."""
+        maps, _ = model(batch.frames, None, batch.starts_stream, batch.valid)
         num_positives = mean_over_processes(self.loss.count_positives(batch.targets))
-        return self.loss(maps, batch.targets, num_positives), state
+        return self.loss(maps, batch.targets, num_positives), None

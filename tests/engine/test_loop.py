@@ -11,7 +11,7 @@ from stadet.engine.errors import UserError
 from stadet.engine.loop import LoopConfig, fit
 from stadet.engine.optimise import OptimiserConfig
 from stadet.engine.runlog import RunLog
-from tests.engine.toy import ToyLoader, ToyModel, ToySampler, toy_step, validate
+from tests.engine.toy import FunctionStep, ToyLoader, ToyModel, ToySampler, toy_step, validate
 
 CPU = torch.device("cpu")
 
@@ -44,6 +44,7 @@ def test_resumed_equals_uninterrupted(tmp_path, stop_after):
     whole, whole_result = run(tmp_path / "whole")
     calls = 0
 
+    @FunctionStep
     def interrupting_step(model, batch, state):
         nonlocal calls
         calls += 1
@@ -93,6 +94,7 @@ def test_accumulated_batches_equal_one_joint_batch(tmp_path):
         sampler, model = ToySampler(size=size), ToyModel()
         model.dropout.p = 0.0
 
+        @FunctionStep
         def step(model, batch, state):
             return {"error": (model(batch.x) - batch.y).square().mean()}, None
 
@@ -187,6 +189,7 @@ def test_batches_without_a_loss_extend_the_graph(tmp_path):
     """A step may hold its loss back (truncated backpropagation over several windows)."""
     held = []
 
+    @FunctionStep
     def step(model, batch, state):
         held.append((model(batch.x) - batch.y).square().mean())
         if len(held) < 2:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stadet.engine.loop import TrainingStep
+
 
 @dataclass
 class ToyBatch:
@@ -64,11 +66,24 @@ class ToyModel(nn.Module):
         return self.linear(self.dropout(x))
 
 
-def toy_step(model, batch, state):
-    """Squared error whose weight depends on the carried state, so that losing it would show."""
-    state = torch.zeros(()) if state is None else state
+class FunctionStep(TrainingStep):
+    """A training step of `function(model, batch, carry) -> (losses, carry)`."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, model, batch, carry):
+        return self.function(model, batch, carry)
+
+
+def error_of(model, batch, carry):
+    """Squared error whose weight depends on the carry, so that losing it would show."""
+    carry = torch.zeros(()) if carry is None else carry
     error = (model(batch.x) - batch.y).square().mean()
-    return {"error": error * (1 + 0.1 * torch.tanh(state))}, state + batch.x.mean().detach()
+    return {"error": error * (1 + 0.1 * torch.tanh(carry))}, carry + batch.x.mean().detach()
+
+
+toy_step = FunctionStep(error_of)
 
 
 def validate(model):

@@ -9,6 +9,7 @@ from stadet.detect.inference import InferenceConfig, detect
 from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.model import RecurrentYOLO
 from stadet.recurrent_yolo.stacked import StackedYOLO
+from stadet.recurrent_yolo.state import parts_of
 from stadet.recurrent_yolo.streaming import SceneCuts, StreamingDetector, reset_at_cuts
 from stadet.recurrent_yolo.temporal import MemoryConfig
 from tests.recurrent_yolo.tiny import SIZE, clip_batch, detector, frames, randomise
@@ -76,7 +77,7 @@ def test_state_does_not_grow():
             if isinstance(item, torch.Tensor):
                 size += item.numel()
             elif item is not None:
-                queue += list(item.values()) if isinstance(item, dict) else list(item)
+                queue += [part for _, part in parts_of(item)]
         sizes.add(size)
     assert len(sizes) == 1
 

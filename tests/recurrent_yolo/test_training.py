@@ -86,10 +86,10 @@ def test_warm_up_frames_and_frames_nobody_looked_at_have_no_loss():
     late = looked_at & torch.tensor([0, 0, 1, 1] * 2, dtype=torch.bool)
     want = loss(maps, replace(batch.targets, looked_at=late))
     assert all(torch.allclose(losses[k], want[k]) for k in want)
-    assert state["seen"].tolist() == [4, 4]
+    assert state.seen.tolist() == [4, 4]
     following = clip_batch(2, 4, seed=1)
     losses, state = RecurrentTrainingStep(loss, warmup_frames=2)(model, following, state)
-    assert state["seen"].tolist() == [8, 8]
+    assert state.seen.tolist() == [8, 8]
 
 
 def test_a_batch_without_truth_keeps_the_graph_and_finite_gradients():
@@ -104,12 +104,22 @@ def test_a_batch_without_truth_keeps_the_graph_and_finite_gradients():
 @pytest.mark.parametrize("windows", [1, 2])
 def test_state_survives_a_checkpoint(windows, tmp_path):
     model, step = build(), RecurrentTrainingStep(YoloLoss(anchors()), windows)
-    _, state = step(model, clip_batch(2, 3, 0))
-    save_checkpoint(tmp_path / "last.pt", {"state": state})
-    restored = load_checkpoint(tmp_path / "last.pt")["state"]
+    _, carry = step(model, clip_batch(2, 3, 0))
+    save_checkpoint(tmp_path / "last.pt", {"carry": step.pack(carry)})
+    packed = load_checkpoint(tmp_path / "last.pt")["carry"]
+    old = {
+        "windows": [{**w, "before": w["state"]} for w in packed["windows"]],
+        "before": packed["state"],
+        "seen": packed["seen"],
+    }
+    for window in old["windows"]:
+        del window["state"]  # as 0.1 wrote it
     batch = clip_batch(2, 3, 1)
-    went_on, resumed = step(model, batch, state)[0], step(model, batch, restored)[0]
-    assert all(torch.equal(went_on[k], resumed[k]) for k in went_on)
+    went_on = step(model, batch, carry)[0]
+    for saved in (packed, old):
+        resumed = step(model, batch, step.unpack(saved))[0]
+        assert all(torch.equal(went_on[k], resumed[k]) for k in went_on)
+    assert step.unpack(step.pack(None)) is None
 
 
 def test_nan_in_the_state_is_named_with_video_and_frame():

@@ -12,6 +12,7 @@ from stadet.datasets.clips.samplers import frame_sampler
 from stadet.detect.batch import Predictions, normalise_frames
 from stadet.detect.detector import Detector
 from stadet.engine.errors import UserError
+from stadet.engine.loop import TrainingStep
 from stadet.tools.training.recipe import Recipe
 
 HEIGHT = 0.5  # of every box, in shares of the picture
@@ -50,7 +51,7 @@ class ToyDetector(Detector):
         return Predictions(boxes[:, None], torch.ones_like(scores[..., 0]), scores)
 
 
-class ToyStep:
+class ToyStep(TrainingStep):
     """Which classes are anywhere on a looked-at frame."""
 
     def __call__(self, model, batch, carry):
