@@ -1,4 +1,4 @@
 """Anchors: prior sizes per detection level, clustered from a data set's boxes or published.
 
-Knows sizes in network pixels only; boxes, views and data sets stand above.
+Sizes are in network pixels; boxes, views and data sets are unknown here.
 """

@@ -21,12 +21,12 @@ def greatest_coverage(
 ) -> np.ndarray:
     """(k, 2) sizes, smallest area first, that bring as many boxes as possible near `threshold` IoU.
 
-    They maximise the sum of weight * worth(best IoU), where IoU beyond `threshold` is worth only
+    They maximise the sum of weight * value(best IoU), where IoU beyond `threshold` counts only
     `BEYOND` of IoU below it, so anchors go to boxes that have none yet. The sum is submodular in
     the set of anchors: picking greedily is within 1 - 1/e of the best set (Nemhauser, Wolsey and
-    Fisher 1978); exchanges follow until none helps. Candidates are the means of the
-    cells of (log width, log height) that hold boxes. sizes (N, 2); weights (N,), 1 by default;
-    beyond `sample_size` boxes, that many drawn by weight stand for all. UserError for bad sizes.
+    Fisher 1978); exchanges follow until none helps. Candidates are the means of the cells of (log
+    width, log height) that hold boxes. sizes (N, 2); weights (N,), 1 by default; beyond
+    `sample_size` boxes, a sample of that many, drawn by weight, is used. UserError for bad sizes.
     """
     sizes = check_sizes(sizes)
     weights = np.ones(len(sizes)) if weights is None else np.asarray(weights, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""How well anchors fit boxes: which are used, how near they are, what they leave out."""
+"""Fit of anchors to boxes: use of each anchor, distances, boxes left out."""
 
 from __future__ import annotations
 

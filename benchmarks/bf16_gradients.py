@@ -1,4 +1,4 @@
-"""Which convolutions get wrong bfloat16 gradients on this CPU, by the shape of their input.
+"""Convolutions with wrong bfloat16 gradients on this CPU, by the shape of their input.
 
 python benchmarks/bf16_gradients.py --shapes 300
 

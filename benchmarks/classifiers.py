@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def _shape_options(name: str, length: int, size: tuple[int, int]) -> dict:
-    """What the models whose layers belong to a size or length must be told."""
+    """Options of the models whose layers depend on the size or length of a clip."""
     options = {}
     if name in ("c3d", "fused_keypoints"):
         options["size"] = list(size)

@@ -7,7 +7,7 @@ The models of the hand-washing report, and others, on one configuration's data, 
 augmentation; a model's own options, frames and batch are in MODELS. Each model's training step is
 timed first (CPU seconds of this process: forward, backward, optimiser; reading is the loader's),
 which gives the steps that fit the budget; the learning rate's schedule spans them. Judged once, by
-the last weights. The same command goes on where it was stopped.
+the last weights. The same command continues where it was stopped.
 """
 
 from __future__ import annotations

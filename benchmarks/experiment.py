@@ -1,4 +1,4 @@
-"""What the experiments on generated footage share: filming, and training once."""
+"""Shared by the experiments on generated footage: filming, and training once."""
 
 from __future__ import annotations
 

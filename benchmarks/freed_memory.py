@@ -1,4 +1,4 @@
-"""What it costs when a process gives freed memory back to the system, on a CPU.
+"""Cost of giving freed memory back to the system, on a CPU.
 
     taskset -c 0 python benchmarks/freed_memory.py
 

@@ -1,10 +1,10 @@
-"""What each part of configs/handwash.yaml is worth, on one fold: the table of docs/handwash.md.
+"""Contribution of each part of configs/handwash.yaml on one fold: the table of docs/handwash.md.
 
     OMP_NUM_THREADS=1 python benchmarks/handwash_ablation.py configs/handwash.yaml \\
         data.root=HandWash --out runs/ablation
 
-Further overrides (data.folds, data.fold, seed) choose another fold. The same command goes on where
-it was stopped.
+Further overrides (data.folds, data.fold, seed) choose another fold. The same command continues
+where it was stopped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""k-means of box sizes: time and fit beside scikit-learn's Euclidean k-means.
+"""k-means of box sizes: time and fit against scikit-learn's Euclidean k-means.
 
     python benchmarks/kmeans_anchors.py                       # 500,000 boxes, k = 9
     python benchmarks/kmeans_anchors.py --boxes 50000

@@ -1,4 +1,4 @@
-"""What recurrence costs: seconds a frame of a training step, over the same detector without it.
+"""Cost of recurrence: seconds per frame of a training step, over the same detector without it.
 
     python benchmarks/recurrent_cost.py                                  # 416 px, T 8, B 2, CPU
     python benchmarks/recurrent_cost.py --device cuda --dtype bf16 --lanes 1 4 16 32

@@ -1,4 +1,4 @@
-"""What the choices of the YOLO loss are worth: a small YOLOv3 on generated pictures, few steps.
+"""Effect of the choices of the YOLO loss: a small YOLOv3 on generated pictures, few steps.
 
     python benchmarks/yolo_loss.py                                       # the defaults
     python benchmarks/yolo_loss.py --match-iou 1 --objectness-gamma 0    # as published

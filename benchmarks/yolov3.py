@@ -1,4 +1,4 @@
-"""Speed of YOLOv3: parameters, forward and training step, beside ultralytics' yolov3.
+"""Speed of YOLOv3: parameters, forward and training step, next to ultralytics' yolov3.
 
     python benchmarks/yolov3.py --batch-size 1 --repeats 3
     python benchmarks/yolov3.py --device cuda --dtype bf16 --batch-size 64 --channels-last --compile

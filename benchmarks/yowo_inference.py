@@ -192,7 +192,7 @@ def _compiled_cuda(
     args: argparse.Namespace,
     device: torch.device,
 ) -> None:
-    """torch.compile in bf16 while there is time for it, as each shape is compiled anew."""
+    """torch.compile in bf16 while there is time for it, since each shape is compiled separately."""
     compiled = compile_frozen(folded)
     for batch in sorted({1, best_batch}):
         left = args.budget - (time.perf_counter() - args.start)

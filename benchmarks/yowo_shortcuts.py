@@ -1,12 +1,12 @@
-"""What YOWO's faster and longer looks cost in accuracy: the 3D branch on every k-th frame only, and
+"""Accuracy lost by YOWO's faster and longer clips: the 3D branch on every k-th frame only, and
 the feature bank, against the plain detector on the same videos.
 
     OMP_NUM_THREADS=1 python benchmarks/yowo_shortcuts.py --checkpoint runs/yowo_small/best.pt \\
         --data data/unseen/dataset.yaml --videos data/unseen/videos --out runs/shortcuts
 
-With footage of `stad make-footage`, the reversed pairs stand apart. Frames a second are those of
-`stad predict`, start and decoding of the videos included. A detector of frames that lie apart
-(yowo.clip_step) has no feature bank.
+With footage of `stad make-footage`, the reversed pairs are listed separately. Frames a second are
+those of `stad predict`, start and decoding of the videos included. A detector of frames that lie
+apart (yowo.clip_step) has no feature bank.
 """
 
 from __future__ import annotations

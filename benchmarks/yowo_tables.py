@@ -20,7 +20,7 @@ from pathlib import Path
 from experiment import ROOT, film, split_by_scene, train
 
 FREEZE = "yowo.freeze=[2d,3d]"
-# stand for files of the pretraining's run
+# replaced by files of the pretraining's run
 WEIGHTS, ITS_ANCHORS = "its weights", "its anchors"
 PUBLISHED = [
     "yowo.box_loss=smooth_l1",

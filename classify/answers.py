@@ -1,4 +1,4 @@
-"""What a classifier says of each video: its clips' answers averaged."""
+"""A classifier's answer for each video: the mean over its clips."""
 
 from __future__ import annotations
 

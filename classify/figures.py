@@ -14,7 +14,7 @@ INTERVAL = 0.95
 
 
 def score(answers: Answers) -> dict[str, float]:
-    """What validation logs: top1, top5, mean_class (mean of the classes' recalls), loss (mean
+    """Figures of a validation: top1, top5, mean_class (mean of the classes' recalls), loss (mean
     negative log likelihood). Videos of no class take no part; NaN without videos."""
     shown = answers[answers.labels != UNKNOWN]
     if not len(shown):

@@ -33,7 +33,7 @@ class Keypoints:
 
 
 def part_slice(part: str) -> slice:
-    """Where a part of `PARTS` stands in a frame's vector."""
+    """Position of a part of `PARTS` in a frame's vector."""
     start = 0
     for name, (count, values) in PARTS.items():
         if name == part:

@@ -1,4 +1,4 @@
-"""When an answer is "none of these": thresholds learnt on the validation side.
+"""Rejection, "none of these": thresholds learnt on the validation side.
 
 Two ways (the hand-washing report, future work): a threshold on the probability of the best class,
 which needs no other footage; and a binary head, trained with videos that show none of the classes.

@@ -1,4 +1,4 @@
-"""Images of motion and of edges, beside the frames: optical flow and HOG, by OpenCV on the CPU."""
+"""Optical flow and HOG images of frames, by OpenCV on the CPU."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def hog_image(frame: np.ndarray) -> np.ndarray:
 
 
 def three_streams(frames: np.ndarray, bound: float = 20.0) -> tuple[np.ndarray, np.ndarray]:
-    """What `ThreeStream` wants beside frames (T, H, W, 3) uint8 RGB: flow and HOG images, alike."""
+    """Inputs of `ThreeStream` besides frames (T, H, W, 3) uint8 RGB: flow and HOG images, alike."""
     return flow_image(optical_flow(frames), bound), np.stack([hog_image(f) for f in frames])
 
 

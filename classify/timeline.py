@@ -1,4 +1,4 @@
-"""What happens when in a long video: a classifier's windows, joined into segments."""
+"""Timelines of long videos: a classifier's windows, joined into segments."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ class ClassificationStep(TrainingStep):
 
     class_weights: one a class (of the only head), None = all alike; label_smoothing: share of the
     target spread over all classes; rejects: the model's last output is the logit of "shows one of
-    the classes", learnt by binary cross entropy beside the classes, which only the videos that show
-    one of them teach. The loss is divided by the mean weight of the labels over processes, so that
+    the classes", learnt by binary cross entropy; the classes are learnt only from videos that show
+    one of them. The loss is divided by the mean weight of the labels over processes, so that
     several processes have the gradient of one on the joint batch.
     """
 

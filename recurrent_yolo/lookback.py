@@ -15,7 +15,7 @@ class LookBack:
     """For each frame of a window, the frames some steps earlier in its stream.
 
     steps: how many frames earlier each time, all positive. before_start: `"missing"` (such frames
-    are marked as not known) or `"first"` (the stream's first frame stands for them).
+    are marked as not known) or `"first"` (they are replaced by the stream's first frame).
     The state is a `Past` of max(steps) frames.
     """
 
@@ -69,7 +69,7 @@ class LookBack:
 
 
 def stream_age(seen: Tensor, starts_stream: Tensor | None, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """How many frames of its own stream came before each frame, (B, T) int64, and `seen` after.
+    """Number of frames of its stream before each frame, (B, T) int64, and `seen` afterwards.
 
     seen (B,) int64: frames of the stream before this window; valid (B, T); starts_stream as in
     `ConvRecurrence.forward`.

@@ -25,9 +25,10 @@ class RecurrentYOLO(Detector):
 
     detector: usually already trained; it becomes a part of this model, weights and all. With the
     residual memory (the default) the model's maps are exactly the detector's before training.
-    placement: where the blocks stand: on the backbone's features, on the neck's before the head,
-    or on the head's before the last convolution (the report's). levels: which levels have one
-    (0 = finest), None = all. network_size: (height, width), needed by Hadamard peepholes only.
+    placement: where the blocks are: on the backbone's features, on the neck's before the head, or
+    on the head's before the last convolution (as in the restaurant report). levels: which levels
+    have one (0 = finest), None = all. network_size: (height, width), needed by Hadamard peepholes
+    only.
 
     The rivals are configurations: `carry=False` (differences without memory), with
     `differences=()` too (nothing from other frames), and the report's recipe: placement `"head"`,

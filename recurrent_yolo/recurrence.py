@@ -14,14 +14,15 @@ from stadet.recurrent_yolo.state import State, starts_at, starts_by_frame, where
 
 
 class Cell(Protocol):
-    """What a recurrent cell (an `nn.Module`) offers; its state is `num_states` tensors
+    """Interface of a recurrent cell (an `nn.Module`); its state is `num_states` tensors
     (B, hidden, h, w), the first of which is its output."""
 
     hidden: int
     num_states: int
 
     def project(self, x: Tensor) -> Tensor:
-        """What of a step does not need the state, for the inputs (N, in, h, w) of all steps."""
+        """The part of a step that does not need the state, for inputs (N, in, h, w) of all
+        steps."""
 
     def step(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One frame's projection (B, ., h, w) and the state before it to the state after it."""

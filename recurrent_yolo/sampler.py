@@ -21,7 +21,7 @@ from stadet.recurrent_yolo.sequences import ActionSequence
 
 @dataclass
 class SamplerConfig:
-    """How sequences are streamed through the model.
+    """Streaming of sequences through the model.
 
     With random_share 0, reverse 0 and stride 1, every frame of every sequence is shown exactly once
     an epoch.
@@ -77,7 +77,7 @@ class _Showing:
 
 
 class HybridClipSampler:
-    """A batch sampler over clips: yields, for each step, one `ClipRequest` a lane.
+    """A batch sampler over clips: yields, for each step, one `ClipRequest` per lane.
 
     A pure function of (sequences, config, seed, epoch, rank, world): every process plans the epoch
     of all of them. Clips are packed longest first onto the lane with the least to do, so that lanes
@@ -184,7 +184,7 @@ class HybridClipSampler:
         showing = lane[place] if lane else None
         at = (step - showing.first_step) * self.config.window if showing else 0
         frames = tuple(showing.frames[at : at + self.config.window]) if showing else ()
-        if not frames:  # the lane has run dry
+        if not frames:  # the lane has no clips left
             video = showing.video if showing else self.sequences[0].video
             return ClipRequest(video, (PADDING,) * self.config.window)
         return self._request(showing, frames, starts_stream=at == 0)

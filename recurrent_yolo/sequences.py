@@ -40,7 +40,7 @@ class ActionSequence:
 
 @dataclass
 class SequenceConfig:
-    """How sequences are cut from videos, in seconds.
+    """Cutting of sequences from videos, in seconds.
 
     The defaults are those of the restaurant report (docs/references.md) at 30 frames a second.
 
@@ -129,7 +129,7 @@ def runs(flags: np.ndarray) -> list[tuple[int, int]]:
 
 
 def repeat_factors(labels: np.ndarray, threshold: float) -> np.ndarray:
-    """How often to show each of N sequences so that rare classes come up: (N,) int64, at least 1.
+    """Showings of each of N sequences, so that rare classes come up: (N,) int64, at least 1.
 
     labels: (N, C) bool, the classes in each. A class in a share f of the sequences asks for
     sqrt(threshold / f) showings (LVIS, arXiv 1908.03195), a sequence for what its rarest class

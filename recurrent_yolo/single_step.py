@@ -87,7 +87,7 @@ class _SingleLookBack:
             known = (seen >= step)[:, None]
             earlier = frames[:, depth - step, None]
             if self.before_start == "first":
-                for back in range(step - 1, -1, -1):  # the stream's first frame stands in
+                for back in range(step - 1, -1, -1):  # replaced by the stream's first frame
                     at_first = (seen == back).view(-1, *[1] * (x.ndim - 1))
                     earlier = torch.where(at_first, frames[:, depth - back, None], earlier)
             found.append((earlier, known))

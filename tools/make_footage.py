@@ -19,7 +19,7 @@ examples:
 
 DIR holds videos/*.mp4 (H.264), annotations/*.xml (CVAT for video 1.1), dataset.yaml (for --data)
 and restaurant.json: which classes one frame can tell, which pairs are exact time reversals, and
-where a carrying hand stands still. The same seed gives the same pictures and annotations.
+where a carrying hand rests. The same seed gives the same pictures and annotations.
 """
 
 

@@ -1,4 +1,4 @@
-"""What every 3D branch is: clips in, one feature map a clip out."""
+"""Base class of 3D branches: clips in, one feature map per clip out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Darknet-19 with passthrough: YOLOv2's network for COCO (Redmon and Farhadi, arXiv 1612.08242).
 
-YOWO keeps all of it as its 2D branch, the last linear convolution included. Modules stand under
-the numbers of the blocks of yolov2.cfg, so that the public checkpoints' keys are ours:
+YOWO keeps all of it as its 2D branch, the last linear convolution included. Modules are
+numbered as the blocks of yolov2.cfg, so that the keys of public checkpoints fit:
 `models.{block}.conv{k}.weight`, `models.{block}.bn{k}.*`, k counting convolutions from 1.
 """
 

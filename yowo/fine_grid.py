@@ -1,6 +1,6 @@
 """A finer grid for small boxes: YOWO's fused features taken back up to stride 16 or 8.
 
-Not in the published YOWO, whose cells of 32 pixels hold a hand and the tool beside it at once. A
+Not in the published YOWO, whose cells of 32 pixels hold a hand and the tool next to it at once. A
 top-down path after feature pyramid networks (Lin et al., arXiv 1612.03144, section 3), in
 YOLOv3's form (Redmon and Farhadi, arXiv 1804.02767, section 2.3: features are stacked, not added).
 """

@@ -62,7 +62,7 @@ class YOWO(Detector):
     """
 
     predicts = "last_frame"
-    parts = ("backbone_2d", "backbone_3d", "cfam", "fine_grid")  # all that stands before the head
+    parts = ("backbone_2d", "backbone_3d", "cfam", "fine_grid")  # everything before the head
 
     def __init__(
         self,

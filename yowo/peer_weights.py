@@ -41,18 +41,18 @@ def load_yowo_checkpoint(
         raise UserError(f"weights {path}: expected a YOWO checkpoint, found {hint}")
     own = model.state_dict()
     notes = []
-    anew = [name for name in own if name.startswith("fine_grid.") and name not in weights]
-    if anew:
-        notes.append(f"the way to stride {model.strides[0]} starts anew")
+    initial = [name for name in own if name.startswith("fine_grid.") and name not in weights]
+    if initial:
+        notes.append(f"the path to stride {model.strides[0]} starts from initial weights")
     if HEAD in weights and weights[HEAD].shape != own[HEAD].shape:
         (found, *inputs), (wanted, *own_inputs) = weights[HEAD].shape[:2], own[HEAD].shape[:2]
         why = f"{found} outputs in the file, {wanted} here (anchors x (5 + classes))"
         if inputs != own_inputs:
-            why = "it stands on other features"
-        notes.append(f"the head starts anew: {why}")
-        anew.append(HEAD)
+            why = "its input has other features"
+        notes.append(f"the head starts from initial weights: {why}")
+        initial.append(HEAD)
     _refuse_other_backbone(model, _branch(weights), path, strict)
-    return _load(model, weights, path, strict, expendable=tuple(anew), notes=notes)
+    return _load(model, weights, path, strict, expendable=tuple(initial), notes=notes)
 
 
 def load_kinetics_weights(

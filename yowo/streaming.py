@@ -46,7 +46,7 @@ class TemporalEvery(Detector):
         """Clips (B, T, 3, H, W) of consecutive key frames to one map (B, A, 5 + C, h, w), state.
 
         valid: (B, T); clips whose key frame is not valid (padding, at the end of the batch) do not
-        count in the cycle. starts_stream is not looked at: each clip stands for itself.
+        count in the cycle. starts_stream is ignored: each clip is complete in itself.
         """
         clip = self.model.normalise_clip(frames)
         place, held = state or (0, None)

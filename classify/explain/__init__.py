@@ -1,1 +1,1 @@
-"""What a model saw: Grad-CAM, guided backpropagation, activation maps."""
+"""Explanations: Grad-CAM, guided backpropagation, activation maps."""

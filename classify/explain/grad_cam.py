@@ -27,7 +27,7 @@ def grad_cam(
     *,
     weighting: Weighting = "mean",
 ) -> Tensor:
-    """Where `layer` speaks for the target: ReLU(sum_k a_k A_k).
+    """Evidence of `layer` for the target: ReLU(sum_k a_k A_k).
 
     Equations 5.11 to 5.13 of the hand-gesture thesis.
 

@@ -1,4 +1,4 @@
-"""Guided backpropagation (Springenberg et al., arXiv 1412.6806): pixels that speak for a target."""
+"""Guided backpropagation (Springenberg et al., arXiv 1412.6806): pixels that support a target."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Recorded:
 def record(layer: nn.Module) -> Iterator[Recorded]:
     """Keep what `layer` gives while the block runs.
 
-    What goes on is a copy: an in-place activation behind the layer would change what was kept.
+    The next layer gets a copy: an in-place activation would otherwise change the recorded output.
     """
     recorded = Recorded()
 

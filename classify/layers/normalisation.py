@@ -1,4 +1,4 @@
-"""What a network expects of its pixels: names for the usual means and deviations."""
+"""Normalisation of pixels: the usual means and deviations by name."""
 
 from __future__ import annotations
 

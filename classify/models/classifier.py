@@ -1,4 +1,4 @@
-"""What every clip classifier is."""
+"""Base class of clip classifiers."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class CompactClassifier(ClipClassifier):
     space, dropout, a linear layer.
 
     colour: the network sees the frames; motion: it sees the difference of each frame to the one
-    before in the clip (arXiv 1608.00859), in which what stands still vanishes, so that nothing can
+    before in the clip (arXiv 1608.00859), in which everything static vanishes, so that nothing can
     be learnt of the place; with both, six channels. Clips of any T from 1 (with motion from 2, of
     which the first frame is only looked back to) and any size from 16 pixels; meant for about
     64 x 96. channels: of the stem; the last block has eight times as many.

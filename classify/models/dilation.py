@@ -39,7 +39,7 @@ class DilatedUnit3d(Unit3d):
 
 
 def dilated_positions(which: str) -> range:
-    """Which of the ten positions, counted from the input, are dilated.
+    """The dilated ones of the ten positions, counted from the input.
 
     which: `"full"`, `"none"`, `"top-N"` (the N nearest to the input: the first convolution and
     N - 1 inception modules) or `"bottom-N"` (the N inception modules nearest to the output), as in

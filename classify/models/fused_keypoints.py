@@ -13,7 +13,7 @@ from stadet.recurrent_yolo.convlstm import ConvLSTM
 
 class FusedKeypoints(ClipClassifier):
     """Two ConvLSTM layers (5x5, Hadamard peepholes, ReLU, each with batch norm), a 5x5 convolution
-    back to the frame's channels on the last step, beside a two-layer LSTM over keypoints.
+    back to the frame's channels on the last step, and a two-layer LSTM over keypoints.
 
     7,174,718 parameters at 11 classes, 64 x 64 frames and 1662 keypoints, as reported. Clips of 20
     (UCF11) or 30 (signs) frames, with one keypoint vector a frame; T may differ from clip to clip.

@@ -20,7 +20,8 @@ def lrcn(
 ) -> RecurrentClassifier:
     """Image features, an LSTM, a linear layer, over five uniform frames (224 x 224 in the report).
 
-    The backbone's last layer is a trained linear embedding; nothing stands between it and the LSTM.
+    The backbone's last layer is a trained linear embedding; there is nothing between it and the
+    LSTM.
     """
     return RecurrentClassifier(
         num_classes,

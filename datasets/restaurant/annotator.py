@@ -1,4 +1,4 @@
-"""What an annotator writes down of a scene: a box around hand, tool and item of every action."""
+"""Annotation of a scene: a box around hand, tool and item of every action."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ FOOD = ("tuna", "salmon", "avocado", "cucumber", "mango", "carrot", "crab", "bee
 
 @dataclass(frozen=True)
 class Look:
-    """What a hand looks like: a pose of `arm.POSES`, a tool and a carried item."""
+    """Look of a hand: a pose of `arm.POSES`, a tool and a carried item."""
 
     pose: str
     tool: str | None = None

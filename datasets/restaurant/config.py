@@ -1,4 +1,4 @@
-"""What to generate: every knob of the footage, checked where it is made."""
+"""Configuration of generated footage."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ class FootageConfig:
         hand, so that the direction of motion decides between the two actions of a pair. `whole`:
         also while the hand comes or goes empty, so that direction and load decide together
         (much harder to learn).
-    still_share, still_frames: share of reversible actions in which the hand stands still while it
+    still_share, still_frames: share of reversible actions in which the hand rests while it
         carries, and for how many frames (least, most).
     action_share: share of frames with at least one annotated action.
-    together: chance that a second worker acts beside an action.
-    distraction: chance that an idle hand is about beside an action.
+    together: chance that a second worker acts during an action.
+    distraction: chance that an idle hand is visible during an action.
     unseen_share: share of time that nobody annotated.
     tail: Zipf exponent of the class frequencies over pairs and single classes; None: 0 up to 8
         classes, 1 above.
     variety: 0 = every scene has the same counter, 1 = bins, stations and cameras move freely.
     drift: amplitude of the slow changes of light. noise: standard deviation of sensor noise (0 to
         255 scale).
-    imperfect: annotations with faults beside clean ones: box_jitter (share of the box's size, one
+    imperfect: annotations with faults, besides clean ones: box_jitter (share of the box's size, one
         standard deviation), onset_shift (standard deviation in seconds of either end),
         wrong_labels (share of actions).
 

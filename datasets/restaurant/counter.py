@@ -76,7 +76,7 @@ def _paint_bin(painter: Painter, station: Station, hand: float) -> None:
         for level in range(3):
             place = centre - 0.05 * hand * level
             painter.polygon(rounded_box(place, inside, 0.1 * hand), (222, 228, 232), relief=0.02)
-    else:  # a holder: handles of what stands in it
+    else:  # a holder: handles of its content
         colours = {"tongs": STEEL, "scooper": BLACK, "chopsticks": (190, 120, 60)}
         for x in np.linspace(-0.3, 0.3, 4):
             end = centre + inside * (x, -0.3)

@@ -1,4 +1,4 @@
-"""What is known of generated footage beyond its annotations: `restaurant.json`."""
+"""Facts of generated footage beyond its annotations: `restaurant.json`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEMA = "stad-restaurant/1"
 
 @dataclass(frozen=True)
 class Stop:
-    """A hand that stands still while it carries: only what went before tells the action.
+    """A hand that rests while it carries: only earlier frames tell the action.
 
     label; first, last: frames (0-based, inclusive); on `first` the hand has just arrived, on
     `first + k` the k frames before show the same hand. box: xyxy pixels, the same on all of them.
@@ -35,7 +35,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class Facts:
-    """What an evaluation needs of `restaurant.json`. stops, views: by video name."""
+    """The part of `restaurant.json` that an evaluation needs. stops, views: by video name."""
 
     told_by_one_frame: tuple[str, ...]
     reversed_pairs: tuple[tuple[str, str], ...]
@@ -78,7 +78,7 @@ def describe(config: FootageConfig, videos: dict[str, Any]) -> dict[str, Any]:
     `parameters`; `classes` in order; `told_by_one_frame`: classes that a single picture tells;
     `reversed_pairs`: classes that are exact time reversals of each other; `videos`: for each
     video `scene`, `view`, `frames`, `looked_at` (ranges), `share_without_action` (of the frames
-    looked at) and `motionless`: where a carrying hand stands still, rows of `label`, `first`,
+    looked at) and `motionless`: where a carrying hand rests, rows of `label`, `first`,
     `last` and its `box` there (xyxy pixels).
 
     Frames are 0-based, ranges include their last frame, all refers to the clean annotations.

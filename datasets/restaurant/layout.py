@@ -1,8 +1,8 @@
-"""Where things stand on a counter.
+"""Layout of a counter.
 
 Counter units: a picture height is 1, x runs from 0 to the aspect (width / height), y points down.
-Bins and other containers stand along the top, each in a lane of its own down to the workers at
-the bottom; the meal has a lane beside them, the till and the roll cutter stand at the far side.
+Bins and other containers are along the top, each in a lane of its own down to the workers at the
+bottom; the meal has a lane next to them, the till and the roll cutter are at the far side.
 So the place tells the actions at a bin from those at a meal, and only the direction tells the two
 actions of a pair apart.
 """

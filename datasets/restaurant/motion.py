@@ -1,4 +1,4 @@
-"""How one hand moves through one action: a performance, frame by frame.
+"""Motion of one hand through one action, frame by frame.
 
 The two directions of a reversible action are made by one function: the backward one is the forward
 performance played from its end. So every picture of one occurs in the other, with the same chance,

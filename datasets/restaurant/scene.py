@@ -29,8 +29,8 @@ _GLOVES = ((74, 122, 198), (46, 46, 50), (226, 228, 230))
 class Scene:
     """One recording of a counter from one or two views.
 
-    name; layout; script: who does what when; cameras: view name -> camera. Frames are painted when
-    asked for and depend only on the configuration and the scene's number.
+    name; layout; script: the actions of the workers; cameras: view name -> camera. Frames are
+    painted when asked for and depend only on the configuration and the scene's number.
     """
 
     def __init__(

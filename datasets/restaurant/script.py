@@ -1,4 +1,4 @@
-"""Who does what when: blocks of one or two hands, actions and idleness, drawn at random.
+"""Script of a scene: blocks of one or two hands, actions and idleness, drawn at random.
 
 Every block begins and ends with all its hands out of the picture, and classes are drawn
 independently, so what came before an action says nothing of which direction it has.
@@ -122,7 +122,7 @@ def _idle_block(
 
 
 def _apart(a: Performance, b: Performance, hand: float) -> bool:
-    """Whether two hands keep to different lanes, so that arms do not cross."""
+    """True if two hands keep to different lanes, so that arms do not cross."""
     gap = max(a.tip[:, 0].min() - b.tip[:, 0].max(), b.tip[:, 0].min() - a.tip[:, 0].max())
     same_order = (a.tip[0, 0] < b.tip[0, 0]) == (a.shoulder[0, 0] < b.shoulder[0, 0])
     return gap > 1.1 * hand and same_order

@@ -32,7 +32,7 @@ ROWS = {
 }
 DIRECTION_ROWS = {
     "everywhere": "direction accuracy of reversed pairs (50 = chance)",
-    "motionless": "the same where the hand stands still",
+    "motionless": "the same where the hand rests",
 }
 
 

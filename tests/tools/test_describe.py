@@ -62,7 +62,7 @@ def test_text_json_and_picture(data, tmp_path, capsys):
         "Reverses of each other: pick | put",
         "The same time in counter: front, side",
         "Pairs that are exact time reversals: pick | put",
-        "stands still in 1 actions for 10 to 10 frames, where only memory tells: pick",
+        "rests in 1 actions for 10 to 10 frames, where only memory tells: pick",
         "Split by blocks",
     ):
         assert text in output.out

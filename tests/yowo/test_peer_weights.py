@@ -58,7 +58,7 @@ def test_a_head_of_other_classes_or_anchors_starts_anew_and_says_so(checkpoint):
     before = ours.conv_final.weight.clone()
     report = load_yowo_checkpoint(ours, checkpoint)
     assert report.missing == report.unused == ("conv_final.weight",)
-    assert "head starts anew: 145 outputs in the file, 40 here" in str(report)
+    assert "head starts from initial weights: 145 outputs in the file, 40 here" in str(report)
     assert torch.equal(ours.conv_final.weight, before)
     weights = torch.load(checkpoint, weights_only=False)["state_dict"]
     assert torch.equal(ours.cfam.sc.gamma, weights["module.cfam.sc.gamma"])
@@ -71,8 +71,8 @@ def test_all_but_the_head_serves_a_finer_grid(checkpoint, stride):
     report = load_yowo_checkpoint(ours, checkpoint)
     assert report.unused == ("conv_final.weight",) and len(report.used) == 257
     assert all(name.startswith(("fine_grid.", "conv_final.")) for name in report.missing)
-    assert f"the way to stride {stride} starts anew" in str(report)
-    assert "the head starts anew: it stands on other features" in str(report)
+    assert f"the path to stride {stride} starts from initial weights" in str(report)
+    assert "the head starts from initial weights: its input has other features" in str(report)
 
 
 def test_a_finer_grid_that_a_file_has_is_taken_and_nothing_starts_anew(tmp_path):

@@ -141,7 +141,7 @@ def _facts(dataset: Dataset) -> Iterator[str]:
         lengths = [stop.last - stop.first + 1 for stop in stops]
         labels = ", ".join(sorted({stop.label for stop in stops}))
         yield (
-            f"  The carrying hand stands still in {len(stops)} actions for {min(lengths)} to "
+            f"  The carrying hand rests in {len(stops)} actions for {min(lengths)} to "
             f"{max(lengths)} frames, where only memory tells: {labels}"
         )
 

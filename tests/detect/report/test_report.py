@@ -153,7 +153,7 @@ def test_compare_shows_direction_where_it_was_scored(tmp_path):
     text = (tmp_path / "out" / "compare.md").read_text()
     expected = f"{100 * np.mean(everywhere):.1f}"
     assert f"| direction accuracy of reversed pairs (50 = chance) | {expected} | – |" in text
-    assert "where the hand stands still" in text
+    assert "where the hand rests" in text
     assert "motionless frames alone" in (tmp_path / "a" / "report.md").read_text()
 
 
