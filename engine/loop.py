@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -169,6 +170,7 @@ def fit(
     run = _Run(config, log, describe, step, model, average, optimiser, schedule, scaler)
     if resume:
         run.restore(log.folder / "last.pt", device)
+    run.since = (run.steps, time.monotonic())
     wrapped = distributed.wrap(model, device)
     if config.compile:
         wrapped = torch.compile(wrapped)
@@ -202,7 +204,9 @@ def _train_epoch(
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     model.train()
     started, saved, frames = time.monotonic(), time.monotonic(), 0
-    bar = progress_bar(description=f"epoch {run.epoch}", total=batches, unit="batch")
+    bar = progress_bar(
+        description=f"epoch {run.epoch}", total=batches, unit="batch", hidden=not run.log.enabled
+    )
     bar.update(run.batches)
     with bar:
         for batch in loader:
@@ -235,7 +239,10 @@ def _train_epoch(
                     run.check_finite(batch)
                 if run.steps % config.log_every == 0:
                     rate = frames / (time.monotonic() - started)
-                    bar.set_postfix(run.log_training(rate), refresh=False)
+                    logged = run.log_training(rate)
+                    left = run.time_left(total_steps)
+                    steps = f"{run.steps:,}/{total_steps:,}"
+                    bar.set_postfix({"step": steps, **logged, "left": left}, refresh=False)
             bar.update()
             if last_of_step and distributed.any_process(stop_requested.is_set()):
                 run.check_finite(batch)
@@ -269,6 +276,7 @@ class _Run:
         self.carry: Any = None
         self.best: dict[str, float] = {}
         self.stale = 0  # validations since the best
+        self.since = (0, time.monotonic())  # steps and time when this process began
         self._losses: dict[str, Tensor] = {}
         self._observed = 0
 
@@ -301,7 +309,14 @@ class _Run:
         self.log.event(
             "train", self.steps, epoch=self.epoch, lr=lr, frames_per_second=round(rate, 1), **means
         )
-        return {"loss": f"{sum(means.values()):.3f}", "frames/s": f"{rate:.0f}"}
+        loss = sum(means.values())
+        return {"loss": f"{loss:.3f}", "lr": f"{lr:.2e}", "frames/s": f"{rate:.0f}"}
+
+    def time_left(self, total_steps: int) -> str:
+        """h:mm:ss at the speed of this process so far, validations included."""
+        first, begun = self.since
+        seconds = (time.monotonic() - begun) / max(self.steps - first, 1)
+        return str(timedelta(seconds=round(seconds * (total_steps - self.steps))))
 
     def finish_epoch(self, validate: Validate | None, *, last: bool) -> None:
         self.epoch += 1

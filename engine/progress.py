@@ -1,27 +1,93 @@
-"""Progress bars with a rate and an estimate; silent when the output is piped."""
+"""Progress with a rate and an estimate: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from datetime import timedelta
+from time import monotonic
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+FIRST_SECONDS = 10.0  # from a program's first bar to its first line
+LINE_SECONDS = 30.0  # between two lines of all bars
+_due: float | None = None  # when the next line is
 
 
 def progress(
     items: Iterable[T], *, description: str, unit: str = "it", total: int | None = None
-) -> Iterable[T]:
-    """Iterate over `items` showing a bar on a terminal and nothing elsewhere.
+) -> Iterator[T]:
+    """Iterate over `items` with a bar on a terminal, or a line every half minute elsewhere.
 
     Call `.update(n)` on the result of `progress_bar` instead where work is not an iteration.
     """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with progress_bar(description=description, total=total, unit=unit) as bar:
+        for item in items:
+            yield item
+            bar.update()
+
+
+def progress_bar(
+    *, description: str, total: int | None, unit: str = "it", hidden: bool = False
+) -> Any:
+    """A bar to be fed by hand with `.update(n)`; use it as a context manager.
+
+    Where stderr is no terminal (a pipe, a file, nohup), it writes lines to it instead. hidden: it
+    shows nothing (of processes beside the main one).
+    """
+    if not hidden and (sys.stderr is None or not sys.stderr.isatty()):
+        return ProgressLines(description, total, unit)
     from tqdm import tqdm
 
-    return tqdm(items, desc=description, unit=unit, total=total, disable=None, leave=False)
+    return tqdm(desc=description, unit=unit, total=total, leave=False, disable=hidden)
 
 
-def progress_bar(*, description: str, total: int | None, unit: str = "it"):
-    """A bar to be fed by hand with `.update(n)`; use it as a context manager."""
-    from tqdm import tqdm
+class ProgressLines:
+    """What a bar of tqdm shows, as a line on stderr at most every `LINE_SECONDS`."""
 
-    return tqdm(desc=description, unit=unit, total=total, disable=None, leave=False)
+    def __init__(self, description: str, total: int | None, unit: str) -> None:
+        global _due
+        self._description, self._total = description, total
+        self._units = unit + ("es" if unit.endswith("ch") else "s")
+        self._done, self._first = 0, 0
+        self._begun: float | None = None
+        self._facts: Mapping[str, str] = {}
+        if _due is None:
+            _due = monotonic() + FIRST_SECONDS
+
+    def __enter__(self) -> ProgressLines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def update(self, count: int = 1) -> None:
+        """`count` more are done; what is done before the first one does not count as speed."""
+        global _due
+        now = monotonic()
+        self._done += count
+        if self._begun is None:
+            self._begun, self._first = now, self._done
+        elif _due is not None and now >= _due:
+            _due = now + LINE_SECONDS
+            print(self._line(now - self._begun), file=sys.stderr, flush=True)
+
+    def set_postfix(self, facts: Mapping[str, str], refresh: bool = True) -> None:
+        """Facts to show behind the numbers."""
+        self._facts = facts
+
+    def _line(self, seconds: float) -> str:
+        rate = (self._done - self._first) / max(seconds, 1e-9)
+        text = f"{self._description}: {self._done:,}"
+        if self._total:
+            text += f" of {self._total:,} {self._units} ({100 * self._done / self._total:.0f} %)"
+        else:
+            text += f" {self._units}"
+        facts = dict(self._facts)
+        if self._total and rate and "left" not in facts:
+            left = timedelta(seconds=round(max(0, self._total - self._done) / rate))
+            facts = {f"{self._units}/s": f"{rate:.1f}", "left": str(left)} | facts
+        return text + "".join(f", {name} {value}" for name, value in facts.items())

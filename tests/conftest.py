@@ -3,6 +3,7 @@ second copy of it."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import ModuleType
 import pytest
 
 import stadet
+from stadet.engine import progress
 
 ROOT = Path(stadet.__file__).resolve().parent.parent
 PACKAGES = (
@@ -33,6 +35,12 @@ def second_copies(modules: Mapping[str, ModuleType]) -> list[str]:
     return sorted(
         name for name, file in files.items() if file and Path(file).resolve().is_relative_to(ROOT)
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_progress_lines():
+    """What a verb writes to stderr does not depend on how long it takes."""
+    progress._due = math.inf
 
 
 @pytest.fixture(scope="module", autouse=True)
