@@ -12,6 +12,12 @@ import yaml
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
+from stadet.engine.reading import (
+    finite_number,
+    image_side,
+    read_yaml_document,
+    whole_number,
+)
 
 SCHEMA = "stad-anchors/1"
 
@@ -112,9 +118,15 @@ class Anchors:
             raise ValueError(f"expected schema {SCHEMA}, found {found}")
         try:
             levels = content["levels"]
-            sizes = tuple(np.array(level["sizes"], dtype=np.float64) for level in levels)
-            strides = tuple(level["stride"] for level in levels)
-            return cls(sizes, strides, tuple(content["network_size"]))
+            sizes = tuple(
+                np.array([[finite_number(side, "sizes") for side in pair] for pair in rows])
+                for rows in (level["sizes"] for level in levels)
+            )
+            strides = tuple(whole_number(level["stride"], "stride", least=1) for level in levels)
+            size = tuple(image_side(side, "network_size") for side in content["network_size"])
+            return cls(sizes, strides, size)
+        except UserError as error:
+            raise ValueError(str(error)) from error
         except (KeyError, TypeError) as error:
             raise ValueError(
                 "expected network_size [height, width] and levels [{stride, sizes [[width, "
@@ -130,13 +142,12 @@ class Anchors:
     @classmethod
     def load(cls, path: str | os.PathLike) -> Anchors:
         """Read what `save` wrote. UserError where it is missing or not an anchors file."""
-        try:
-            with open(path, encoding="utf-8") as stream:
-                return cls.from_dict(yaml.safe_load(stream))
-        except FileNotFoundError:
+        if not os.path.exists(path):
             raise UserError(
                 f"no anchors file {path}; make one with `stad kmeans-anchors --out {path}`"
-            ) from None
-        except (ValueError, yaml.YAMLError) as error:
+            )
+        try:
+            return cls.from_dict(read_yaml_document(path, "an anchors file"))
+        except (ValueError, OverflowError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{path}: not an anchors file: {reason}") from error

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from stadet.engine.errors import UserError, neighbours
+from stadet.engine.reading import parse_yaml, read_yaml_document, shown
 
 Config = TypeVar("Config")
 
@@ -35,10 +34,7 @@ def load_config(
         key, equals, text = override.partition("=")
         if not equals:
             raise UserError(f"override {override!r}: expected key.path=value")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"override {override!r}: the value is not YAML") from error
+        value = parse_yaml(text, f"override {override!r}")
         _assign(merged, key.strip().lstrip("-").split("."), value)
     source = str(path) if path else "configuration"
     return from_dict(kind, merged, source, may_import=True)
@@ -97,21 +93,13 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A YAML file's mapping; UserError with the line where it is not one."""
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: not YAML ({getattr(error, 'problem', error)})") from error
+    content = read_yaml_document(path)
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected key: value lines, found a {type(content).__name__}")
+    if not all(isinstance(key, (str, int)) for key in content):
+        raise UserError(f"{path}: expected words as keys, found {shown(list(content))}")
     return content
 
 

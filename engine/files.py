@@ -158,6 +158,7 @@ def disk_error(error: OSError, path: str | os.PathLike) -> Exception:
         errno.EEXIST: "a file stands where a folder is needed; choose another place",
         errno.ENOTDIR: "a file stands where a folder is needed; choose another place",
         errno.EISDIR: "a folder stands there; choose another name",
+        errno.ENAMETOOLONG: "the name is too long for the file system; shorten it",
         errno.EROFS: "the file system is read-only; choose a folder you can write to",
     }
     reason = reasons.get(error.errno or 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from stadet.datasets.footage.info import VideoInfo
 from stadet.datasets.footage.video import VIDEO_SUFFIXES, Video, find_videos, open_video
 from stadet.engine.errors import UserError
+from stadet.engine.reading import shown
 
 
 class VideoCatalog(Mapping[str, VideoInfo]):
@@ -26,7 +27,9 @@ class VideoCatalog(Mapping[str, VideoInfo]):
 
     def __getitem__(self, name: str) -> VideoInfo:
         video = self.open(name)
-        return VideoInfo(name, video.size, video.fps, len(video), video.clock.times)
+        return VideoInfo(
+            name, video.size, video.fps, len(video), video.clock.times, video.first_number
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.paths)
@@ -50,10 +53,10 @@ def find_video_paths(path: Path) -> dict[str, Path]:
     """name -> path of one video, or of all below a folder, in order of name.
 
     A name is the path below the folder without suffix: `Class/video`. UserError where there is
-    nothing, and where two files have one name (a.mp4 and a.avi).
+    nothing, where two files have one name (a.mp4 and a.avi), and where a name is not text.
     """
     if path.is_file():
-        return {path.stem: path}
+        return {_text(path.stem): path}
     if not path.is_dir():
         raise UserError(f"{path}: expected a video or a folder of videos, found nothing; check it")
     paths: dict[str, Path] = {}
@@ -61,13 +64,19 @@ def find_video_paths(path: Path) -> dict[str, Path]:
         for video in find_videos(folder):
             relative = video.relative_to(path)
             is_file = video.suffix.lower() in VIDEO_SUFFIXES and not video.is_dir()
-            name = (relative.with_suffix("") if is_file else relative).as_posix()
+            name = _text((relative.with_suffix("") if is_file else relative).as_posix())
             if name in paths:
                 raise UserError(f"{path}: two videos are called {name!r}: {paths[name]}, {video}")
             paths[name] = video
     if not paths:
         raise UserError(f"{path}: expected video files or frame folders, found none")
     return dict(sorted(paths.items()))
+
+
+def _text(name: str) -> str:
+    if any(0xD800 <= ord(c) < 0xE000 for c in name):  # bytes that are not UTF-8, as Python has them
+        raise UserError(f"{shown(name)}: expected a file name in UTF-8; rename the file")
+    return name
 
 
 def _folders_without_frames(path: Path) -> Iterator[Path]:

@@ -27,6 +27,7 @@ class FrameFolder:
 
     def __init__(self, path: Path, fps: float | Fraction | None = None):
         self._files = _numbered_images(path)
+        self.first_number = int(re.findall(r"[0-9]{1,18}", self._files[0].stem)[-1])
         self.notes: tuple[str, ...] = ()
         if fps is None:
             self.notes = (f"a frame folder has no rate; taken as {DEFAULT_FPS} fps",)
@@ -79,7 +80,7 @@ def _numbered_images(folder: Path) -> list[Path]:
         )
     by_number: dict[int, Path] = {}
     for path in sorted(images):
-        numbers = re.findall(r"\d+", path.stem)
+        numbers = re.findall(r"[0-9]{1,18}", path.stem)
         if not numbers:
             raise UserError(
                 f"{path}: expected a frame number in the name of every image, found none; "

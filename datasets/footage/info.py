@@ -12,8 +12,9 @@ import numpy as np
 
 from stadet.detect.clock import Clock
 from stadet.engine.errors import UserError
+from stadet.engine.reading import parse_whole, shown
 
-_FRAME = re.compile(r"(?P<video>.+)/(?P<number>\d+)\.(txt|jpg|jpeg|png)")
+_FRAME = re.compile(r"(?P<video>.+)/(?P<number>[0-9]+)\.(txt|jpg|jpeg|png)")
 _PREFIXES = ("labels/", "rgb-images/")  # YOWOv2 writes `labels/Class/video/00001.txt`
 _SUFFIX = re.compile(r"\.(avi|mp4|mkv|mov|webm|m4v)$", re.IGNORECASE)
 
@@ -27,6 +28,7 @@ class VideoInfo:
     fps: frames a second, the mean where the rate varies.
     num_frames: by counting.
     times: (F,) seconds of each frame from the first where the rate varies; None: frame / fps.
+    first_number: the number of the first image of a frame folder; None of a video file.
     """
 
     name: str
@@ -34,6 +36,7 @@ class VideoInfo:
     fps: float
     num_frames: int
     times: np.ndarray | None = field(default=None, compare=False)
+    first_number: int | None = None
 
     @cached_property
     def clock(self) -> Clock:
@@ -45,11 +48,14 @@ def find_video(name: str, videos: Mapping[str, object]) -> str | None:
     """The key in `videos` that annotations mean by `name`, or `None`.
 
     A video in a folder of folders is called `Class/video`. Annotations may name it in full, by its
-    last part alone, or with a folder that the footage does not have. Iterates over names only, so
-    no video is opened. UserError where the last part alone stands for several videos.
+    last part alone, with a folder that the footage does not have, or with its file's suffix.
+    Iterates over names only, so no video is opened. UserError where the last part alone stands for
+    several videos.
     """
     if name in videos:
         return name
+    if _SUFFIX.search(name) and (found := find_video(_SUFFIX.sub("", name), videos)) is not None:
+        return found
     last = PurePosixPath(name).name
     if last in videos:
         return last
@@ -74,6 +80,7 @@ def parse_entry(line: str) -> tuple[str, int | None]:
     for prefix in _PREFIXES:
         text = text.removeprefix(prefix)
     if match := _FRAME.fullmatch(text):
-        return match["video"], int(match["number"]) - 1
-    text = re.sub(r"(\.\w+)\s+\d+$", r"\1", text)
+        number = parse_whole(match["number"], f"{shown(line)}: the number of a frame")
+        return match["video"], number - 1
+    text = re.sub(r"(\.\w+)\s+[0-9]+$", r"\1", text)
     return _SUFFIX.sub("", text), None

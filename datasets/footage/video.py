@@ -110,6 +110,11 @@ class Video:
         return self._source.digest
 
     @property
+    def first_number(self) -> int | None:
+        """The number in the name of a frame folder's first image; None of a video file."""
+        return getattr(self._source, "first_number", None)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return self._source.notes
 
@@ -182,14 +187,25 @@ def open_video(
 
 
 def find_videos(folder: str | os.PathLike) -> list[Path]:
-    """Video files and frame folders right in `folder`, sorted by name."""
+    """Video files and frame folders right in `folder`, sorted by name.
+
+    A folder that holds images is a frame folder unless it also holds video files or folders of
+    footage: then the images are thumbnails.
+    """
     from stadet.datasets.footage.frame_folder import IMAGE_SUFFIXES
+
+    def is_frame_folder(path: Path) -> bool:
+        inside = [child for child in path.iterdir() if not child.name.startswith(".")]
+        suffixes = {child.suffix.lower() for child in inside}
+        if not suffixes & IMAGE_SUFFIXES or suffixes & VIDEO_SUFFIXES:
+            return False
+        return not any(child.is_dir() and find_videos(child) for child in inside)
 
     def holds_video(path: Path) -> bool:
         if path.name.startswith("."):
             return False
         if path.is_dir():
-            return any(child.suffix.lower() in IMAGE_SUFFIXES for child in path.iterdir())
+            return is_frame_folder(path)
         return path.suffix.lower() in VIDEO_SUFFIXES
 
     return sorted(path for path in Path(folder).iterdir() if holds_video(path))

@@ -31,11 +31,13 @@ class Format:
 
 FORMATS = {
     "cvat": Format("stadet.datasets.formats.cvat:read_cvat", ("action", "annotation_size")),
-    "coco-video": Format("stadet.datasets.formats.coco_video:read_coco_video"),
+    "coco-video": Format(
+        "stadet.datasets.formats.coco_video:read_coco_video", ("annotation_size",)
+    ),
     "yolo-txt": Format("stadet.datasets.formats.yolo_txt:read_yolo_txt", ("first_frame",)),
     "ucf24": Format("stadet.datasets.formats.ucf24:read_ucf24", ("annotation_size",)),
     "yowo": Format("stadet.datasets.formats.yowo_layout:read_yowo_layout", ("annotation_size",)),
-    "act": Format("stadet.datasets.formats.act_pickle:read_act_pickle"),
+    "act": Format("stadet.datasets.formats.act_pickle:read_act_pickle", ("annotation_size",)),
     "jhmdb21": Format("stadet.datasets.formats.jhmdb21:read_jhmdb21"),
     "ava": Format(
         "stadet.datasets.formats.ava:read_ava",

@@ -43,7 +43,7 @@ def read_act_pickle(
     content = _content(path)
     labels = [str(name) for name in content["labels"]]
     order = tuple(names) if names else tuple(labels)
-    columns = [class_index(name, order, f"{path}: labels") for name in labels]
+    columns = [class_index(name, order, path, "labels", findings) for name in labels]
     result: dict[str, VideoAnnotations] = {}
     for name, tubes in content["gttubes"].items():
         stated = _info(content, str(name), path)

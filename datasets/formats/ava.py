@@ -59,7 +59,7 @@ def read_ava(
     labels = read_label_map(path.parent / label_map)
     order = tuple(names) if names else tuple(labels.values())
     column = {
-        number: class_index(name, order, f"{path.parent / label_map}")
+        number: class_index(name, order, path.parent / label_map, "", findings)
         for number, name in labels.items()
     }
     rows = defaultdict(list)

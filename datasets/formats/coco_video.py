@@ -11,7 +11,6 @@ class, with the same track and bbox.
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,37 +19,68 @@ from typing import Any
 import numpy as np
 
 from stadet.datasets.footage.info import VideoInfo, find_video
-from stadet.datasets.formats.rows import build_video, class_index, scale_boxes
+from stadet.datasets.formats.rows import build_video, class_index, rescale
 from stadet.detect.boxes import xywh_to_xyxy, xyxy_to_xywh
 from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 from stadet.engine.findings import Findings
+from stadet.engine.reading import (
+    MAX_FRAMES,
+    finite_number,
+    frame_rate,
+    guarded,
+    image_side,
+    only_file,
+    read_json,
+    safe_label,
+    safe_name,
+    shown,
+    whole_number,
+)
 
 _DEFAULT_FPS = 25.0  # for files that state none and come without their footage
+_WHAT = "COCO-video JSON"
 
 
+@guarded(_WHAT)
 def read_coco_video(
     path: str | Path,
     *,
     videos: Mapping[str, VideoInfo] | None = None,
     names: Sequence[str] | None = None,
     findings: Findings | None = None,
+    annotation_size: tuple[int, int] | None = None,
 ) -> AnnotationSet:
-    """Read a COCO-video file; its images are the looked-at frames.
+    """Read a COCO-video file, or the only JSON file in a folder; its images are the looked-at
+    frames.
 
     videos: measured facts, which then overrule the file's (boxes are scaled where sizes differ);
-    names: order of classes, by default that of the category ids.
-    UserError for broken JSON, missing keys, unknown ids, duplicate names and frames past the end.
+    names: order of classes, by default that of the category ids; annotation_size: (height, width)
+    that the boxes refer to, by default the file's.
+    UserError for broken JSON, missing keys, unknown ids, duplicate names, frames past the end and a
+    size whose sides are swapped.
     """
-    document = _Document(Path(path), findings if findings is not None else Findings())
+    path = only_file(path, (".json",), _WHAT)
+    document = _Document(path, findings if findings is not None else Findings())
     order = tuple(names) if names else document.names
     column = document.columns(order)
-    result = {}
+    result: dict[str, VideoAnnotations] = {}
+    total = 0
     for record in document.videos.values():
         info = document.info(record, videos)
-        if info is not None:
-            result[info.name] = document.video(record, info, column, len(order))
+        if info is None:
+            continue
+        if info.name in result:
+            raise UserError(
+                f"{path}: two entries are of video {info.name!r}, the second {record['name']!r}"
+            )
+        total += info.num_frames if videos is None else 0
+        if total > 10 * MAX_FRAMES:
+            raise UserError(
+                f"{path}: expected at most {10 * MAX_FRAMES:,} frames in all; give videos"
+            )
+        result[info.name] = document.video(record, info, column, len(order), annotation_size)
     return AnnotationSet(order, result)
 
 
@@ -111,19 +141,26 @@ class _Document:
 
     def __init__(self, path: Path, findings: Findings):
         self.path, self.findings = path, findings
-        content = _load(path)
+        content = read_json(path, _WHAT)
+        if not isinstance(content, dict):
+            raise UserError(f"{path}: expected a JSON object, found a {type(content).__name__}")
         self.categories = self._by_id(content, "categories")
         self.videos = self._by_id(content, "videos")
         self.images = self._by_id(content, "images")
+        for key, record in self.categories.items():
+            record["name"] = safe_label(self.name(record), f"{path}: category {key}")
+        for key, record in self.videos.items():
+            record["name"] = safe_name(self.name(record), f"{path}: video {key}")
         for records, what in [(self.categories, "category"), (self.videos, "video")]:
-            names = Counter(str(self.get(r, "name")) for r in records.values())
+            names = Counter(r["name"] for r in records.values())
             repeated = [name for name, count in names.items() if count > 1]
             if repeated:
                 raise UserError(f"{path}: the {what} name {repeated[0]!r} stands more than once")
         self.frames_of: dict[Any, list[int]] = {key: [] for key in self.videos}
         for image in self.images.values():
             video_id = self.known(image, "video_id", self.videos)
-            self.frames_of[video_id].append(self.whole(image, "frame_id"))
+            image["frame_id"] = self.whole(image, "frame_id")
+            self.frames_of[video_id].append(image["frame_id"])
         self.rows_of: dict[Any, list[dict]] = {key: [] for key in self.videos}
         for row in self._records(content, "annotations"):
             image = self.images[self.known(row, "image_id", self.images)]
@@ -133,18 +170,18 @@ class _Document:
     @property
     def names(self) -> tuple[str, ...]:
         ids = sorted(self.categories, key=lambda key: (isinstance(key, str), key))
-        return tuple(str(self.categories[key]["name"]) for key in ids)
+        return tuple(self.categories[key]["name"] for key in ids)
 
     def columns(self, names: Sequence[str]) -> dict[Any, int]:
         """Category id to class index; UserError for a category that `names` lacks."""
         return {
-            key: class_index(str(record["name"]), names, f"{self.path}: category {key}")
+            key: class_index(record["name"], names, self.path, f"category {key}", self.findings)
             for key, record in self.categories.items()
         }
 
     def info(self, record: dict, videos: Mapping[str, VideoInfo] | None) -> VideoInfo | None:
         """The video's facts: measured, else the file's; None where its footage is missing."""
-        name = str(record["name"])
+        name, where = record["name"], f"{self.path}: video {record['name']!r}"
         if videos is not None:
             found = find_video(name, videos)
             if found is None:
@@ -152,14 +189,33 @@ class _Document:
                 self.findings.note(self.path, what, first=name)
                 return None
             return videos[found]
-        frames = self.frames_of[record["id"]]
-        stated = record.get("length") is not None
-        length = self.whole(record, "length") if stated else max(frames, default=-1) + 1
-        size = (self.whole(record, "height"), self.whole(record, "width"))
-        return VideoInfo(name, size, float(record.get("fps") or _DEFAULT_FPS), length)
+        length = record.get("length")
+        if length is None:
+            length = max(self.frames_of[record["id"]], default=-1) + 1
+        length = whole_number(length, f"{where}: length", least=0, most=MAX_FRAMES)
+        size = tuple(
+            image_side(self.get(record, key), f"{where}: {key}") for key in ("height", "width")
+        )
+        fps = record.get("fps")
+        return VideoInfo(
+            name, size, _DEFAULT_FPS if fps is None else frame_rate(fps, where), length
+        )
+
+    def stated_size(self, record: dict) -> tuple[int, int] | None:
+        """(height, width) that the file gives for a video; None where it gives none."""
+        if record.get("height") is None or record.get("width") is None:
+            return None
+        where = f"{self.path}: video {record['name']!r}"
+        height, width = (image_side(record[key], f"{where}: {key}") for key in ("height", "width"))
+        return height, width
 
     def video(
-        self, record: dict, info: VideoInfo, column: Mapping[Any, int], num_classes: int
+        self,
+        record: dict,
+        info: VideoInfo,
+        column: Mapping[Any, int],
+        num_classes: int,
+        annotation_size: tuple[int, int] | None,
     ) -> VideoAnnotations:
         rows, frames = self.rows_of[record["id"]], self.frames_of[record["id"]]
         for frame in frames:
@@ -172,11 +228,8 @@ class _Document:
         looked_at = np.zeros(info.num_frames, dtype=bool)
         looked_at[frames] = True
         boxes = xywh_to_xyxy(self._bboxes(rows))
-        stated = (record.get("height"), record.get("width"))
-        if all(stated) and stated != info.size:
-            boxes = scale_boxes(boxes, info.size, stated)
-            what = "videos of another size than stated, boxes scaled"
-            self.findings.note(self.path, what, first=info.name)
+        stated = annotation_size or self.stated_size(record)
+        boxes = rescale(boxes, info, stated, self.path, self.findings)
         return build_video(
             info,
             num_classes,
@@ -187,7 +240,7 @@ class _Document:
                 NO_TRACK if row.get("track_id") is None else self.whole(row, "track_id")
                 for row in rows
             ],
-            ignored=[bool(row.get("iscrowd")) or bool(row.get("ignore")) for row in rows],
+            ignored=[self.flag(row, "iscrowd") or self.flag(row, "ignore") for row in rows],
             lines=[f"annotation {row.get('id')}" for row in rows],
             looked_at=looked_at,
             source=self.path,
@@ -196,8 +249,22 @@ class _Document:
 
     def get(self, record: dict, key: str) -> Any:
         if key not in record:
-            raise UserError(f"{self.path}: expected the key {key!r} in {json.dumps(record)[:120]}")
+            raise UserError(f"{self.path}: expected the key {key!r} in {shown(record, 120)}")
         return record[key]
+
+    def name(self, record: dict) -> Any:
+        """The record's name; a number stands for its digits."""
+        name = self.get(record, "name")
+        return str(name) if type(name) is int and abs(name) < 10**18 else name
+
+    def flag(self, row: dict, key: str) -> bool:
+        value = row.get(key)
+        if value is None or value in (0, 1):
+            return bool(value)
+        raise UserError(
+            f"{self.path}: annotation {shown(row.get('id'))}: expected 0 or 1 for {key}, found "
+            f"{shown(value)}"
+        )
 
     def known(self, record: dict, key: str, known: Mapping) -> Any:
         value = record.get(key)
@@ -205,23 +272,17 @@ class _Document:
             return value
         value = self.get(record, key)
         if not isinstance(value, (int, str)) or value not in known:
-            raise UserError(f"{self.path}: {key} {value!r} is not defined in the file")
+            raise UserError(f"{self.path}: {key} {shown(value)} is not defined in the file")
         return value
 
     def whole(self, record: dict, key: str) -> int:
-        value = record.get(key)
-        if type(value) is int:
-            return value
-        value = self.get(record, key)
-        if not _is_number(value) or not math.isfinite(value) or value != int(value):
-            raise UserError(f"{self.path}: expected a whole number for {key}, found {value!r}")
-        return int(value)
+        return whole_number(self.get(record, key), f"{self.path}: {key}")
 
     def _bboxes(self, rows: list[dict]) -> np.ndarray:
         """(N, 4) float64 of the rows' bbox; row by row only where something is wrong."""
         try:
             boxes = np.array([row["bbox"] for row in rows])
-        except (KeyError, ValueError):  # missing, or of different lengths
+        except (KeyError, ValueError, OverflowError):  # missing, or of different lengths
             boxes = np.zeros(0, dtype=object)
         if boxes.dtype.kind not in "iuf" or boxes.shape != (len(rows), 4):
             boxes = np.array([self._bbox(row) for row in rows], dtype=np.float64)
@@ -229,11 +290,10 @@ class _Document:
 
     def _bbox(self, row: dict) -> list[float]:
         box = self.get(row, "bbox")
-        if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
-            raise UserError(
-                f"{self.path}: annotation {row.get('id')}: expected bbox [x, y, w, h], found {box}"
-            )
-        return box
+        where = f"{self.path}: annotation {shown(row.get('id'))}: bbox"
+        if not (isinstance(box, list) and len(box) == 4) or any(isinstance(b, str) for b in box):
+            raise UserError(f"{where}: expected [x, y, w, h], found {shown(box)}")
+        return [finite_number(side, where) for side in box]
 
     def _records(self, content: dict, key: str) -> list[dict]:
         records = content.get(key)
@@ -245,25 +305,10 @@ class _Document:
         records = self._records(content, key)
         for record in records:
             if not isinstance(self.get(record, "id"), (int, str)):
-                raise UserError(f"{self.path}: expected a number under id, found {record['id']!r}")
+                raise UserError(
+                    f"{self.path}: expected a number under id, found {shown(record['id'])}"
+                )
         by_id = {record["id"]: record for record in records}
         if len(by_id) < len(records):
             raise UserError(f"{self.path}: an id stands more than once under {key!r}")
         return by_id
-
-
-def _load(path: Path) -> dict:
-    try:
-        with path.open(encoding="utf-8") as stream:
-            document = json.load(stream)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path of the annotations") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected COCO-video JSON, found broken JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise UserError(f"{path}: expected a JSON object, found a {type(document).__name__}")
-    return document
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

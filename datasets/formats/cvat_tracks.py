@@ -7,43 +7,77 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stadet.datasets.formats.cvat_shapes import enclose_turned
+
 
 @dataclass
 class Track:
     """One `<track>`: listed boxes by position in the task (0, 1, ..), in order of position.
 
-    positions (K,); boxes (K, 4) xyxy; outside (K,) bool; labels: K tuples of class names.
+    positions (K,); boxes (K, 4) xyxy, upright; degrees (K,) by which they are turned clockwise;
+    outside (K,) bool; interpolated (K,) bool: listed, but no keyframe; shapeless (K,) bool:
+    visible, but as a shape without a box; labels: K tuples of class names.
     """
 
     number: str
     group: str
     positions: np.ndarray
     boxes: np.ndarray
+    degrees: np.ndarray
     outside: np.ndarray
+    interpolated: np.ndarray
+    shapeless: np.ndarray
     labels: list[tuple[str, ...]] = field(default_factory=list)
 
 
-def interpolate(track: Track) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Every visible position (L,), its box (L, 4) and the listed box it follows (L,).
+@dataclass(frozen=True)
+class DenseTrack:
+    """Every visible position (L,) of a track, its box (L, 4) and the listed box that it follows
+    (L,); unseen (U,): positions of which the file says nothing."""
 
-    Between two visible listed boxes: linear. Between a visible one and one marked outside: the box
-    stays where it was until visibility ends. Nothing before the first listed box, after the last,
-    or between an outside box and the next: what nobody drew is not there.
+    positions: np.ndarray
+    boxes: np.ndarray
+    source: np.ndarray
+    unseen: np.ndarray
+
+
+def interpolate(track: Track, stop: int, *, every_frame_listed: bool) -> DenseTrack:
+    """A track between its listed boxes, up to position `stop` (exclusive).
+
+    Between two visible listed boxes: linear, and then the upright box around the turned one.
+    Between a visible one and one marked outside: the box stays where it was until visibility ends.
+    Nothing before the first listed box, after the last, or between an outside box and the next:
+    what nobody drew is not there. every_frame_listed: the file lists interpolated boxes too, as
+    CVAT's exports do, so that a frame which a visible track skips was deleted: it is unseen.
     """
-    positions, boxes, source = [], [], []
+    positions, boxes, degrees, source, unseen = [], [], [], [], []
     for k in np.flatnonzero(~track.outside).tolist():
         start = int(track.positions[k])
         last = k + 1 == len(track.positions)
-        stop = start + 1 if last else int(track.positions[k + 1])
-        steps = np.arange(stop - start)
-        target = track.boxes[k] if last or track.outside[k + 1] else track.boxes[k + 1]
-        share = (steps / max(stop - start, 1))[:, None]
-        boxes.append(track.boxes[k] * (1 - share) + target * share)
+        end = start + 1 if last else min(int(track.positions[k + 1]), stop)
+        if every_frame_listed and end > start + 1:
+            unseen.append(np.arange(start + 1, end))
+            end = start + 1
+        if track.shapeless[k]:
+            unseen.append(np.arange(start, end))
+            continue
+        steps = np.arange(end - start)
+        target = k if last or track.outside[k + 1] or track.shapeless[k + 1] else k + 1
+        length = 1 if last else int(track.positions[k + 1]) - start
+        share = steps / max(length, 1)
+        boxes.append(track.boxes[k] * (1 - share[:, None]) + track.boxes[target] * share[:, None])
+        turn = (track.degrees[target] - track.degrees[k] + 180) % 360 - 180  # the shorter way
+        degrees.append(track.degrees[k] + turn * share)
         positions.append(start + steps)
         source.append(np.full(len(steps), k))
-    if not positions:
-        return np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0, np.int64)
-    return np.concatenate(positions), np.concatenate(boxes), np.concatenate(source)
+    joined = lambda parts, empty: np.concatenate([empty, *parts])  # noqa: E731
+    numbers = np.zeros(0, np.int64)
+    return DenseTrack(
+        joined(positions, numbers),
+        enclose_turned(joined(boxes, np.zeros((0, 4))), joined(degrees, np.zeros(0))),
+        joined(source, numbers),
+        joined(unseen, numbers),
+    )
 
 
 def same_actor(

@@ -57,7 +57,7 @@ def read_jhmdb21(
                 f"{file}: expected masks of at most {info.num_frames} frames, found "
                 f"{masks.shape[2]}; the footage is another cut, or truncated"
             )
-        label = class_index(folder, order, str(file))
+        label = class_index(folder, order, file, "", findings)
         boxes, frames = mask_boxes(masks)
         result[key] = build_video(
             info,

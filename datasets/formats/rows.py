@@ -12,7 +12,9 @@ from stadet.detect.boxes import area, clip_boxes
 from stadet.detect.structures import NO_TRACK, VideoAnnotations
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.findings import Findings
+from stadet.engine.reading import matched_label, shown
 
+SAME_SHAPE = 0.02  # relative difference of two shapes that is taken for rounding
 ROUNDING = 0.01  # pixels: what a file's rounding may push over the edge without a word
 
 
@@ -26,15 +28,61 @@ def scale_boxes(
     return np.asarray(boxes, dtype=np.float64) * [scale_x, scale_y, scale_x, scale_y]
 
 
-def class_index(label: str, names: Sequence[str], where: str) -> int:
-    """Index of `label` in `names`; UserError naming `where` for an unknown label."""
-    try:
-        return names.index(label)
-    except ValueError:
+def rescale(
+    boxes: np.ndarray,
+    info: VideoInfo,
+    stated: tuple[int, int] | None,
+    source: str | Path,
+    findings: Findings,
+) -> np.ndarray:
+    """(N, 4) xyxy pixels of an image of the `stated` size (height, width) to pixels of the video.
+
+    Another size is noted; UserError where its sides are those of the video swapped, as of footage
+    that was turned before or after it was annotated.
+    """
+    if stated is None or tuple(stated) == tuple(info.size):
+        return boxes
+    (height, width), (video_height, video_width) = stated, info.size
+    here = f"{width}x{height}"
+    there = f"{video_width}x{video_height}"
+    shape, video_shape = width / height, video_width / video_height
+    swapped = abs(shape * video_shape - 1) < SAME_SHAPE and abs(shape**2 - 1) > SAME_SHAPE
+    if swapped:
         raise UserError(
-            f"{where}: unknown label {label!r}{neighbours(label, names)}; "
-            f"expected one of the {len(names)} names of the data set; correct it or add it to names"
-        ) from None
+            f"{source}: {info.name}: the annotations are of {here} pixels, the video (upright) of "
+            f"{there}: their sides are swapped. Where the boxes fit the upright video, set "
+            f"annotation_size: [{video_height}, {video_width}]; where they were drawn on the "
+            "turned picture, re-encode the video as it was annotated (ffmpeg -noautorotate)"
+        )
+    stretched = "" if abs(shape / video_shape - 1) < SAME_SHAPE else ", another shape"
+    findings.note(
+        source,
+        "videos annotated at another size than the footage's, boxes scaled",
+        first=f"{info.name}: {here} to {there}{stretched}",
+    )
+    return scale_boxes(boxes, info.size, stated)
+
+
+def class_index(
+    label: str,
+    names: Sequence[str],
+    source: str | Path,
+    place: str = "",
+    findings: Findings | None = None,
+) -> int:
+    """Index of `label` in `names`, or of the only name that differs by case and blanks alone, which
+    is noted in `findings`. UserError naming `source` and `place` for an unknown label."""
+    found = matched_label(label, names)
+    if found is None:
+        where = f"{source}: {place}" if place else str(source)
+        raise UserError(
+            f"{where}: unknown label {shown(label)}{neighbours(label[:200], names)}; expected one "
+            f"of the {len(names)} names of the data set; correct it or add it to names"
+        )
+    if found != label and findings is not None:
+        what = "labels that differ by case or blanks taken for a name of the data set"
+        findings.note(source, what, first=f"{label!r} for {found!r}")
+    return names.index(found)
 
 
 def build_video(

@@ -1,7 +1,10 @@
 """YOLO txt: one text file a frame, lines `class cx cy w h` in shares of the frame's size.
 
 Files lie in `labels/<video>/<frame>.txt` or flat as `labels/<video>_<frame>.txt`. A frame with a
-file is looked at, an empty file being a negative; class names stand in data.yaml.
+file is looked at, an empty file being a negative; class names stand in data.yaml. Beside a frame
+folder a label file belongs to the image of its number (00003.txt to 00003.jpg). Of a video file the
+first frame is number 0, or `first_frame` of the data set file or of data.yaml, which also overrules
+the images' numbers.
 """
 
 from __future__ import annotations
@@ -22,23 +25,35 @@ from stadet.engine.config import read_yaml
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_directory
 from stadet.engine.findings import Findings
+from stadet.engine.reading import (
+    guarded,
+    parse_number,
+    path_below,
+    read_text,
+    safe_label,
+    shown,
+    whole_number,
+)
 
-_FLAT = re.compile(r"(?P<video>.+)_(?P<frame>\d+)")
+_FLAT = re.compile(r"(?P<video>.+)_(?P<frame>[0-9]{1,12})")
+_DIGITS = re.compile(r"[0-9]{1,12}")
 
 
+@guarded("YOLO label files")
 def read_yolo_txt(
     path: str | Path,
     *,
     videos: Mapping[str, VideoInfo],
     names: Sequence[str] | None = None,
     findings: Findings | None = None,
-    first_frame: int = 0,
+    first_frame: int | None = None,
 ) -> AnnotationSet:
     """Read the label files below `path` (or below its folder `labels`).
 
     names: class names in order, by default those of data.yaml. first_frame: the number that means
-    a video's first frame: 0 as this toolkit writes, 1 where images are numbered from 00001 and in
-    the files that ultralytics predicts from a video. Boxes have no tracks in this format.
+    a video's first frame, by default that of data.yaml, else the number of a frame folder's first
+    image, else 0 (1 in the files that ultralytics predicts from a video). Boxes have no tracks in
+    this format.
 
     UserError, naming file and line, for lines that are not five numbers, unknown classes, frames
     past the end, and a video without footage.
@@ -46,11 +61,14 @@ def read_yolo_txt(
     path = Path(path)
     findings = findings if findings is not None else Findings()
     labels = path / "labels" if (path / "labels").is_dir() else path
-    order = tuple(names) if names else _names(path)
+    described = _describe(path)
+    order = tuple(names) if names else _names(path, described)
+    if first_frame is None and "first_frame" in described:
+        first_frame = whole_number(described["first_frame"], f"{path}: data.yaml: first_frame")
     files: dict[str, list[tuple[int, Path]]] = defaultdict(list)
     for file in sorted(labels.rglob("*.txt")):
         name, number = _place(file, labels, videos)
-        files[name].append((number - first_frame, file))
+        files[name].append((number, file))
     if not files:
         raise UserError(f"{labels}: expected label files (*.txt), found none")
     result = {
@@ -63,15 +81,18 @@ def read_yolo_txt(
 def write_yolo_txt(directory: str | Path, annotations: AnnotationSet) -> None:
     """Write `labels/<video>/<frame>.txt` (0-based) for each looked-at frame, and data.yaml.
 
-    A box of several classes is one line a class. Tracks, sizes and frame rates are lost.
+    A box of several classes is one line a class. Tracks, sizes and frame rates are lost, and frames
+    with an ignored region are left out, since the format has none.
     """
     with atomic_directory(directory) as root:
         names = dict(enumerate(annotations.names))
         (root / "data.yaml").write_text(
-            yaml.safe_dump({"names": names}, sort_keys=False, allow_unicode=True), encoding="utf-8"
+            yaml.safe_dump({"names": names, "first_frame": 0}, sort_keys=False, allow_unicode=True),
+            encoding="utf-8",
         )
         for video in annotations:
-            folder = root / "labels" / video.name
+            video = video.without_ignored_frames()
+            folder = path_below(root / "labels", video.name)
             folder.mkdir(parents=True)
             height, width = video.size
             shares = xyxy_to_cxcywh(video.boxes) / [width, height, width, height]
@@ -88,27 +109,21 @@ def _video(
     files: list[tuple[int, Path]],
     num_classes: int,
     source: Path,
-    first_frame: int,
+    first_frame: int | None,
     findings: Findings,
 ) -> VideoAnnotations:
+    first = first_frame if first_frame is not None else info.first_number or 0
     looked_at = np.zeros(info.num_frames, dtype=bool)
     frames, boxes, classes, lines = [], [], [], []
-    for frame, file in files:
+    for number, file in files:
+        frame = number - first
         if not 0 <= frame < info.num_frames:
-            raise UserError(
-                f"{file}: expected frames {first_frame}..{first_frame + info.num_frames - 1} of "
-                f"video {info.name!r}; where label files count from 1, set first_frame: 1"
-            )
+            raise UserError(_out_of_place(file, info, [n for n, _ in files], first))
         if looked_at[frame]:
             raise UserError(f"{file}: frame {frame} of {info.name!r} has another label file")
         looked_at[frame] = True
         for number, values in read_number_lines(file, columns=5):
-            label = int(values[0])
-            if label != values[0] or not 0 <= label < num_classes:
-                raise UserError(
-                    f"{file}, line {number}: expected a class of 0..{num_classes - 1}, found "
-                    f"{values[0]:g}; correct it or complete names"
-                )
+            label = class_number(values[0], range(num_classes), f"{file}, line {number}")
             frames.append(frame)
             boxes.append(values[1:])
             classes.append(label)
@@ -128,31 +143,49 @@ def _video(
     )
 
 
+def _out_of_place(file: Path, info: VideoInfo, numbers: list[int], first: int) -> str:
+    """What is wrong with a label file of a frame that the video does not have, and what to set."""
+    lowest, highest = min(numbers), max(numbers)
+    where = f"frames {first}..{first + info.num_frames - 1} of video {info.name!r}"
+    if highest - lowest >= info.num_frames:
+        advice = "the labels belong to another cut of it, or it is truncated"
+    elif info.first_number is not None and lowest == 0:
+        advice = "where label files count from 0, set first_frame: 0"
+    else:
+        start = 1 if highest <= info.num_frames and lowest >= 1 else lowest
+        advice = f"where label files count from {start}, set first_frame: {start}"
+    return f"{file}: expected {where}, found numbers {lowest}..{highest}; {advice}"
+
+
+def class_number(value: float, allowed: range, where: str) -> int:
+    """A class's number as a label file gives it; UserError for anything not in `allowed`."""
+    if value != value or value not in allowed:
+        raise UserError(
+            f"{where}: expected a class of {allowed.start}..{allowed.stop - 1}, found {value:g}; "
+            "correct it or complete names"
+        )
+    return int(value)
+
+
 def read_number_lines(file: Path, columns: int) -> list[tuple[int, list[float]]]:
     """(line number, values) of every line that is not blank; UserError for anything but `columns`
-    numbers on a line, and for a file that cannot be read."""
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: the label file cannot be read: {error}") from None
+    finite numbers on a line, and for a file that cannot be read."""
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
+    for number, line in enumerate(read_text(file, "a label file").splitlines(), start=1):
+        words = line.split()
+        if not words:
             continue
-        try:
-            values = [float(word) for word in line.split()]
-        except ValueError:
-            values = []
-        if len(values) != columns:
-            raise UserError(f"{file}, line {number}: expected {columns} numbers, found {line!r}")
-        rows.append((number, values))
+        where = f"{file}, line {number}"
+        if len(words) != columns:
+            raise UserError(f"{where}: expected {columns} numbers, found {shown(line)}")
+        rows.append((number, [parse_number(word, where) for word in words]))
     return rows
 
 
 def _place(file: Path, labels: Path, videos: Mapping[str, VideoInfo]) -> tuple[str, int]:
     """(video, number) of a label file."""
     relative = file.relative_to(labels)
-    if file.stem.isdigit() and len(relative.parts) > 1:
+    if _DIGITS.fullmatch(file.stem) and len(relative.parts) > 1:
         name, number = relative.parent.as_posix(), int(file.stem)
     elif match := _FLAT.fullmatch(relative.with_suffix("").as_posix()):
         name, number = match["video"], int(match["frame"])
@@ -168,14 +201,26 @@ def _place(file: Path, labels: Path, videos: Mapping[str, VideoInfo]) -> tuple[s
     return found, number
 
 
-def _names(path: Path) -> tuple[str, ...]:
-    """Class names of data.yaml in `path` or beside it: a list, or a map from index to name."""
-    file = next((p for p in (path / "data.yaml", path.parent / "data.yaml") if p.is_file()), None)
+def _describe(path: Path) -> dict:
+    """data.yaml in `path` or beside it; empty where there is none."""
+    file = next((p for p in _described_in(path) if p.is_file()), None)
+    return {} if file is None else read_yaml(file)
+
+
+def _described_in(path: Path) -> tuple[Path, Path]:
+    return path / "data.yaml", path.parent / "data.yaml"
+
+
+def _names(path: Path, described: dict) -> tuple[str, ...]:
+    """Class names of data.yaml: a list, or a map from index to name."""
+    file = next((p for p in _described_in(path) if p.is_file()), None)
     if file is None:
         raise UserError(f"{path}: expected class names in data.yaml, found none; give names")
-    names = read_yaml(file).get("names")
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[index] for index in range(len(names))]
+    names = described.get("names")
+    if isinstance(names, dict) and all(type(key) is int for key in names):
+        names = [names.get(index) for index in range(len(names))]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{file}: expected names as a list or as 0: name, 1: name, ..")
-    return tuple(names)
+    if len(set(names)) < len(names):
+        raise UserError(f"{file}: names: a name is given more than once")
+    return tuple(safe_label(name, str(file)) for name in names)

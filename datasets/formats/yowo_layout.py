@@ -7,6 +7,7 @@ file is an error, not a frame without objects.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,16 +15,19 @@ from pathlib import Path
 import numpy as np
 
 from stadet.datasets.footage.info import VideoInfo, find_video, parse_entry
-from stadet.datasets.formats.rows import build_video, scale_boxes
+from stadet.datasets.formats.rows import build_video, rescale
 from stadet.datasets.formats.ucf24 import ANNOTATION_SIZE, UCF24_NAMES
-from stadet.datasets.formats.yolo_txt import read_number_lines
+from stadet.datasets.formats.yolo_txt import class_number, read_number_lines
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
+from stadet.engine.reading import guarded, read_text
 
+_NUMBER = re.compile(r"[0-9]{1,12}")
 LISTS = ("trainlist.txt", "testlist.txt")
 
 
+@guarded("YOWO's label files")
 def read_yowo_layout(
     path: str | Path,
     *,
@@ -47,7 +51,7 @@ def read_yowo_layout(
     labels = path / "labels" if (path / "labels").is_dir() else path
     files: dict[str, dict[int, Path]] = defaultdict(dict)
     for file in sorted(labels.rglob("*.txt")):
-        if not file.stem.isdigit() or file.parent == labels:
+        if not _NUMBER.fullmatch(file.stem) or file.parent == labels:
             raise UserError(f"{file}: expected labels/<Class>/<video>/00001.txt")
         files[file.parent.relative_to(labels).as_posix()][int(file.stem) - 1] = file
     if not files:
@@ -60,6 +64,13 @@ def read_yowo_layout(
         if video is None:
             findings.note(labels, "annotated videos without footage left out", first=name)
             continue
+        if video in result:
+            raise UserError(f"{labels}: two folders are of video {video!r}, the second {name!r}")
+        if videos[video].first_number not in (None, 1):
+            raise UserError(
+                f"{labels / name}: expected images numbered from 00001 as the labels are, found "
+                f"video {video!r} from {videos[video].first_number}; rename its images"
+            )
         source = labels / name
         result[video] = _video(
             videos[video], found, order, source, annotation_size or ANNOTATION_SIZE, findings
@@ -85,12 +96,8 @@ def _video(
             )
         looked_at[frame] = True
         for number, values in read_number_lines(file, columns=5):
-            label = int(values[0]) - 1
-            if label + 1 != values[0] or not 0 <= label < len(names):
-                raise UserError(
-                    f"{file}, line {number}: expected a class of 1..{len(names)}, found "
-                    f"{values[0]:g}; correct it or complete names"
-                )
+            allowed = range(1, len(names) + 1)
+            label = class_number(values[0], allowed, f"{file}, line {number}") - 1
             frames.append(frame)
             boxes.append(values[1:])
             classes.append(label)
@@ -105,7 +112,7 @@ def _video(
         info,
         len(names),
         frames=frames,
-        boxes=scale_boxes(np.array(boxes).reshape(-1, 4), info.size, annotation_size),
+        boxes=rescale(np.array(boxes).reshape(-1, 4), info, annotation_size, source, findings),
         classes=classes,
         lines=lines,
         looked_at=looked_at,
@@ -123,7 +130,7 @@ def _refuse_missing(root: Path, files: Mapping[str, Mapping[int, Path]]) -> None
     for file in (root / name for name in LISTS):
         if not file.is_file():
             continue
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(read_text(file, "a list of frames").splitlines(), start=1):
             video, frame = parse_entry(line)
             if frame is not None and video in files and frame not in files[video]:
                 raise UserError(

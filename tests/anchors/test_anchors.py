@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stadet.anchors.anchors import Anchors
@@ -10,6 +10,7 @@ from stadet.engine.errors import UserError
 SIDES = st.floats(0.01, 5000, allow_nan=False)
 
 
+@settings(deadline=None)
 @given(
     sizes=st.lists(st.tuples(SIDES, SIDES), min_size=3, max_size=12),
     strides=st.sampled_from([(8,), (8, 16), (4, 16, 32)]),

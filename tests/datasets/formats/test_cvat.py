@@ -107,7 +107,8 @@ def test_action_as_mutable_attribute(tmp_path):
     assert video.frames.tolist() == [0, 1, 4]
     assert video.labels.tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 1]]
     assert findings.lines() == [
-        f"{path}: 2 boxes without an action left out (first: track 0 frame 2)"
+        f"{path}: 3 classes declared nowhere, taken as used (first: pick, put, wipe); "
+        "2 boxes without an action left out (first: track 0 frame 2)"
     ]
 
 
@@ -138,7 +139,7 @@ def test_boxes_outside_are_clipped_counted_and_reported(tmp_path):
     findings = Findings()
     boxes = track(box(0, -5), box(1, 300), box(2, 10, width=0), box(3, 10))
     path = document(tmp_path, boxes)
-    video = read_cvat(path, videos=INFO, findings=findings).videos["a"]
+    video = read_cvat(path, videos=INFO, names=["pick"], findings=findings).videos["a"]
     assert video.frames.tolist() == [0, 3]
     assert video.boxes[0].tolist() == [0, 5, 15, 25]
     assert findings.lines() == [
@@ -160,13 +161,13 @@ def test_boxes_are_scaled_from_the_stated_size(tmp_path):
         ((track(box(60)),), "", "track 0: frame 60 is not a frame of the task"),
         ((track(box(12)),), task(10, 5, 4), "frame 12 is not a frame"),
         ((track(box(55)),), task(0, 60), "frame 55: the video has 50 frames"),
-        ((track(box(1, float("nan"))),), "", "track 0 frame 1: expected four finite"),
-        ((track(box(1), box(1)),), "", "frame 1 is listed twice"),
+        ((track(box(1, float("nan"))),), "", "track 0 frame 1: xtl: expected a finite number"),
+        ((track(box(1), box(1, 11)),), "", "frame 1 is listed twice"),
         ((track(box(1), label="pik"),), "", "unknown label 'pik' .did you mean pick"),
-        (('<image id="0"></image>',), "", "found CVAT for images"),
-        ((), "<meta><project></project></meta>", "export each task"),
+        (('<image id="60"></image>',), "", "expected one of the 50 frames"),
+        ((), "<meta><project></project></meta>", "expected the tasks of a project"),
         (("<track id='0'>",), "", "broken XML"),
-        (("<track id='0' label='pick'><box frame='x'/></track>",), "", "expected a number"),
+        (("<track id='0' label='pick'><box frame='x'/></track>",), "", "expected a whole number"),
     ],
 )
 def test_broken_files_give_one_line(tmp_path, tracks, meta, message):

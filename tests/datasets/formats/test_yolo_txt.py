@@ -67,10 +67,10 @@ def test_numbers_may_count_from_one(tmp_path):
     ("files", "message"),
     [
         ({"a/1.txt": "0 .5 .5 .1 .1\n0 .5 .5 .1"}, "1.txt, line 2: expected 5 numbers"),
-        ({"a/1.txt": "0 .5 .5 .1 x"}, "line 1: expected 5 numbers"),
+        ({"a/1.txt": "0 .5 .5 .1 x"}, "line 1: expected a finite number"),
         ({"a/1.txt": "2 .5 .5 .1 .1"}, "line 1: expected a class of 0..1, found 2"),
         ({"a/1.txt": "0.5 .5 .5 .1 .1"}, "expected a class of 0..1, found 0.5"),
-        ({"a/1.txt": "0 nan .5 .1 .1"}, "1.txt line 1, a frame 1: expected four finite"),
+        ({"a/1.txt": "0 nan .5 .1 .1"}, "1.txt, line 1: expected a finite number"),
         ({"c/1.txt": ""}, "expected a video called 'c'"),
         ({"1.txt": ""}, "expected labels/<video>"),
         ({"a/1.txt": "", "a/01.txt": ""}, "another label file"),
