@@ -25,6 +25,8 @@ def save_checkpoint(path: str | os.PathLike, content: dict[str, Any]) -> None:
     with atomic_path(path) as temporary:
         try:
             torch.save({"schema": SCHEMA, **content}, temporary)
+            with open(temporary, "rb") as stream:
+                os.fsync(stream.fileno())  # on the disk before the name is
         except RuntimeError as error:
             if "inline_container" not in str(error) and "StreamWriter" not in str(error):
                 raise  # not of torch's writer, which so tells of a full disk
@@ -41,7 +43,10 @@ def load_checkpoint(path: str | os.PathLike, device: str = "cpu") -> dict[str, A
     weights that are not finite.
     """
     content = load_torch_file(
-        path, unsafe="expected a checkpoint of this toolkit", device=str(device)
+        path,
+        unsafe="expected a checkpoint of this toolkit",
+        device=str(device),
+        weights=("model.", "training.model.", "training.average."),
     )
     found = content.get("schema") if isinstance(content, dict) else None
     if found != SCHEMA:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -40,6 +39,8 @@ from stadet.engine.optimise import (
 )
 from stadet.engine.progress import progress_bar
 from stadet.engine.runlog import RunLog
+from stadet.engine.stop import Stopped, StopRequest, stop_requests
+from stadet.engine.torch_file import is_finite, tensors_in
 
 Validate = Callable[[nn.Module], dict[str, float]]
 
@@ -132,11 +133,21 @@ class LoopConfig:
 
 @dataclass
 class FitResult:
-    """How a run ended. best: the metrics of the best validation (empty without validation)."""
+    """How a run ended.
+
+    Attributes:
+        steps: optimiser steps taken in all.
+        best: the metrics of the best validation (empty without validation).
+        stopped_by: the number of the signal that stopped it; None for a run that is done.
+    """
 
     steps: int
     best: dict[str, float]
-    interrupted: bool
+    stopped_by: int | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        return self.stopped_by is not None
 
 
 def fit(
@@ -175,17 +186,37 @@ def fit(
     if config.compile:
         wrapped = torch.compile(wrapped)
 
-    with _stop_signal() as stop_requested:
-        while run.epoch < config.epochs and run.steps < total_steps and not run.out_of_patience():
-            sampler.set_epoch(run.epoch, run.batches)
-            stopped = _train_epoch(
-                run, wrapped, step, loader, len(sampler), int(total_steps), device, stop_requested
-            )
-            if stopped:
-                run.save("last.pt")
-                return FitResult(run.steps, run.best, interrupted=True)
-            run.finish_epoch(validate, last=run.steps >= total_steps)
-    return FitResult(run.steps, run.best, interrupted=False)
+    run.trained = bool(run.trained or run.batches >= len(sampler) or run.steps >= total_steps > 0)
+    with stop_requests(_tell_stop) as stop:
+        try:
+            while run.goes_on(int(total_steps)):
+                if not run.trained:
+                    sampler.set_epoch(run.epoch, run.batches)
+                    _train_epoch(
+                        run, wrapped, step, loader, len(sampler), int(total_steps), device, stop
+                    )
+                with stop.raising(run.alone):
+                    metrics = run.validate(validate, last=run.steps >= total_steps)
+                run.finish_epoch(metrics)
+                if number := _asked_to_stop(stop):
+                    return FitResult(run.steps, run.best, number)
+        except Stopped as stopped:
+            run.return_to_mark()
+            run.save("last.pt")
+            return FitResult(run.steps, run.best, stopped.number)
+    return FitResult(run.steps, run.best)
+
+
+def _tell_stop(number: int) -> None:
+    if distributed.is_main():
+        print("asked to stop: saving last.pt first (Ctrl-C again ends at once)", flush=True)
+
+
+def _asked_to_stop(stop: StopRequest) -> int | None:
+    """The signal by which this process, or else another one, was asked to stop."""
+    if not distributed.any_process(stop.is_set()):
+        return None
+    return stop.number or signal.SIGTERM
 
 
 def _train_epoch(
@@ -196,32 +227,40 @@ def _train_epoch(
     batches: int,
     total_steps: int,
     device: torch.device,
-    stop_requested: threading.Event,
-) -> bool:
-    """One epoch, or what is left of it; True if the user asked to stop."""
+    stop: StopRequest,
+) -> None:
+    """One epoch, or what is left of it; `Stopped`, with the run at its mark, if asked to stop."""
     config, optimiser, scaler = run.config, run.optimiser, run.scaler
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     model.train()
     started, saved, frames = time.monotonic(), time.monotonic(), 0
+    run.mark()
     bar = progress_bar(
         description=f"epoch {run.epoch}", total=batches, unit="batch", hidden=not run.log.enabled
     )
     bar.update(run.batches)
     with bar:
-        for batch in loader:
-            batch = batch.to(device)
-            last_of_step = (run.batches + 1) % config.accumulate == 0 or run.batches + 1 == batches
-            quiet = nullcontext()
-            if not last_of_step and hasattr(model, "no_sync"):
-                quiet = model.no_sync()
-            with quiet:
-                with training_autocast(device, half):
-                    losses, run.carry = step(model, batch, run.carry)
-                if losses:
-                    total = torch.stack([value.float() for value in losses.values()]).sum()
-                    scaler.scale(total / config.accumulate).backward()
-                    run.observe(losses)
+        waiting = None
+        while not run.trained:
+            with stop.raising(run.alone):  # nothing that is saved changes before the mark is moved
+                waiting = iter(loader) if waiting is None else waiting
+                batch = next(waiting, None)
+                if batch is None:
+                    break
+                batch = batch.to(device)
+                done = run.batches + 1
+                last_of_step = done % config.accumulate == 0 or done == batches
+                quiet = nullcontext()
+                if not last_of_step and hasattr(model, "no_sync"):
+                    quiet = model.no_sync()
+                with quiet:
+                    with training_autocast(device, half):
+                        losses, run.carry = step(model, batch, run.carry)
+                    if losses:
+                        total = torch.stack([value.float() for value in losses.values()]).sum()
+                        scaler.scale(total / config.accumulate).backward()
+                        run.observe(losses)
             run.batches += 1
             frames += run.count_frames(batch)
             if last_of_step:
@@ -243,17 +282,19 @@ def _train_epoch(
                     left = run.time_left(total_steps)
                     steps = f"{run.steps:,}/{total_steps:,}"
                     bar.set_postfix({"step": steps, **logged, "left": left}, refresh=False)
+                run.trained = run.batches >= batches or run.steps >= total_steps
+                run.mark()
             bar.update()
-            if last_of_step and distributed.any_process(stop_requested.is_set()):
-                run.check_finite(batch)
-                return True
-            if run.steps >= total_steps:
-                break
-            if last_of_step and _due(saved, config.save_minutes):
-                run.check_finite(batch)
-                run.save("last.pt")
-                saved = time.monotonic()
-    return False
+            if last_of_step:
+                if number := _asked_to_stop(stop):
+                    run.check_finite(batch)
+                    raise Stopped(number)
+                if not run.trained and _due(saved, config.save_minutes):
+                    run.check_finite(batch)
+                    run.save("last.pt")
+                    saved = time.monotonic()
+    run.trained = True
+    run.mark()
 
 
 def _due(since: float, minutes: float) -> bool:
@@ -273,12 +314,19 @@ class _Run:
         self.epoch = 0
         self.batches = 0  # of this epoch, consumed
         self.steps = 0
+        self.trained = False  # this epoch; its validation may still be due
         self.carry: Any = None
         self.best: dict[str, float] = {}
         self.stale = 0  # validations since the best
         self.since = (0, time.monotonic())  # steps and time when this process began
         self._losses: dict[str, Tensor] = {}
         self._observed = 0
+        # several processes save together, so none may break off a step alone
+        self.alone = not distributed.is_distributed()
+        self._buffers = [b for b in model.buffers() if b is not None]
+        self._kept: list[Tensor] = []
+        self._marked: dict[str, Any] = {}
+        self._random: dict[str, Any] = {}
 
     def observe(self, losses: dict[str, Tensor]) -> None:
         for name, value in losses.items():
@@ -318,22 +366,69 @@ class _Run:
         seconds = (time.monotonic() - begun) / max(self.steps - first, 1)
         return str(timedelta(seconds=round(seconds * (total_steps - self.steps))))
 
-    def finish_epoch(self, validate: Validate | None, *, last: bool) -> None:
+    def mark(self) -> None:
+        """Remember the present, which lies between two steps, to return to it from within a step.
+
+        Weights and the optimiser need no copy: a step changes them only at its end, where nothing
+        interrupts it.
+        """
+        if not self.alone:
+            return
+        if not self._kept:
+            self._kept = [buffer.detach().clone() for buffer in self._buffers]
+        else:
+            torch._foreach_copy_(self._kept, self._buffers)
+        self._marked = {
+            "batches": self.batches,
+            "carry": self.carry,
+            "_losses": dict(self._losses),
+            "_observed": self._observed,
+        }
+        self._random = random_state()
+
+    def return_to_mark(self) -> None:
+        """Undo what a step that was broken off has changed."""
+        if not self._marked:
+            return
+        if self._kept:
+            with torch.no_grad():
+                torch._foreach_copy_(self._buffers, self._kept)
+        for name, value in self._marked.items():
+            setattr(self, name, value)
+        restore_random_state(self._random)
+
+    def goes_on(self, total_steps: int) -> bool:
+        """Something is left to do: an epoch, or the validation of one that was trained."""
+        return self.trained or (
+            self.epoch < self.config.epochs
+            and self.steps < total_steps
+            and not self.out_of_patience()
+        )
+
+    def validate(self, validate: Validate | None, *, last: bool) -> dict[str, float] | None:
+        """The metrics of the epoch that was just trained; None where it is not due."""
+        epoch = self.epoch + 1
+        due = last or epoch == self.config.epochs or epoch % self.config.validate_every == 0
+        if validate is None or not due:
+            return None
+        evaluated = self.average.module if self.average is not None else self.model
+        was_training = evaluated.training
+        metrics = validate(evaluated.eval())
+        evaluated.train(was_training)
+        if self.config.metric not in metrics:
+            raise UserError(
+                f"loop.metric: expected one of {sorted(metrics)}, found {self.config.metric!r}"
+            )
+        return metrics
+
+    def finish_epoch(self, metrics: dict[str, float] | None) -> None:
+        """Begin the next epoch, with checkpoints of the one that is done."""
         self.epoch += 1
         self.batches = 0
+        self.trained = False
         self.carry = None  # a sampler starts new streams with each epoch
-        last = last or self.epoch == self.config.epochs
-        due = last or self.epoch % self.config.validate_every == 0
-        if validate is not None and due:
-            evaluated = self.average.module if self.average is not None else self.model
-            was_training = evaluated.training
-            metrics = validate(evaluated.eval())
-            evaluated.train(was_training)
+        if metrics is not None:
             self.log.event("validation", self.steps, epoch=self.epoch, **metrics)
-            if self.config.metric not in metrics:
-                raise UserError(
-                    f"loop.metric: expected one of {sorted(metrics)}, found {self.config.metric!r}"
-                )
             score = metrics[self.config.metric]
             if not self.best or score > self.best[self.config.metric]:
                 self.best, self.stale = metrics, 0
@@ -347,7 +442,11 @@ class _Run:
 
     def save(self, name: str, *, whole: bool = True) -> None:
         """`whole` adds what a resumed run needs; without it the file holds the weights to use
-        (the running average where there is one). Every process must call this together."""
+        (the running average where there is one). Every process must call this together.
+
+        UserError for weights that are not finite: the file of the last good state is kept.
+        """
+        self._expect_finite_weights(name)
         processes: list[Any] = []
         if whole:
             packed = self.step.pack(self.carry)
@@ -359,6 +458,7 @@ class _Run:
         content["progress"] = {
             "epoch": self.epoch,
             "batches": self.batches,
+            "trained": self.trained,
             "steps": self.steps,
             "best": self.best,
             "stale": self.stale,
@@ -375,6 +475,20 @@ class _Run:
                 "observed": self._observed,
             }
         save_checkpoint(self.log.folder / name, content)
+
+    def _expect_finite_weights(self, name: str) -> None:
+        weights = {"model": self.model.state_dict()}
+        if self.average is not None:
+            weights["average"] = self.average.state_dict()
+        bad = next((n for n, tensor in tensors_in(weights) if not is_finite(tensor)), None)
+        if distributed.any_process(bad is not None):
+            path = self.log.folder / name
+            kept = f"{path} holds the last good state" if path.exists() else "nothing was saved yet"
+            raise UserError(
+                f"training stopped at step {self.steps}: weights are not finite "
+                f"({bad or 'in another process'}); {kept}: lower loop.optimiser.lr or set "
+                "loop.precision to fp32"
+            )
 
     def restore(self, path: Path, device: torch.device) -> None:
         content = load_checkpoint(path, str(device))
@@ -402,26 +516,4 @@ class _Run:
         for name, value in content["progress"].items():
             setattr(self, name, value)
         self._losses, self._observed = dict(training["losses"]), training["observed"]
-        self.log.rewind(self.steps)
-
-
-@contextmanager
-def _stop_signal():
-    """An event set by the first Ctrl-C or TERM, so that a run ends on a whole checkpoint; a second
-    one interrupts at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def request(number, frame):
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    previous = {s: signal.signal(s, request) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield event
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        self.log.rewind(self.steps, self.epoch)

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error
 
 _PACKAGES = ("stadet", "torch", "torchvision", "numpy", "opencv-python", "albumentations", "av")
@@ -53,10 +54,16 @@ class RunLog:
         """All events (of one kind) in order; a line cut off by a kill is left out."""
         return read_events(self.path, kind)
 
-    def rewind(self, step: int) -> None:
-        """Drop the events after `step`, which a resumed run is about to repeat."""
+    def rewind(self, step: int, epoch: int | None = None) -> None:
+        """Drop the events after `step`, which a resumed run is about to repeat, and validations of
+        later epochs than `epoch` (at `step` itself one may be due again)."""
         if self.enabled and self.path.is_file():
-            kept = [e for e in self.events() if e["step"] <= step]
+
+            def stays(event: dict[str, Any]) -> bool:
+                again = epoch is not None and event["event"] == "validation"
+                return event["step"] <= step and not (again and event.get("epoch", 0) > epoch)
+
+            kept = [event for event in self.events() if stays(event)]
             with atomic_write(self.path) as stream:
                 stream.writelines(json.dumps(e) + "\n" for e in kept)
 
@@ -81,11 +88,28 @@ def read_events(path: str | Path, kind: str | None = None) -> list[dict[str, Any
     if not Path(path).is_file():
         return []
     events = []
-    with open(path, encoding="utf-8") as stream:
-        for line in stream:
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        for number, line in enumerate(stream, 1):
             if line.endswith("\n") and line.strip():
-                events.append(json.loads(line))
+                events.append(_event(line, path, number))
     return [e for e in events if kind is None or e["event"] == kind]
+
+
+def _event(line: str, path: str | Path, number: int) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        event = None
+    if (
+        not isinstance(event, dict)
+        or not isinstance(event.get("event"), str)
+        or not isinstance(event.get("step"), int)
+    ):
+        raise UserError(
+            f"{path}, line {number}: expected an event of a training run, found {line[:40]!r}; "
+            "remove that line"
+        )
+    return event
 
 
 def environment() -> dict[str, Any]:
@@ -135,8 +159,6 @@ def git_revision() -> str | None:
 
 
 def _tensorboard(folder: Path):
-    from stadet.engine.errors import UserError
-
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -27,14 +27,16 @@ def load_torch_file(
     unsafe: str = "expected a file of tensors and plain data",
     device: str = "cpu",
     allowed: Sequence[Any] = (),
+    weights: Sequence[str] = ("",),
 ) -> Any:
     """The content of a file of `torch.save`, tensors and plain data only.
 
     Files of torch 1.6 and later are zip archives, whose checksums are compared before anything is
-    read; older ones have none. Every tensor must be finite.
+    read; older ones have none. Weights must be finite.
 
     what: how messages call the file; unsafe: what they advise where it holds more than tensors and
-    plain data; allowed: further classes, as `torch.serialization.safe_globals` takes them.
+    plain data; allowed: further classes, as `torch.serialization.safe_globals` takes them;
+    weights: how the dotted names of weights begin (default: every tensor is one).
     UserError for a missing, damaged, unsafe or foreign file.
     """
     path = Path(path)
@@ -57,7 +59,7 @@ def load_torch_file(
         raise UserError(
             f"{what} {path}: not a whole file of torch ({first_line(error)})"
         ) from error
-    expect_finite(content, f"{what} {path}")
+    expect_finite(content, f"{what} {path}", weights)
     return content
 
 
@@ -94,9 +96,13 @@ def expect_undamaged(path: str | os.PathLike, what: str = "checkpoint") -> None:
         raise UserError(f"{what} {path}: cannot be read ({error.strerror or error})") from error
 
 
-def expect_finite(content: Any, where: str) -> None:
-    """UserError where a tensor somewhere in nested dicts and sequences holds NaN or infinity."""
-    bad = next((name for name, tensor in tensors_in(content) if not is_finite(tensor)), None)
+def expect_finite(content: Any, where: str, weights: Sequence[str] = ("",)) -> None:
+    """UserError where a tensor somewhere in nested dicts and sequences holds NaN or infinity.
+
+    weights: how the dotted names of the tensors begin that are looked at.
+    """
+    found = ((n, tensor) for n, tensor in tensors_in(content) if n.startswith(tuple(weights)))
+    bad = next((name for name, tensor in found if not is_finite(tensor)), None)
     if bad is not None:
         raise UserError(
             f"{where}: expected finite numbers, found NaN or infinity in {bad!r}; the file is "

@@ -43,15 +43,12 @@ def build_loader(
 
 
 def one_thread(worker: int) -> None:
-    """Keep a worker to one core (OpenCV's pool may also hang in a forked process), and let Ctrl-C
-    be answered by the main process alone, which still needs the worker to end on a whole step.
-
-    TERM must keep ending a worker: the main process ends its idle workers so when it exits.
-    """
-    import signal
-
+    """Keep a worker to one core (OpenCV's pool may also hang in a forked process), and let the main
+    process alone answer to signals: it still needs the worker to end on a whole step."""
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from stadet.engine.stop import leave_stopping_to_parent
+
+    leave_stopping_to_parent()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -80,8 +80,9 @@ def test_a_resumed_run_ends_with_the_same_weights(data, trained, tmp_path, monke
     arguments = [*QUICK, f"data.root={data}", f"output={run}"]
     stopped_after = 6
     from stadet.engine import loop
+    from stadet.engine.stop import StopRequest
 
-    class Stop:
+    class Stop(StopRequest):
         """Asks to stop once so many steps are done."""
 
         asked = 0
@@ -92,7 +93,7 @@ def test_a_resumed_run_ends_with_the_same_weights(data, trained, tmp_path, monke
 
     import contextlib
 
-    monkeypatch.setattr(loop, "_stop_signal", lambda: contextlib.nullcontext(Stop()))
+    monkeypatch.setattr(loop, "stop_requests", lambda _: contextlib.nullcontext(Stop()))
     assert stad(train_classifier, *arguments) == 130
     monkeypatch.undo()
     assert stad(train_classifier, *arguments) == 2  # the folder holds a run
