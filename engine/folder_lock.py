@@ -17,6 +17,7 @@ from stadet.engine.locks import close_locked, try_lock
 
 LOCK_NAME = ".stad-lock"
 BEAT_SECONDS = 20.0
+PATIENCE_SECONDS = 1.0  # for a process that is just ending
 SILENT_SECONDS = 120.0  # a holder on another host that has not touched the file for so long is gone
 
 
@@ -48,6 +49,7 @@ def folder_lock(folder: str | os.PathLike, doing: str = "writing there") -> Iter
 
 
 def _acquire(folder: Path, path: Path, doing: str) -> int:
+    patience = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,9 @@ def _acquire(folder: Path, path: Path, doing: str) -> int:
         holder = _read_holder(handle)
         if locked is False or not _may_take(handle, holder, locked):
             (close_locked if locked else os.close)(handle)
+            if time.monotonic() < patience:
+                time.sleep(0.1)
+                continue
             raise UserError(f"{folder}: {_words(holder)} is {doing}; wait for it, or stop it first")
         if not _is_still(path, handle):  # removed by the holder that just ended
             (close_locked if locked else os.close)(handle)

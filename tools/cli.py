@@ -117,23 +117,27 @@ def make_parser(verb: str, summary: str, examples: str, configuration: str = "")
 def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Parse, run, and turn a user's mistake into one line and exit code 2.
 
-    So is what a user's machine lacks: memory, OpenCV's system libraries. Ctrl-C gives 130;
-    `STAD_TRACEBACK=1` shows every traceback.
+    So is what a user's machine lacks: memory, disk space, OpenCV's system libraries. Ctrl-C gives
+    130, SIGTERM 143, SIGHUP 129; `STAD_TRACEBACK=1` shows every traceback.
     """
     from stadet.engine.allocator import keep_freed_memory
     from stadet.engine.errors import UserError
+    from stadet.engine.stop import exit_status, stopping_at_once
 
     keep_freed_memory()
     parser: argparse.ArgumentParser = module.build_parser()
     if prog:
         parser.prog = prog
     try:
-        return module.run(parser.parse_intermixed_args(argv)) or 0
+        with stopping_at_once():
+            return module.run(parser.parse_intermixed_args(argv)) or 0
     except KeyboardInterrupt as interrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        print(f"{parser.prog}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         _let_go(interrupt)
-        return 130
-    except (UserError, ImportError, MemoryError, RuntimeError) as error:
+        return exit_status(interrupt)
+    except BrokenPipeError:
+        raise
+    except (UserError, ImportError, MemoryError, OSError, RuntimeError) as error:
         line = _what_to_do(error)
         if line is None or os.environ.get("STAD_TRACEBACK"):
             raise
@@ -155,6 +159,7 @@ def _let_go(error: BaseException | None) -> None:
 def _what_to_do(error: Exception) -> str | None:
     """One line for an error that the user can mend; None for a fault of ours."""
     from stadet.engine.errors import UserError
+    from stadet.engine.machine_errors import machine_error
 
     text = str(error).strip()
     if isinstance(error, UserError):  # of a loading process: its traceback, and then the line
@@ -165,14 +170,8 @@ def _what_to_do(error: Exception) -> str | None:
                 f"OpenCV needs system libraries ({text}); on Debian or Ubuntu: "
                 "apt-get install libgl1 libglib2.0-0"
             )
-    elif isinstance(error, MemoryError) or "OutOfMemoryError" in type(error).__name__:
-        return "memory ran out; make the batch or the network's input smaller"
-    elif isinstance(error, RuntimeError) and "DataLoader worker (pid" in text:
-        return (
-            "a loading process was killed, most likely because memory ran out; lower the number "
-            "of workers or the batch, then resume"
-        )
-    return None
+        return None
+    return machine_error(error)
 
 
 def _overview() -> str:
