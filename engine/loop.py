@@ -186,7 +186,8 @@ def fit(
     if config.compile:
         wrapped = torch.compile(wrapped)
 
-    run.trained = bool(run.trained or run.batches >= len(sampler) or run.steps >= total_steps > 0)
+    if run.batches:  # of a checkpoint that was written after the epoch's last batch
+        run.trained |= run.batches >= len(sampler) or run.steps >= total_steps
     with stop_requests(_tell_stop) as stop:
         try:
             while run.goes_on(int(total_steps)):

@@ -22,6 +22,7 @@ _WORDS = {
     signal.SIGTERM: "stopped by SIGTERM, as schedulers and containers send it",
     signal.SIGHUP: "stopped by SIGHUP, its terminal was closed",
 }
+_END = 0  # in the wake-up file: no signal has this number
 _AGAIN_SECONDS = 1.0  # a second Ctrl-C after so long ends the program at once
 
 
@@ -143,11 +144,11 @@ def _noticing(notice: Callable[[int], None]) -> Iterator[None]:
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
 
     def wait() -> None:
-        while found := os.read(reading, 1):
-            if found[0] in SIGNALS:
-                with contextlib.suppress(OSError, ValueError):
-                    notice(found[0])
-                return
+        while (found := os.read(reading, 1)[0]) not in (*SIGNALS, _END):
+            continue
+        if found != _END:
+            with contextlib.suppress(OSError, ValueError):
+                notice(found)
 
     thread = threading.Thread(target=wait, name="stop", daemon=True)
     thread.start()
@@ -155,8 +156,10 @@ def _noticing(notice: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(before)
-        os.close(writing)  # which ends the thread
+        with contextlib.suppress(OSError):
+            os.write(writing, bytes([_END]))  # closing would not do: loading processes hold copies
         thread.join()
+        os.close(writing)
         os.close(reading)
 
 

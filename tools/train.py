@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from stadet.tools.training.train import train
 
-    return 130 if train(config, resume=bool(args.resume)).interrupted else 0
+    return train(config, resume=bool(args.resume)).exit_status
 
 
 if __name__ == "__main__":

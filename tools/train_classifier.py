@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     from stadet.tools.classification.train import train_classifier
 
-    return 130 if train_classifier(config, resume=bool(args.resume)).interrupted else 0
+    return train_classifier(config, resume=bool(args.resume)).exit_status
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import threading
 import pytest
 import torch
 
-from stadet.engine.checkpoint import load_checkpoint, seed_everything
+from stadet.engine import loop
+from stadet.engine.checkpoint import load_checkpoint, save_checkpoint, seed_everything
 from stadet.engine.errors import UserError
 from stadet.engine.loop import LoopConfig, fit
 from stadet.engine.optimise import OptimiserConfig
@@ -20,16 +21,24 @@ def config(**changes):
     return LoopConfig(**{"epochs": 3, "log_every": 1, "ema_decay": 0.9, "accumulate": 2, **changes})
 
 
-def run(folder, step=toy_step, resume=False, targets=None, **changes):
+def run(
+    folder,
+    step=toy_step,
+    resume=False,
+    targets=None,
+    model=None,
+    loader=ToyLoader,
+    judge=validate,
+    **changes,
+):
     seed_everything(0)
-    sampler, model = ToySampler(), ToyModel()
-    loader = ToyLoader(sampler, targets)
+    sampler, model = ToySampler(), model or ToyModel()
     result = fit(
         model,
         step,
-        loader,
+        loader(sampler, targets),
         sampler,
-        validate,
+        judge,
         config(**changes),
         RunLog(folder),
         CPU,
@@ -66,6 +75,102 @@ def test_resumed_equals_uninterrupted(tmp_path, stop_after):
         ours, theirs = (load_checkpoint(tmp_path / run / name) for run in ("whole", "cut"))
         assert ours["model"].keys() == theirs["model"].keys()
         assert all(torch.equal(ours["model"][k], theirs["model"][k]) for k in ours["model"])
+
+
+class CountingModel(ToyModel):
+    """With a buffer that every forward changes, as batch norm's statistics."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        if self.training:
+            self.calls += 1
+        return super().forward(x) * (1 + 1e-3 * self.calls)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("place", ["step", "loader", "validation", "save"])
+@pytest.mark.parametrize("after", [1, 4, 5])
+def test_a_run_stopped_anywhere_goes_on_exactly(tmp_path, monkeypatch, number, place, after):
+    """In the middle of a step, while waiting for a batch, in validation, and while saving."""
+    calls = {"step": 0, "loader": 0, "validation": 0, "save": 0}
+
+    def here(name):
+        calls[name] += 1
+        if name == place and calls[name] == (
+            after if name in ("step", "loader") else min(after, 3)
+        ):
+            os.kill(os.getpid(), number)
+
+    def step(model, batch, state):
+        model(batch.x)  # changes the buffer and the random state
+        here("step")
+        return toy_step(model, batch, state)
+
+    def plain_step(model, batch, state):
+        model(batch.x)
+        return toy_step(model, batch, state)
+
+    class Loader(ToyLoader):
+        def __iter__(self):
+            for batch in super().__iter__():
+                here("loader")
+                yield batch
+
+    def judge(model):
+        here("validation")
+        return validate(model)
+
+    real = loop.save_checkpoint
+
+    def save(path, content):
+        here("save")
+        real(path, content)
+
+    whole, whole_result = run(tmp_path / "whole", plain_step, model=CountingModel())
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "save_checkpoint", save)
+        options = {"model": CountingModel(), "loader": Loader, "judge": judge}
+        _, stopped = run(tmp_path / "cut", step, **options)
+    assert stopped.interrupted and stopped.stopped_by == number
+    resumed, result = run(tmp_path / "cut", plain_step, resume=True, model=CountingModel())
+    assert not result.interrupted and result == whole_result
+    for (name, a), (_, b) in zip(whole.state_dict().items(), resumed.state_dict().items()):
+        assert torch.equal(a, b), name
+    a, b = (RunLog(tmp_path / name) for name in ("whole", "cut"))
+    assert [(e["step"], e["error"]) for e in a.events("train")] == [
+        (e["step"], e["error"]) for e in b.events("train")
+    ]
+    assert a.events("validation") == b.events("validation")
+    for name in ("best.pt", "last.pt"):
+        ours, theirs = (load_checkpoint(tmp_path / run / name) for run in ("whole", "cut"))
+        assert all(torch.equal(ours["model"][k], theirs["model"][k]) for k in ours["model"])
+
+
+def test_weights_that_are_not_finite_do_not_replace_the_last_good_checkpoint(tmp_path):
+    run(tmp_path, epochs=1)
+    before = load_checkpoint(tmp_path / "last.pt")
+
+    def step(model, batch, state):  # a finite loss whose gradient is not
+        loss = (model(batch.x) * 0).sum().sqrt() + 1.0
+        return {"error": loss}, state
+
+    with pytest.raises(UserError, match=r"weights are not finite .*holds the last good state"):
+        run(tmp_path, step, epochs=2, resume=True)
+    assert load_checkpoint(tmp_path / "last.pt")["progress"] == before["progress"]
+
+
+def test_a_checkpoint_of_the_last_step_before_validation_repeats_no_event(tmp_path):
+    run(tmp_path / "whole")
+    run(tmp_path / "cut", save_minutes=0)
+    kept = load_checkpoint(tmp_path / "cut" / "last.pt")
+    kept["progress"] |= {"epoch": 2, "batches": 6, "trained": True}  # killed before its validation
+    save_checkpoint(tmp_path / "cut" / "last.pt", kept)
+    run(tmp_path / "cut", resume=True)
+    a, b = (RunLog(tmp_path / name).events("validation") for name in ("whole", "cut"))
+    assert [(e["step"], e["epoch"]) for e in a] == [(e["step"], e["epoch"]) for e in b]
 
 
 def test_the_first_step_is_the_optimisers_own(tmp_path):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from stadet.tools.training.command import (
     TrainingResult,
-    expect_new,
     leave_cores_to_loaders,
+    run_folder,
     say,
+    say_stopped,
     write_start,
 )
 
@@ -36,7 +37,7 @@ def train_classifier(
         device: where to train (default: the GPU if there is one).
 
     Returns:
-        The run's folder and how it ended; `interrupted` after Ctrl-C or SIGTERM, when `last.pt`
+        The run's folder and how it ended; `stopped_by` a signal, when `last.pt`
         holds everything to resume.
 
     Raises:
@@ -45,7 +46,7 @@ def train_classifier(
     """
     from stadet.engine.distributed import process_group
 
-    with process_group() as found:
+    with process_group() as found, run_folder(Path(config.output), resume):
         return _train(config, device or found, resume)
 
 
@@ -67,7 +68,6 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
     from stadet.tools.classification.reports import finish
 
     folder = Path(config.output)
-    expect_new(folder, resume)
     leave_cores_to_loaders(device, config.input.workers)
     seed_everything(config.seed + distributed.rank())
     sources = [config.data] + ([config.second] if config.second else [])
@@ -106,10 +106,10 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
         resume=resume,
     )
     if result.interrupted:
-        say(f"stopped at step {result.steps}; continue: stad train-classifier --resume {folder}")
+        say_stopped(result, f"stad train-classifier --resume {folder}")
     elif distributed.is_main():
         finish(folder, footage, device)
-    return TrainingResult(folder, result.steps, result.best, result.interrupted)
+    return TrainingResult(folder, result.steps, result.best, result.stopped_by)
 
 
 def _validation(config, footage: Sequence[ClassFootage], model: nn.Module, device: torch.device):

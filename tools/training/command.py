@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from stadet.datasets.splits.split import Split
+    from stadet.engine.loop import FitResult
     from stadet.engine.runlog import RunLog
 
 Config = TypeVar("Config")
@@ -79,13 +81,26 @@ class TrainingResult:
         folder: the run's folder.
         steps: optimiser steps taken in all.
         scores: metrics of the best validation by name (empty without validation).
-        interrupted: stopped by Ctrl-C or SIGTERM; `last` holds everything to resume.
+        stopped_by: the number of the signal that stopped it, when `last` holds everything to
+            resume; None for a run that is done.
     """
 
     folder: Path
     steps: int
     scores: dict[str, float]
-    interrupted: bool
+    stopped_by: int | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Stopped by Ctrl-C, SIGTERM or SIGHUP."""
+        return self.stopped_by is not None
+
+    @property
+    def exit_status(self) -> int:
+        """0, or the shell's status of a program that a signal ended."""
+        from stadet.engine.stop import exit_status
+
+        return 0 if self.stopped_by is None else exit_status(self.stopped_by)
 
     @property
     def best(self) -> Path:
@@ -109,6 +124,29 @@ def expect_new(folder: Path, resume: bool) -> None:
 
     if (folder / "last.pt").exists() and not resume:
         raise UserError(f"{folder} holds a run; continue it with --resume {folder}, or set output=")
+
+
+@contextmanager
+def run_folder(folder: Path, resume: bool) -> Iterator[None]:
+    """Hold a run's folder alone for the time of a training.
+
+    UserError where another training holds it, and where a run would be written over.
+    """
+    from stadet.engine.distributed import is_main
+    from stadet.engine.folder_lock import folder_lock
+
+    expect_new(folder, resume)
+    with folder_lock(folder, "training in this folder") if is_main() else nullcontext():
+        yield
+
+
+def say_stopped(result: FitResult, resume: str) -> None:
+    """Say where and why a training stopped, and how to continue it."""
+    from stadet.engine.stop import words
+
+    if result.stopped_by is not None:
+        reason = words(result.stopped_by)
+        say(f"stopped at step {result.steps} ({reason}); continue with: {resume}")
 
 
 def leave_cores_to_loaders(device: torch.device, workers: int) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from stadet.tools.training.command import (
     TrainingResult,
-    expect_new,
     leave_cores_to_loaders,
+    run_folder,
     say,
+    say_stopped,
     write_start,
 )
 
@@ -38,7 +39,7 @@ def train(
         device: where to train (default: the GPU if there is one).
 
     Returns:
-        The run's folder and how it ended; `interrupted` after Ctrl-C or SIGTERM, when `last.pt`
+        The run's folder and how it ended; `stopped_by` a signal, when `last.pt`
         holds everything to resume.
 
     Raises:
@@ -47,7 +48,7 @@ def train(
     """
     from stadet.engine.distributed import process_group
 
-    with process_group() as found:
+    with process_group() as found, run_folder(Path(config.output), resume):
         return _train(config, device or found, resume)
 
 
@@ -65,7 +66,6 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     from stadet.tools.training.scoring import METRICS, score
 
     folder = Path(config.output)
-    expect_new(folder, resume)
     if config.loop.metric not in METRICS:
         raise UserError(
             f"loop.metric: expected one of {', '.join(METRICS)}, found {config.loop.metric!r}"
@@ -126,10 +126,10 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
         resume=resume,
     )
     if result.interrupted:
-        say(f"stopped at step {result.steps}; continue with: stad train --resume {folder}")
+        say_stopped(result, f"stad train --resume {folder}")
     elif distributed.is_main():
         finish(folder)
-    return TrainingResult(folder, result.steps, result.best, result.interrupted)
+    return TrainingResult(folder, result.steps, result.best, result.stopped_by)
 
 
 def finish(folder: Path) -> None:
