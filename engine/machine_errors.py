@@ -48,8 +48,8 @@ def _loading_process(text: str) -> str:
         )
     if "Segmentation" in reason or "Aborted" in reason:
         return (
-            f"a loading process crashed ({reason}), in a video decoder as a rule; set the number of "
-            "workers to 0 to see where"
+            f"a loading process crashed ({reason}), in a video decoder as a rule; set the number "
+            "of workers to 0 to see where"
         )
     return (
         "a loading process was killed, most likely because memory ran out; lower the number "

@@ -135,8 +135,6 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
         print(f"{parser.prog}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         _let_go(interrupt)
         return exit_status(interrupt)
-    except BrokenPipeError:
-        raise
     except (UserError, ImportError, MemoryError, OSError, RuntimeError) as error:
         line = _what_to_do(error)
         if line is None or os.environ.get("STAD_TRACEBACK"):

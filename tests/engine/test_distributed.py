@@ -4,13 +4,14 @@ import torch
 from stadet.engine import distributed
 from stadet.engine.loop import LoopConfig, fit
 from stadet.engine.runlog import RunLog
-from tests.engine.toy import ToyLoader, ToyModel, ToySampler
+from tests.engine.toy import FunctionStep, ToyLoader, ToyModel, ToySampler
 from tests.processes import spawn
 
 CPU = torch.device("cpu")
 
 
-def counted_step(model, batch, state):
+@FunctionStep
+def counted_step(model, batch, carry):
     """A loss normalised by a count that differs between processes, as detectors' losses are."""
     positive = (batch.x[:, :1] > 0).float()
     count = distributed.mean_over_processes(positive.sum()).clamp(min=1)

@@ -94,7 +94,7 @@ def test_a_resumed_run_ends_with_the_same_weights(data, trained, tmp_path, monke
     import contextlib
 
     monkeypatch.setattr(loop, "stop_requests", lambda _: contextlib.nullcontext(Stop()))
-    assert stad(train_classifier, *arguments) == 130
+    assert stad(train_classifier, *arguments) == 143
     monkeypatch.undo()
     assert stad(train_classifier, *arguments) == 2  # the folder holds a run
     assert stad(train_classifier, "--resume", run) == 0
