@@ -28,7 +28,7 @@ Layout = Literal["folders", "yowo"]
 
 @dataclass(frozen=True)
 class ExportClip:
-    """Frames start..stop - 1 of a video, to stand in the folder of class `label` on `side`."""
+    """Frames start..stop - 1 of a video, for the folder of class `label` on `side`."""
 
     video: str
     start: int

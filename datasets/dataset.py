@@ -157,7 +157,7 @@ def read_dataset_file(path: str | Path) -> DatasetConfig:
         if getattr(config, option) is not None and option not in options:
             raise UserError(f"{path}: key {option!r} means nothing for format {config.format!r}")
     if config.names is not None and len(set(config.names)) < len(config.names):
-        raise UserError(f"{path}: names: a name stands more than once")
+        raise UserError(f"{path}: names: a name occurs more than once")
     return config
 
 

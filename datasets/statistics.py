@@ -1,4 +1,4 @@
-"""What a data set holds, in numbers."""
+"""Statistics of a data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 @dataclass(frozen=True)
 class ClassStatistics:
     """One class. clips: its tubes (an actor doing it from when to when); boxes and frames: how many
-    bear it; seconds: `QUANTILES` of the clips' durations, None without clips; width, height:
+    have it; seconds: `QUANTILES` of the clips' durations, None without clips; width, height:
     `QUANTILES` of its boxes in network pixels, None without boxes."""
 
     name: str

@@ -14,7 +14,7 @@ PADDING = -1  # frame index of a clip's padding
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """What a sampler asks of a clip data set: which frames, in which order, drawn how.
+    """Request of a sampler to a clip data set: frames, order, seed of the augmentation.
 
     video: its name in the annotation set; frames: source frame indices in the order the network
     sees them (descending where time runs backwards), `PADDING` where there is none;

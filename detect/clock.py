@@ -13,7 +13,7 @@ _TICK = 1e-6  # seconds: a time this close before a frame counts as that frame's
 
 @dataclass(frozen=True, eq=False)
 class Clock:
-    """When the frames of one video are shown, in seconds from its first frame.
+    """Times of the frames of a video, in seconds from its first frame.
 
     fps: frames a second, the mean where the rate varies.
     times: (F,) float64 seconds, strictly increasing, of a video whose frames are not evenly spaced;

@@ -43,7 +43,7 @@ class Detector(nn.Module):
 
     @property
     def follows_streams(self) -> bool:
-        """Whether frames must come in order: it answers for every frame and uses earlier ones."""
+        """True if frames must come in order: it answers for every frame and uses earlier ones."""
         return self.predicts == "every_frame" and self.context_frames != 0
 
     def forward(

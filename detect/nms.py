@@ -1,4 +1,4 @@
-"""From decoded predictions to detections: non-maximum suppression, and home to the video."""
+"""From decoded predictions to detections: non-maximum suppression, and video pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_CANDIDATES = 30_000  # (box, class) pairs of one image that enter suppressio
 
 
 class Suppressed(NamedTuple):
-    """What suppression leaves of one image, network pixels, best first.
+    """Boxes of one image after suppression, network pixels, best first.
 
     boxes (n, 4) xyxy; objectness (n,); scores (n, C), 0 where the pair of box and class fell.
     """
@@ -92,7 +92,7 @@ def _select_boxes(
 
 
 def to_detections(suppressed: Suppressed, view: View) -> Detections:
-    """Bring one image's boxes home to the video's pixels, clipped to the frame.
+    """Convert one image's boxes to the video's pixels, clipped to the frame.
 
     Boxes with nothing inside the frame (on the grey of a letterbox) are left out.
     """

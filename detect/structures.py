@@ -113,7 +113,7 @@ class VideoAnnotations:
                 f"but the video has {len(self.looked_at)} frames"
             )
         if count and not self.looked_at[self.frames].all():
-            raise ValueError(f"{self.name}: a box lies on a frame that nobody looked at")
+            raise ValueError(f"{self.name}: a box is on a frame that was not looked at")
 
     @classmethod
     def build(
@@ -220,7 +220,7 @@ class AnnotationSet:
     def __post_init__(self) -> None:
         for name, video in self.videos.items():
             if name != video.name:
-                raise ValueError(f"video {video.name!r} stands under the name {name!r}")
+                raise ValueError(f"video {video.name!r} is stored under the name {name!r}")
             if video.num_classes != len(self.names):
                 raise ValueError(
                     f"{name}: labels have {video.num_classes} columns for {len(self.names)} classes"

@@ -1,4 +1,4 @@
-"""How freed memory is treated: glibc gives large blocks back to the system, and asks anew."""
+"""Keep freed memory: glibc gives large blocks back to the system and asks for them again."""
 
 from __future__ import annotations
 

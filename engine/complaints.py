@@ -10,7 +10,7 @@ SHOWN = 3  # offenders named in a message
 
 
 class Complaints:
-    """What was wrong with a file: how often, where first, and what was done about it.
+    """Faults of a file: how often, where first, and what was done about them.
 
     >>> complaints = Complaints("detections.jsonl")
     >>> complaints.add("rows of unknown videos", 2, ["line 4: 'b'", "line 9: 'c'"], "left out")
@@ -50,5 +50,5 @@ class Complaints:
         """Under --strict: `UserError` with every kind in one line."""
         if self._kinds:
             raise UserError(
-                " | ".join(self.lines()) + "; mend the file or run without strict checking"
+                " | ".join(self.lines()) + "; correct the file or run without strict checking"
             )

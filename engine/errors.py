@@ -1,4 +1,4 @@
-"""The error that a user can mend, as opposed to a fault of ours."""
+"""The error that a user can correct, as opposed to a fault of the toolkit."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 oneDNN's kernels for CPUs with bfloat16 instructions give a convolution's weights a gradient of
 garbage, or write past its end, where the map is shorter than the kernel along an axis: a clip of 8
 frames has 2 left when a 3D ResNet's third layer looks 3 frames wide. Seen with torch 2.15;
-benchmarks/bf16_gradients.py shows which shapes are hit on the machine at hand.
+benchmarks/bf16_gradients.py shows which shapes are affected on a machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CONVOLUTIONS = {torch.conv2d: 2, torch.conv3d: 3}
 
 class ExactSmallConvolutions(TorchFunctionMode):
     """While entered, autocast on a CPU leaves the convolutions in float32 whose input is shorter
-    than their kernel along an axis. All else goes on as it would."""
+    than their kernel along an axis. Everything else is unchanged."""
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None

@@ -139,7 +139,7 @@ def file_names(videos: Iterable[str]) -> list[str]:
 
 
 def no_file(path: str | os.PathLike) -> str:
-    """What is wrong with a path for which `Path.is_file` says no."""
+    """The fault of a path for which `Path.is_file` is False."""
     return "expected a file, found a folder" if os.path.isdir(path) else "no such file"
 
 
@@ -155,9 +155,9 @@ def disk_error(error: OSError, path: str | os.PathLike) -> Exception:
         errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
         errno.EACCES: "permission denied; choose a folder you can write to",
         errno.EPERM: "permission denied; choose a folder you can write to",
-        errno.EEXIST: "a file stands where a folder is needed; choose another place",
-        errno.ENOTDIR: "a file stands where a folder is needed; choose another place",
-        errno.EISDIR: "a folder stands there; choose another name",
+        errno.EEXIST: "a file is where a folder is needed; choose another place",
+        errno.ENOTDIR: "a file is where a folder is needed; choose another place",
+        errno.EISDIR: "there is a folder of that name; choose another name",
         errno.ENAMETOOLONG: "the name is too long for the file system; shorten it",
         errno.EROFS: "the file system is read-only; choose a folder you can write to",
     }

@@ -1,4 +1,4 @@
-"""What a reader mended or left out, counted: nothing is skipped silently."""
+"""Counts of what a reader corrected or left out: nothing is skipped silently."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _acquire(folder: Path, path: Path, doing: str) -> int:
 
 
 def _may_take(handle: int, holder: dict, locked: bool | None) -> bool:
-    """Whether the holder that a file names is gone."""
+    """True if the holder that a file names is gone."""
     if not holder:
         return True
     here = holder.get("host") == socket.gethostname()

@@ -66,7 +66,7 @@ class TrainingStep:
 
 
 class EpochSampler(Protocol):
-    """What the loop asks of a batch sampler: a plan that is a pure function of the epoch."""
+    """Interface of a batch sampler: a plan that is a pure function of the epoch."""
 
     def __len__(self) -> int: ...
 
@@ -133,7 +133,7 @@ class LoopConfig:
 
 @dataclass
 class FitResult:
-    """How a run ended.
+    """Result of a run.
 
     Attributes:
         steps: optimiser steps taken in all.

@@ -147,7 +147,7 @@ def running_average(model: nn.Module, decay: float, ramp_steps: int = 500) -> Av
 
 
 def set_batch_norm(model: nn.Module, mode: Literal["train", "sync", "frozen"]) -> nn.Module:
-    """How batch norm learns: from each process's batch, from all processes', or not at all.
+    """Set how batch norm learns: from each process's batch, from all processes', or not at all.
 
     `frozen` fixes running statistics only (the affine weights stay trainable) and lasts through
     later calls of `model.train()`.
@@ -181,7 +181,7 @@ def _is_frozen(module: nn.Module) -> bool:
 def freeze(module: nn.Module, *, keep: Sequence[str] = ()) -> list[str]:
     """Fix a module: no gradients, so no weight decay either, and fixed batch-norm statistics.
 
-    It lasts through later calls of `model.train()`. keep: paths below it that go on learning.
+    It lasts through later calls of `model.train()`. keep: paths below it that keep learning.
     Returns the paths of the frozen parameters.
     """
     frozen = []

@@ -1,7 +1,7 @@
 """Augmentation of clips: one draw for all frames of a clip, from a seed that the sampler gives.
 
 Geometry is a `View` (zoom, aspect, shift, mirror), so boxes follow by the same map that brings
-detections home; colour, blur and noise are albumentations on all frames at once.
+detections back to the video; colour, blur and noise are albumentations on all frames at once.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class AugmentConfig:
 def draw_view(base: View, config: AugmentConfig, rng: np.random.Generator) -> View:
     """A zoomed, stretched, shifted and perhaps mirrored variant of `base`.
 
-    Zoomed in, the network sees a part of `base` and nothing beside it; zoomed out, all of it.
+    Zoomed in, the network sees a part of `base` and nothing around it; zoomed out, all of it.
     """
     zoom = np.exp(rng.uniform(*np.log(config.zoom)))
     stretch = np.exp(rng.uniform(-1, 1) * np.log1p(config.aspect) / 2)

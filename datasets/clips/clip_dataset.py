@@ -132,7 +132,7 @@ def clip_pixels(
 def swap_order(names: Sequence[str], swaps: Mapping[str, str], what: str) -> np.ndarray:
     """(C,) order of columns such that `labels[:, order]` has the classes of `swaps` exchanged.
 
-    UserError where a name is unknown or where a -> b stands without b -> a.
+    UserError where a name is unknown or where a -> b has no b -> a.
     """
     order = np.arange(len(names))
     for one, other in swaps.items():

@@ -1,4 +1,5 @@
-"""Requests that cover a side for evaluation: whole videos dealt to ranks, each frame once."""
+"""Requests that cover a side for evaluation: whole videos distributed over ranks, each frame
+once."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ def evaluation_requests(
 
 
 def stream_lanes(requests: Sequence[ClipRequest], lanes: int) -> list[list[ClipRequest]]:
-    """Batches of one window a lane from streams of windows that follow each other.
+    """Batches of one window per lane from streams of windows that follow each other.
 
     A stream begins where `starts_stream` is set; it stays in one lane, its windows in successive
     batches, so that a recurrent state can be carried. Streams go longest first to the lane with

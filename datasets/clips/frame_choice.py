@@ -1,4 +1,4 @@
-"""Which looked-at frames take part in an epoch: negatives sampled down, rare classes repeated."""
+"""Choice of the looked-at frames of an epoch: negatives sampled down, rare classes repeated."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class FrameChoice:
 
 
 def repeat_factors(labels: np.ndarray, balance: float, most: float) -> np.ndarray:
-    """How often each frame should occur, (P,) in 1..most, from (P, C) bool classes on it."""
+    """Repetitions of each frame, (P,) in 1..most, from (P, C) bool classes on it."""
     frames = labels.sum(axis=0)
     of_class = (frames.max() / np.maximum(frames, 1)) ** balance
     return np.clip(np.where(labels, of_class, 1.0).max(axis=1), 1.0, most)

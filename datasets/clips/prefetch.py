@@ -8,7 +8,7 @@ from queue import Empty, Full, Queue
 from typing import TypeVar
 
 T = TypeVar("T")
-_POLL_SECONDS = 0.1  # how soon a thread notices that nobody listens any more
+_POLL_SECONDS = 0.1  # how soon a thread notices that its consumer is gone
 
 
 def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:

@@ -1,4 +1,4 @@
-"""Which frames make up an epoch, and which process takes which.
+"""Samplers: the frames of an epoch, distributed over processes.
 
 An epoch's plan is a pure function of (data, seed, epoch); every rank makes the same plan and takes
 its share, the same number of batches for each, so nothing depends on the number of workers and a

@@ -1,7 +1,7 @@
 """Reduced copies of the frames of a data set, so that training reads any clip without decoding.
 
-One file of frames a video, and beside it a small index that is written last: frames without index
-are what an interrupted run left, and are made anew. Both are named after the video's content, the
+One file of frames per video, and a small index that is written last: frames without index
+are left by an interrupted run and made again. Both are named after the video's content, the
 versions, the resize policy and the frames kept, so one folder serves any mix of data sets and
 settings, and a finished file never changes under a running program.
 """
@@ -98,7 +98,7 @@ class _Job:
         return self.directory / f"{self.key}-{kept}.npz"
 
     def find(self) -> CachedVideo | None:
-        """What an earlier run kept, if it holds all the frames."""
+        """The cache of an earlier run, if it holds all the frames."""
         for path in [self.index_path, *sorted(self.directory.glob(f"{self.key}-*.npz"))]:
             cached = load_cached(path)
             if cached is not None and np.isin(self.frames, cached.frames).all():

@@ -56,7 +56,7 @@ class Decoder:
 
     @property
     def declared_frames(self) -> int:
-        """What the container says; 0 where it says nothing. It is often wrong."""
+        """As in the container, often wrong; 0 where it says nothing."""
         return max(0, self._stream.frames)
 
     @property

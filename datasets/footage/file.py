@@ -73,7 +73,7 @@ class VideoFile:
 
 
 class _Cursor:
-    """A decoder and the index of the frame it stands on."""
+    """A decoder and the index of its current frame."""
 
     def __init__(self, path: Path, index: VideoIndex):
         self._path = path
@@ -134,7 +134,7 @@ class _Cursor:
         self._restart()
 
     def _seek(self, key_frame: int, target: int) -> bool:
-        """Seek to a key frame; True if the decoder then stands on a known frame up to `target`.
+        """Seek to a key frame; True if the decoder is then at a known frame up to `target`.
 
         Frames before the first key frame that comes out may lack their references and are dropped.
         """

@@ -21,7 +21,7 @@ class FrameFolder:
     """A `FrameSource` over images sorted by the last number in their names; index 0 is the lowest.
 
     fps: frames a second; 25, noted, where it is `None`.
-    Raises `UserError` for a folder without numbered images, a gap, a number that stands twice, an
+    Raises `UserError` for a folder without numbered images, a gap, a number that occurs twice, an
     image that cannot be read or has another size than the first.
     """
 

@@ -1,4 +1,4 @@
-"""What one decoding pass tells of a video file: length, timestamps, fps, key frames.
+"""Index of a video file from one decoding pass: length, timestamps, fps, key frames.
 
 Containers cannot be trusted for any of these (raw MPEG-4 streams declare no length and a wrong
 rate, stream-cut files count frames that are never shown), so the file is decoded once and the
@@ -84,9 +84,9 @@ def load_or_build_index(
 ) -> VideoIndex:
     """The index of a video file, read where it is kept or made by decoding the file once.
 
-    It is kept as `.NAME.stad-index.npz` beside the video; where that folder cannot be written, as
+    It is kept as `.NAME.stad-index.npz` next to the video; where that folder cannot be written, as
     `DIGEST.npz` in the user's cache folder (`$XDG_CACHE_HOME/stad/video-index`); with `index_dir`
-    only there, under the same name. An index of other content or of another version is made anew;
+    only there, under the same name. An index of other content or of another version is made again;
     where none can be kept the video is decoded at every opening.
     Raises `UserError` for a file that is no video.
     """

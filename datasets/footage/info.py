@@ -1,4 +1,4 @@
-"""What a reader of annotations must know of a video."""
+"""Facts of a video that readers of annotations need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SUFFIX = re.compile(r"\.(avi|mp4|mkv|mov|webm|m4v)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a video before its annotations are read.
+    """Facts of a video, known before its annotations are read.
 
     name: unique in its set.
     size: (height, width) in pixels.
@@ -49,7 +49,7 @@ def find_video(name: str, videos: Mapping[str, object]) -> str | None:
 
     A video in a folder of folders is called `Class/video`. Annotations may name it in full, by its
     last part alone, with a folder that the footage does not have, or with its file's suffix.
-    Iterates over names only, so no video is opened. UserError where the last part alone stands for
+    Iterates over names only, so no video is opened. UserError where the last part alone fits
     several videos.
     """
     if name in videos:

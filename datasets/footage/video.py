@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = {
 
 
 class FrameSource(Protocol):
-    """What stands behind a `Video`: a file (`VideoFile`) or a folder of images (`FrameFolder`)."""
+    """Source of a `Video`: a file (`VideoFile`) or a folder of images (`FrameFolder`)."""
 
     digest: str
     size: tuple[int, int]

@@ -2,7 +2,7 @@
 
 A row of truth is `video, second, x1, y1, x2, y2, action, person`: boxes in [0, 1] of the frame's
 width and height, the action's id counted from 1, one row a label; a row of only `video, second` is
-a key frame with nothing in it. Truth stands on one key frame a second; a key frame without rows
+a key frame with nothing in it. Truth is given on one key frame per second; a key frame without rows
 was looked at too, so that false alarms on it count, as in the public evaluation.
 """
 
@@ -42,12 +42,12 @@ def read_ava(
 
     videos: measured facts; boxes then are in their pixels and second s is the frame that begins
     nearest to s - first_second. Without them every video is 1 x 1 "pixel" (normalised boxes) at one
-    frame a second, which is all that AVA's metric needs.
-    label_map: the csv's action ids, beside `path` where relative; names: an order of its names, by
-    default that of the ids. Rows of actions that the label map does not list are left out, as in
-    the public evaluation, and counted in `findings`.
-    excluded: csv of `video, second` that do not count, beside `path` where relative.
-    key_seconds: first and last second that was looked at; seconds that have rows are looked at too.
+    frame a second, which is all that AVA's metric needs. label_map: the csv's action ids, in the
+    folder of `path` where relative; names: an order of its names, by default that of the ids. Rows
+    of actions that the label map does not list are left out, as in the public evaluation, and
+    counted in `findings`. excluded: csv of `video, second` that do not count, in the folder of
+    `path` where relative. key_seconds: first and last second that was looked at; seconds that have
+    rows are looked at too.
 
     UserError, naming file and line: rows that are no such rows, unknown videos, boxes outside
     [0, 1] by more than a tenth, seconds past the end of the video.

@@ -81,8 +81,8 @@ def read_ava_columns(
 
 
 def sets_of_columns(columns: EvaluationColumns) -> tuple[AnnotationSet, DetectionSet]:
-    """What `read_ava_columns` read as annotations and detections: videos of 1 x 1 "pixel" at one
-    frame a second, whose looked-at frames are the images; rows of one box become one box."""
+    """The columns of `read_ava_columns` as annotations and detections: videos of 1 x 1 "pixel" at
+    one frame a second, whose looked-at frames are the images; rows of one box become one box."""
     annotations, detections = {}, {}
     for video, name in enumerate(columns.video_names):
         seconds = columns.image_frame[columns.image_video == video]

@@ -155,7 +155,7 @@ class _Document:
             names = Counter(r["name"] for r in records.values())
             repeated = [name for name, count in names.items() if count > 1]
             if repeated:
-                raise UserError(f"{path}: the {what} name {repeated[0]!r} stands more than once")
+                raise UserError(f"{path}: the {what} name {repeated[0]!r} occurs more than once")
         self.frames_of: dict[Any, list[int]] = {key: [] for key in self.videos}
         for image in self.images.values():
             video_id = self.known(image, "video_id", self.videos)
@@ -310,5 +310,5 @@ class _Document:
                 )
         by_id = {record["id"]: record for record in records}
         if len(by_id) < len(records):
-            raise UserError(f"{self.path}: an id stands more than once under {key!r}")
+            raise UserError(f"{self.path}: an id occurs more than once under {key!r}")
         return by_id

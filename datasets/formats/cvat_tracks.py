@@ -85,7 +85,7 @@ def same_actor(
 ) -> np.ndarray:
     """Actor number of each track (N,): annotators draw an actor of two actions as two tracks.
 
-    Tracks are one actor where they share a frame with exactly the same box, or stand in the same
+    Tracks are one actor where they share a frame with exactly the same box, or are in the same
     group, and are nowhere seen at different places at once. Numbers follow the order of the file.
     """
     places = [

@@ -76,7 +76,7 @@ def _meta(
 
 def _tracks(video: VideoAnnotations) -> Iterator[tuple[int, int, list[int]]]:
     """(class, group or 0, rows in order of frame) of every CVAT track; a box without a track
-    stands alone, and a second box of one track on one frame opens another."""
+    is alone, and a second box of one track on one frame opens another."""
     rows_of: dict[tuple[int, int, int], list[int]] = defaultdict(list)
     seen: dict[tuple[int, int, int], int] = defaultdict(int)
     for row, label in np.argwhere(video.labels).tolist():

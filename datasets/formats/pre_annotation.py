@@ -20,7 +20,7 @@ def annotations_from_detections(
 ) -> VideoAnnotations:
     """Boxes of a class score of at least `threshold`; the processed frames are the looked-at ones.
 
-    A box bears every class that reaches the threshold; boxes are clipped to the frame. Tracks of
+    A box has every class that reaches the threshold; boxes are clipped to the frame. Tracks of
     fewer than `min_frames` boxes are left out (flicker). ValueError where detections are past the
     end of the video.
     """

@@ -105,7 +105,7 @@ def build_video(
     row; tracks (M,) or None; ignored (M,) or None, rows that count neither way
     (`VideoAnnotations.ignored`); lines (M,) words for the place of each row in `source`, where
     known; looked_at (F,) bool. Rows of the same frame, track, ignored flag and exactly the same box
-    become one box with several labels; a class that a track's box bears twice is dropped, while
+    become one box with several labels; a class that a track's box has twice is dropped, while
     untracked boxes stay two, as the file and its metrics count them. Boxes over the frame's edge
     are clipped; boxes of no area, wholly outside, or on frames nobody looked at are dropped; all
     are counted in `findings`.

@@ -1,7 +1,7 @@
 """Pickles from outside: numpy arrays and builtin containers, nothing that could run code.
 
 `pickle.load` calls whatever the file names. Here only a short list of names resolves, and numpy's
-own entry points are replaced by stand-ins, because a forged dtype state can make numpy read raw
+own entry points are replaced by substitutes, because a forged dtype state can make numpy read raw
 bytes as object pointers.
 """
 

@@ -1,7 +1,7 @@
 """UCF101-24: the corrected annotations as a pickle or a MATLAB file.
 
 Pickle: `Class/video -> {numf, label, annotations: [{label, sf, ef, boxes}]}`, bare or under `db`
-beside `classes`; sf is 0-based, ef exclusive. MATLAB: `annot(i).{name, num_imgs, tubes(j).{class,
+next to `classes`; sf is 0-based, ef exclusive. MATLAB: `annot(i).{name, num_imgs, tubes(j).{class,
 sf, ef, boxes}}`; sf is 1-based, ef inclusive, class 1-based. In both a box is x, y, w, h with
 1-based pixels of a 320x240 image. Most boxes are stored as uint8, where x + w wraps around, and so
 is the length `numf`, which therefore says nothing of a video of more than 255 frames.

@@ -1,8 +1,8 @@
 """YOLO txt: one text file a frame, lines `class cx cy w h` in shares of the frame's size.
 
 Files lie in `labels/<video>/<frame>.txt` or flat as `labels/<video>_<frame>.txt`. A frame with a
-file is looked at, an empty file being a negative; class names stand in data.yaml. Beside a frame
-folder a label file belongs to the image of its number (00003.txt to 00003.jpg). Of a video file the
+file is looked at, an empty file being a negative; class names are in data.yaml. For a frame
+folder, a label file belongs to the image of its number (00003.txt to 00003.jpg). Of a video file the
 first frame is number 0, or `first_frame` of the data set file or of data.yaml, which also overrules
 the images' numbers.
 """
@@ -202,7 +202,7 @@ def _place(file: Path, labels: Path, videos: Mapping[str, VideoInfo]) -> tuple[s
 
 
 def _describe(path: Path) -> dict:
-    """data.yaml in `path` or beside it; empty where there is none."""
+    """data.yaml in `path` or its folder; empty where there is none."""
     file = next((p for p in _described_in(path) if p.is_file()), None)
     return {} if file is None else read_yaml(file)
 

@@ -1,4 +1,4 @@
-"""YOWO's folders: `labels/<Class>/<video>/00001.txt` beside `rgb-images` and the frame lists.
+"""YOWO's folders: `labels/<Class>/<video>/00001.txt` next to `rgb-images` and the frame lists.
 
 A line is `class x1 y1 x2 y2`, class from 1, pixels of a 320x240 image; image 00001 is frame 0. The
 frames with a label file are looked at. A frame of trainlist.txt or testlist.txt without its label

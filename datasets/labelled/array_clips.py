@@ -1,4 +1,4 @@
-"""Clips that stand in arrays (keypoint sets) as labelled videos with frames and keypoints."""
+"""Clips in arrays (keypoint sets) as labelled videos with frames and keypoints."""
 
 from __future__ import annotations
 

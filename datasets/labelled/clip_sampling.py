@@ -1,4 +1,4 @@
-"""Which frames of a video a classifier sees, as pure functions of (number of frames, T, rng).
+"""Sampling of the frames that a classifier sees, as pure functions of (number of frames, T, rng).
 
 The strategies of the classification reports, each with a draw for training (an rng) and a fixed
 answer for evaluation (none). Clips are rows of frame indices: (T,) or (K, T) int64.
@@ -85,7 +85,7 @@ def random_frames(num_frames: int, length: int, rng: Rng | None = None) -> np.nd
 
 
 def slowed(num_frames: int, length: int, rng: Rng | None = None) -> np.ndarray:
-    """T consecutive frames; in a shorter video the first ones stand twice until there are T, which
+    """T consecutive frames; in a shorter video the first ones are doubled until there are T, which
     looks like the start slowed down (the hand-gesture thesis, 40 frames). (T,)"""
     if num_frames >= length:
         return one_clip(num_frames, length, rng)

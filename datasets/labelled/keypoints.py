@@ -1,7 +1,7 @@
 """Keypoint sets as the sign-language report stores them: arrays of frames, keypoints and labels.
 
 A folder `train`, `val` or `test` (any capitals) holds `X_<side>_frames.npy` (N, T, H, W, 3),
-`X_<side>_keypoints.npy` (N, T, K) and `y_<side>.npy` (N,); beside the folders, or in one of them,
+`X_<side>_keypoints.npy` (N, T, K) and `y_<side>.npy` (N,); next to the folders, or in one of them,
 `label_encoder.json` maps each class name to its number. Sets that `stad make-keypoints` wrote also
 have `X_<side>_found.npy` (N, T, 4): which parts of the body each frame shows.
 """
@@ -60,7 +60,7 @@ def read_keypoint_set(
     if keypoints.shape[2] != num_keypoints:
         raise UserError(
             f"{folder / f'X_{side}_keypoints.npy'}: expected {num_keypoints} keypoint values a "
-            f"frame, found {keypoints.shape[2]}; extract them anew or name their number"
+            f"frame, found {keypoints.shape[2]}; extract them again or name their number"
         )
     if frames.shape[:2] != keypoints.shape[:2] or len(frames) != len(labels):
         raise UserError(
@@ -132,7 +132,7 @@ def _encoder_path(root: Path, folder: Path) -> Path:
     for place in (root, folder):
         if (place / "label_encoder.json").is_file():
             return place / "label_encoder.json"
-    raise UserError(f"{root}: expected label_encoder.json beside the sides' folders, found none")
+    raise UserError(f"{root}: expected label_encoder.json next to the sides' folders, found none")
 
 
 def _load(path: Path, ndim: int) -> np.ndarray:

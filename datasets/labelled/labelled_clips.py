@@ -26,7 +26,7 @@ Extra = Callable[[ClipRequest, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Where the frames of a set of videos come from.
+    """Source of the frames of a set of videos.
 
     lengths: video -> number of frames; sizes: video -> (height, width); read_frame(video, index)
     -> (h, w, 3) uint8 RGB, the frame or a smaller copy of the whole of it (a cache).
@@ -168,7 +168,7 @@ class SeveralSets(Dataset[LabelledClip]):
 class AlternatingSampler(Sampler[list[tuple[int, ClipRequest]]]):
     """Alternate batches of two data sets (action-recognition report).
 
-    An epoch ends when the largest set is through; smaller ones go on into their own next epoch.
+    An epoch ends when the largest set is through; smaller ones continue with their own next epoch.
     The plan is a pure function of the epoch, so that a run resumes at any batch.
     """
 

@@ -22,7 +22,7 @@ class LabelledVideo:
 
     name: unique in its set; label: index of the class, `UNKNOWN` for none of them; group: videos of
     one group (a person, a recording) belong on the same side of a split; side: "train", "val",
-    "test", or None where nothing has dealt it.
+    "test", or None where no split assigned it.
     """
 
     name: str
@@ -91,7 +91,7 @@ class ClassificationSet:
         return replace(self, items=kept)
 
     def on_sides(self, sides: Sequence[str | None]) -> ClassificationSet:
-        """The same videos dealt to `sides`, one each."""
+        """The same videos assigned to `sides`, one each."""
         dealt = zip(self.items, sides, strict=True)
         return replace(self, items=tuple(replace(item, side=side) for item, side in dealt))
 
@@ -167,8 +167,8 @@ def without_bad(
         first = "; ".join(video.reason for video in bad[:3])
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise UserError(
-            f"{len(bad)} of {len(data)} videos cannot be used: {first}{more}; {remedy}, or go on "
-            "without them with --skip-bad"
+            f"{len(bad)} of {len(data)} videos cannot be used: {first}{more}; {remedy}, or "
+            "continue without them with --skip-bad"
         )
     names = {video.name for video in bad}
     return data.choose(item.name not in names for item in data.items)

@@ -1,4 +1,4 @@
-"""Labelled videos whose labels and sides stand in lists: UCF101, HMDB51 and Jester."""
+"""Labelled videos whose labels and sides are in lists: UCF101, HMDB51 and Jester."""
 
 from __future__ import annotations
 

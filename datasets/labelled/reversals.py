@@ -2,7 +2,7 @@
 
 Every performance is written twice, forwards under one class and backwards under its reversal, as
 frames without loss, so that the two videos hold the same pictures: whatever is blind to order
-(Late Fusion by averaging) gives both the same answer and stands at chance, whoever sees order can
+(Late Fusion by averaging) gives both the same answer and stays at chance, whoever sees order can
 be right.
 """
 
@@ -38,7 +38,7 @@ def write_reversals(
     """Write `FOLDER/train|val/CLASS/video/00001.png ..`; returns the folder.
 
     performances: of each of the `pairs` pairs of classes, each giving one video of either class;
-    val: share of the performances on the validation side (both videos of a performance stand on
+    val: share of the performances on the validation side (both videos of a performance are on
     the same side). The same seed gives the same pictures. UserError for a folder that is not empty.
     """
     import cv2

@@ -27,7 +27,7 @@ def deal_sides(
 
     given: the sides of the folders or lists; where they have no validation side, a share `val` of
     the training side becomes it, by whole groups where groups hold several videos. stratified,
-    grouped: dealt anew in shares, alike in every class; grouped keeps each group whole. all: every
+    grouped: drawn again in shares, alike in every class; grouped keeps each group whole. all: every
     video trains (a last model on everything, with nothing left to judge it by).
     """
     if method == "all":

@@ -1,4 +1,4 @@
-"""Whether a model was trained on frames that another split judges on."""
+"""Overlap of the frames a model was trained on with the frames that judge it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ JUDGING_SIDES = ("val", "test")
 def overlap(
     trained_on: Split, split: Split, sides: Sequence[str] = JUDGING_SIDES
 ) -> dict[str, dict[str, int]]:
-    """Frames of `split`'s `sides` that stand on `trained_on`'s train: side -> video -> count.
+    """Frames of `split`'s `sides` that are in `trained_on`'s train: side -> video -> count.
 
     Videos are the same where their content keys are equal, or, where either has none, their names.
     """
@@ -41,7 +41,7 @@ def refuse_overlap(
 ) -> None:
     """UserError where `what` was trained on frames that this split judges on.
 
-    allow: how the caller's user goes on all the same.
+    allow: the option with which the user continues all the same.
     """
     found = overlap(trained_on, split, sides)
     if found:

@@ -1,10 +1,11 @@
 """Training, validation and test sides: which frames of which video, decided by a seed.
 
-Footage is cut into units (blocks of time, clips, whole videos) and units are dealt to the sides.
-Videos that show the same time from different cameras are cut at the same moments, and the frames of
-a unit in all of them fall on the same side, whatever their frame rates. Dealing is stratified after
-Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data" (2011): rare classes
-first, each to the side that lacks it most, so that a class of two units stands on two sides.
+Footage is cut into units (blocks of time, clips, whole videos) and units are distributed over the
+sides. Videos that show the same time from different cameras are cut at the same moments, and the
+frames of a unit in all of them fall on the same side, whatever their frame rates. Dealing is
+stratified after Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data"
+(2011): rare classes first, each to the side that lacks it most, so that a class of two units is on
+two sides.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ def view_groups(
     for group, members in views.items():
         for name in members:
             if group_of.setdefault(name, group) != group:
-                raise UserError(f"views: video {name!r} stands in {group_of[name]!r} and {group!r}")
+                raise UserError(f"views: video {name!r} is in {group_of[name]!r} and {group!r}")
     groups: dict[tuple[str, str], list[VideoAnnotations]] = {}
     for video in annotations:
         key = ("views", group_of[video.name]) if video.name in group_of else ("", video.name)
@@ -256,6 +257,6 @@ def _refuse_shared_frames(masks: Mapping[str, Mapping[str, np.ndarray]]) -> None
                 shared = int((masks[first][name] & masks[second][name]).sum())
                 if shared:
                     raise UserError(
-                        f"split: {shared} frames of video {name!r} stand on {first} and on "
+                        f"split: {shared} frames of video {name!r} are on {first} and on "
                         f"{second}; keep it on one side, or set allow_overlap: true"
                     )

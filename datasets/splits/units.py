@@ -1,4 +1,4 @@
-"""Cutting footage into units that stay together, and dealing units to sides."""
+"""Cutting footage into units that stay together, and distributing units over sides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from stadet.detect.structures import VideoAnnotations
 
-_TICK = 1e-6  # seconds: a frame that stands on a boundary belongs to what begins there
+_TICK = 1e-6  # seconds: a frame on a boundary belongs to what begins there
 
 
 def cut_blocks(group: Sequence[VideoAnnotations], block_seconds: float) -> list[np.ndarray]:

@@ -1,7 +1,7 @@
 """Reads COCO results: a JSON list of `{image_id, category_id, bbox [x, y, w, h], score}`.
 
 Image and category ids mean nothing without the ground truth they come from, so the COCO-video file
-must be at hand. Every row becomes one box with one class; objectness is unknown (NaN).
+must be given. Every row becomes one box with one class; objectness is unknown (NaN).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def read_coco_results(
     """
     if ground_truth_json is None:
         raise UserError(
-            f"{path}: expected the COCO-video ground truth beside COCO results (their image and "
+            f"{path}: expected the COCO-video ground truth of the COCO results (their image and "
             "category ids come from it), found none; give it with --ground-truth"
         )
     truth = _load(ground_truth_json)
@@ -65,7 +65,7 @@ def read_coco_results(
         lambda row: "" if row["category_id"] in categories else f"category_id {row['category_id']}",
     )
     given = [row["id"] for _, row in rows if "id" in row]
-    complaints.add("repeated ids of rows", len(given) - len(set(given)), [], "used as they stand")
+    complaints.add("repeated ids of rows", len(given) - len(set(given)), [], "used as they are")
     places = [images[row["image_id"]] for _, row in rows]
     codes = {name: code for code, name in enumerate(dict.fromkeys(name for name, _ in places))}
     count = len(rows)

@@ -35,7 +35,7 @@ def collect_detections(
 
     Raises:
         ValueError: for detections without a frame or of different classes, a frame that comes
-            twice, and where nobody names the classes.
+            twice, and where the names of the classes are unknown.
 
     Example:
         >>> found = stadet.collect_detections(detector("kitchen.mp4"))      # doctest: +SKIP
@@ -76,7 +76,7 @@ def _video(name: str, parts: list[Detections], num_classes: int) -> VideoDetecti
 
 
 def _clock(frames: np.ndarray, seconds: list[float | None]) -> Clock | None:
-    """When the frames are shown; None where the times do not tell, as of one frame alone."""
+    """Times of the frames; None where they are not known, as of one frame alone."""
     known = [time for time in seconds if time is not None]
     if len(known) < max(2, len(frames)):
         return None

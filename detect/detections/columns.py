@@ -1,4 +1,4 @@
-"""Rows of any detections file in columns, checked together and dealt to videos."""
+"""Rows of any detections file in columns, checked together and distributed over videos."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def assemble(
     truth: AnnotationSet | None,
     complaints: Complaints,
 ) -> DetectionSet:
-    """Check the columns, leave out what cannot be used, and deal the rest to videos.
+    """Check the columns, leave out what cannot be used, and distribute the rest over videos.
 
     With `truth`, boxes of videos it does not hold and of frames past a video's end are left out,
     and a file without range rows counts as complete. Everything left out is in `complaints`.
@@ -139,7 +139,7 @@ def assemble(
 
 
 def _clock(ranges: Sequence[ProcessedRange], complaints: Complaints) -> Clock | None:
-    """When a video's frames are shown, as its range rows say; None where they do not."""
+    """Times of a video's frames from its range rows; None where they have none."""
     rates = [row.fps for row in ranges if row.fps is not None]
     timed = [row for row in ranges if row.times is not None]
     if not timed:
@@ -237,20 +237,20 @@ def _drop_unknown_places(
 def _report_oddities(
     columns: DetectionColumns, truth: AnnotationSet | None, complaints: Complaints
 ) -> None:
-    """Things that are probably mistakes but are used as they stand."""
+    """Things that are probably mistakes but are used as they are."""
     twice = _repeated_entries(columns)
     complaints.add(
         "repeated rows (same video, frame, box, class and score)",
         len(twice),
         (f"line {columns.lines[columns.rows[e]]}" for e in twice[:3]),
-        "used as they stand",
+        "used as they are",
     )
     large = np.flatnonzero(columns.scores > 1)
     complaints.add(
         "scores above 1 (percentages or logits?)",
         len(large),
         (f"line {columns.lines[columns.rows[e]]}: {columns.scores[e]}" for e in large[:3]),
-        "used as they stand",
+        "used as they are",
     )
     if truth is None or not len(columns.boxes):
         return
@@ -272,7 +272,7 @@ def _report_oddities(
                 f"{limits[i, 1]:g}x{limits[i, 0]:g}"
                 for i in np.flatnonzero(outside)[:3]
             ),
-            "used as they stand",
+            "used as they are",
         )
     sizes = columns.boxes[:, 2:]
     if (sizes > 2).any():
@@ -283,7 +283,7 @@ def _report_oddities(
             "boxes that look normalised (no side above 2), where the ground truth is in pixels",
             len(sizes),
             [f"line {columns.lines[0]}: {columns.boxes[0].tolist()}"],
-            "used as they stand",
+            "used as they are",
         )
 
 

@@ -13,7 +13,7 @@ from stadet.detect.structures import Detections
 
 @dataclass(frozen=True, eq=False)
 class VideoDetections:
-    """What a model says of one video, in columns sorted by frame.
+    """Detections of one video, in columns sorted by frame.
 
     name: the video's name; frames (M,) int64 sorted, 0-based; boxes (M, 4) xyxy float64, pixels of
     the video; objectness (M,), NaN where the model has none; scores (M, C), 0 = class not listed

@@ -1,4 +1,4 @@
-"""Reads a detections file: JSON Lines `stad-detections/1`, or COCO results beside their truth.
+"""Reads a detections file: JSON Lines `stad-detections/1`, or COCO results with their truth.
 
 A `stad-detections/1` file is a header
 `{"schema": "stad-detections/1", "categories": [{"id": 1, "name": ..}, ..], "score_floor": ..}`,
@@ -43,7 +43,7 @@ def read_detections(
     """Read a detections file into columns.
 
     truth: an annotation set (its order of classes is used; its videos and lengths are checked) or
-    an order of class names; without it the header's classes stand as they are.
+    an order of class names; without it the header's classes are used as they are.
     ground_truth_json: the COCO-video file whose image and category ids a COCO results file uses.
     strict: anything wrong with the file is a `UserError`; otherwise it is counted, left out and
     told in `DetectionSet.notes`.
@@ -290,7 +290,7 @@ def _range_of(row: dict[str, Any]) -> ProcessedRange:
 
 
 def _fault(row: Any) -> str:
-    """What keeps a row from being used; empty where nothing does."""
+    """Reason why a row cannot be used; empty without one."""
     if not isinstance(row, dict):
         return f"expected an object, found {str(row)[:40]}"
     if not isinstance(row.get("video"), str):

@@ -24,7 +24,7 @@ class DetectionsWriter:
 
     path: the file; names: class names, category id c + 1 is names[c]; score_floor: class scores
     below it are left out of a row; resume: continue an existing file of the same classes (what
-    stands after its last range row is cut off first), otherwise an existing file is replaced.
+    follows its last range row is cut off first), otherwise an existing file is replaced.
 
     Every call ends on a whole line that has reached the operating system. An error before the first
     finished range leaves no file behind.

@@ -87,7 +87,7 @@ class Canvas:
         self._text = text_height(image.shape[:2])
         self._corners: list[tuple[str, bool]] = []
         self._labels: list[_Label] = []
-        self._taken: list[Rectangle] = []  # where text stands already
+        self._taken: list[Rectangle] = []  # where there is text already
 
     def __enter__(self) -> Canvas:
         return self

@@ -90,7 +90,7 @@ class AvaMAP:
 
 
 def ava_figures(columns: EvaluationColumns, protocol: Protocol | None = None) -> dict:
-    """What AVA's evaluation says of `columns`, as a dictionary.
+    """AVA's evaluation of `columns`, as a dictionary.
 
     map_50: mean AP over the evaluated classes with truth, over the key frames with truth.
     map_50_all_key_frames: the same with detections on the other key frames counted as false.

@@ -1,4 +1,4 @@
-"""How much would a figure move with other videos? Bootstrap over videos, replicates in bulk."""
+"""Bootstrap over videos: intervals of figures, with all replicates at once."""
 
 from __future__ import annotations
 

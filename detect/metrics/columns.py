@@ -236,7 +236,7 @@ def join(
     """Pieces in any order -> columns sorted by video and frame, so that the order of feeding and
     the number of processes change nothing.
 
-    Videos stand in the order of `video_order`, those it does not name after it by name. Raises
+    Videos are in the order of `video_order`, those it does not name after it by name. Raises
     ValueError where a frame comes twice: every frame counts once.
     """
     pieces = list(pieces)

@@ -1,4 +1,4 @@
-"""Which class is taken for which, with background for what was missed or made up."""
+"""Confusion between classes, with background for missed truths and false alarms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def confusion_matrix(
     then what is left of both sides meets whatever the class; each truth label and each detection
     counts once. The last column holds missed truths, the last row false detections on background
     (duplicates too; not those inside an ignored region). Where every truth has a single label a box
-    speaks for its best class only; otherwise for every class above the threshold.
+    counts for its best class only; otherwise for every class above the threshold.
     """
     classes = columns.num_classes
     limits = np.broadcast_to(np.asarray(threshold, dtype=np.float64), (classes,))

@@ -1,4 +1,4 @@
-"""What kind of error costs how much AP (after TIDE, Bolya et al., ECCV 2020)."""
+"""AP lost to each kind of error (after TIDE, Bolya et al., ECCV 2020)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EXAMPLES = 4  # frames named for each kind
 
 @dataclass(frozen=True)
 class Example:
-    """Where an error can be looked at: score is NaN for a missed truth."""
+    """A frame that shows an error: score is NaN for a missed truth."""
 
     video: str
     frame: int

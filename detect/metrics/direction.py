@@ -1,4 +1,4 @@
-"""Which way is it going? Accuracy on pairs of actions that are each other's time reversal."""
+"""Direction accuracy on pairs of actions that are each other's time reversal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AGES = ((0, 3), (4, 7), (8, 11), (12, 15))  # frames since the stop, both ends i
 
 @dataclass(frozen=True)
 class DirectionAccuracy:
-    """accuracy: balanced over the two classes of the pair, 0.5 = a coin; matched: truth boxes with
+    """accuracy: balanced over the two classes of the pair, 0.5 = chance; matched: truth boxes with
     a detection on them; truths: truth boxes of the pair. NaN where a class has no matched box."""
 
     accuracy: float

@@ -78,7 +78,7 @@ class Direction:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What one detections file is worth on one annotation set, under one protocol.
+    """Evaluation of a detections file on an annotation set under a protocol.
 
     All figures at IoU 0.5 unless they say otherwise. counts: at the overall threshold;
     own_counts: at each class's own; clips (C,): runs of truth of each class; top: by k;
@@ -134,8 +134,8 @@ def evaluate(
     thresholds: learnt elsewhere; None = best F1 on these frames, marked in-sample. top, min_clips:
     means over the k classes with most clips, of those with at least `min_clips`. reverses: names of
     actions that are each other's time reversal; spans: motionless inclusive ranges by video.
-    replicates: of the bootstrap, drawn with `seed`. columns: of both, where they are at hand in an
-    order of rows of their own.
+    replicates: of the bootstrap, drawn with `seed`. columns: of both, where they are available in
+    an order of rows of their own.
     """
     protocol = get_protocol(protocol)
     clocks = {video.name: video.clock for video in annotations}

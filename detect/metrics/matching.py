@@ -1,4 +1,4 @@
-"""Which detection finds which truth, without a loop over frames or detections.
+"""Matching of detections and truths, without a loop over frames or detections.
 
 Detections and truths meet only inside a group: a (frame, class) pair, or a frame alone where the
 class does not matter.
@@ -164,8 +164,8 @@ def match_best_free(
     wish = pairs.truth[order]  # truths in the order of preference, detection by detection
     asking, start, count = np.unique(pairs.detection, return_index=True, return_counts=True)
     pointer, end = start.copy(), start + count
-    nobody = np.iinfo(np.int64).max
-    holder = np.full(pairs.num_truths, nobody)  # rank of the detection that holds each truth
+    free = np.iinfo(np.int64).max
+    holder = np.full(pairs.num_truths, free)  # rank of the detection that holds each truth
     shared = np.zeros(pairs.num_truths, dtype=bool) if shared_truths is None else shared_truths
     moved = np.arange(len(asking))
     while len(moved):

@@ -11,8 +11,8 @@ from stadet.detect.metrics.ranking import Ranking
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """What a threshold lets through, by class: found = true positives (C,), kept = detections at or
-    above the threshold (C,), truths (C,)."""
+    """Detections that pass a threshold, by class: found = true positives (C,), kept = detections at
+    or above the threshold (C,), truths (C,)."""
 
     found: np.ndarray
     kept: np.ndarray

@@ -19,7 +19,7 @@ class Unprocessed:
     ranges: list[tuple[str, int, int]]
 
     def sentence(self) -> str:
-        """What a report says of it; empty where every frame was processed."""
+        """A sentence for the report; empty where every frame was processed."""
         if not self.frames:
             return ""
         shown = [f"{video!r} frames {first} to {last}" for video, first, last in self.ranges[:3]]

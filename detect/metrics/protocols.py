@@ -32,7 +32,7 @@ MULTISPORTS_NOT_EVALUATED = (
 
 @dataclass(frozen=True)
 class Protocol:
-    """How detections are matched and average precision is read.
+    """Rules by which detections are matched and average precision is computed.
 
     matching: `best_overlap`: a detection takes its best-overlapping truth of the class and is false
     if a detection of higher score holds it already (VOC); `best_free`: it takes the best truth that

@@ -1,4 +1,4 @@
-"""A ranking cut into the units that a bootstrap draws, small enough to lie beside a report."""
+"""A ranking cut into the units that a bootstrap draws, small enough to be stored with a report."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """video-mAP: average precision of tubes.
 
 A detected tube is right if its overlap with a truth tube of its class reaches the threshold, where
-overlap = temporal IoU x mean spatial IoU over the shared frames. Truth tubes stand in
+overlap = temporal IoU x mean spatial IoU over the shared frames. Truth tubes are in
 `tubes.truth`, detected ones in `tubes.linking`. Detections choose by falling score among the
 truths of their video that are still free (as the public evaluations of ACT, Singh et al. 2017 and
 YOWO do); AP is the all-point area, its mean goes over the classes with truth.
@@ -95,7 +95,7 @@ def video_map_of_tubes(
 @dataclass(frozen=True, eq=False)
 class VideoMAPResult:
     """ap (K, C) of each class at thresholds (K,), NaN for a class without truth; truths (C,) and
-    detected (C,): numbers of tubes; named: the thresholds asked for beside 0.5:0.95."""
+    detected (C,): numbers of tubes; named: the thresholds asked for besides 0.5:0.95."""
 
     names: tuple[str, ...]
     named: tuple[float, ...]

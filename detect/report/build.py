@@ -35,7 +35,7 @@ def write_report(
     """Write `metrics.json`, `report.md`, `report.html` and `ranking.npz`; returns the page's path.
 
     events: of a run's metrics.jsonl, for learning curves. frame_of(video, frame) -> (H, W, 3) uint8
-    RGB, or None where the video is not at hand; without it the page has no pictures. gallery:
+    RGB, or None where the video is not available; without it the page has no pictures. gallery:
     number of the worst and of the best frames; 0 = no pictures.
     """
     folder = Path(folder)

@@ -171,7 +171,7 @@ def learning_chart(
     return chart.render(f"{label} against training steps")
 
 
-ROW_NAME = 26  # columns of text of a class name beside a row of a chart
+ROW_NAME = 26  # columns of text of a class name next to a row of a chart
 TABLE_NAME = 32  # .. and in the confusion matrix
 
 

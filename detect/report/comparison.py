@@ -72,7 +72,7 @@ def read_run(path: str | os.PathLike) -> EvaluatedRun:
 
 
 def compare(runs: Sequence[EvaluatedRun], replicates: int = 1000) -> Comparison:
-    """Compare runs with the first. Runs of one name are told apart by a number."""
+    """Compare runs with the first. Runs of the same name get a number."""
     names: list[str] = []
     for run in runs:
         count = sum(name.split(" #")[0] == run.name for name in names)

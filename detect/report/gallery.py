@@ -1,4 +1,4 @@
-"""Frames worth looking at: where the detector errs most, and where all is right."""
+"""Frames for the gallery: the worst, the best, and examples of each kind of error."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def draw_frames(
     threshold: float,
     frame_of: Callable[[str, int], np.ndarray | None],
 ) -> dict[FrameKey, Picture]:
-    """Pictures of the frames whose video is at hand; detections of at least `threshold`."""
+    """Pictures of the frames whose video is available; detections of at least `threshold`."""
     places = {video: place for place, video in enumerate(annotations.videos)}
     pictures = {}
     for chosen in frames:

@@ -1,4 +1,4 @@
-"""How numbers and facts are worded in every report."""
+"""Wording of numbers and facts in every report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DASH = "–"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """0.5 -> "50.0"; None -> a dash. The unit stands in the heading."""
+    """0.5 -> "50.0"; None -> a dash. The unit is in the heading."""
     return DASH if value is None else f"{100 * value:.{digits}f}"
 
 
@@ -80,7 +80,7 @@ def by_frequency(figures: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def without_truth(figures: dict[str, Any]) -> str:
-    """What is to be said of classes without truth; empty where every class has some."""
+    """A sentence on classes without truth; empty where every class has some."""
     others = [row for row in figures["per_class"].values() if not row["ground_truths"]]
     if not others:
         return ""
@@ -107,7 +107,7 @@ def top_classes(figures: dict[str, Any]) -> Iterator[str]:
 
 
 def balance(figures: dict[str, Any]) -> str:
-    """How uneven the classes are, in one sentence; empty for a single class."""
+    """A sentence on the imbalance of the classes; empty for a single class."""
     counts = [row["ground_truths"] for _, row in by_frequency(figures)]
     if len(counts) < 2:
         return ""

@@ -23,7 +23,7 @@ OUTPUTS = ("boxes", "objectness", "scores")
 
 
 class OneStep(nn.Module):
-    """What is exported: one answer a lane, decoded, and the state as plain tensors.
+    """The exported module: one decoded answer per lane, and the state as plain tensors.
 
     Frames (B, 3, H, W) uint8 for detectors that answer for every frame, clips (B, T, 3, H, W) for
     key-frame detectors, to boxes (B, K, 4) xyxy network pixels, objectness (B, K), scores
@@ -94,7 +94,7 @@ def export_onnx(
 
 
 def read_description(content: bytes, name: str) -> dict[str, Any]:
-    """What `export_onnx` wrote into a file. UserError for files of others."""
+    """The metadata that `export_onnx` wrote into a file. UserError for files of others."""
     onnx = import_onnx()
     from google.protobuf.message import DecodeError
 

@@ -70,7 +70,7 @@ def last_convolutions(graph: Any) -> list[str]:
     """Names of an ONNX model's convolutions after which there is no other."""
     leads_to_one: set[str] = set()  # values from which a convolution is reached
     last = []
-    for node in reversed(graph.graph.node):  # nodes stand in an order of computation
+    for node in reversed(graph.graph.node):  # nodes are in an order of computation
         before_one = any(name in leads_to_one for name in node.output)
         if node.op_type == CONV and not before_one:
             last.append(node.name)

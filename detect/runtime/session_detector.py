@@ -59,7 +59,7 @@ class SessionDetector(Detector):
         return self._unroll(images, state, starts_stream, valid)
 
     def decode(self, maps: Sequence[Tensor]) -> Predictions:
-        """What `forward` returned, by its names."""
+        """The outputs of `forward` by name."""
         return Predictions(*maps)
 
     def _unroll(

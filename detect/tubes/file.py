@@ -68,7 +68,7 @@ def read_tubes(path: str | os.PathLike) -> TubeSet:
         raise UserError(f"{path}: expected JSON, found {error}; write the file again") from None
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__
-        raise UserError(f'{path}: expected "schema": "{SCHEMA}", found {found!r}; make it anew')
+        raise UserError(f'{path}: expected "schema": "{SCHEMA}", found {found!r}; make it again')
     names, videos = document.get("names"), document.get("videos")
     if not isinstance(names, list) or not isinstance(videos, dict):
         raise UserError(f'{path}: expected "names" as a list and "videos" as an object')
@@ -104,7 +104,7 @@ def _times(where: str, times: Any, fps: float | None) -> np.ndarray | None:
     except (TypeError, ValueError) as error:
         raise UserError(f'{where}: expected "times" as seconds that rise ({error})') from None
     if fps is None:
-        raise UserError(f'{where}: expected "fps" beside "times", found none')
+        raise UserError(f'{where}: expected "fps" along with "times", found none')
     return clock.times
 
 

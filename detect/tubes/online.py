@@ -58,7 +58,7 @@ class OnlineLinker:
     over the number of frames.
 
     Memory is bounded: a class has at most `max_live` tubes (the lowest in score is ended for a new
-    one of higher score) and a tube at most `max_length` frames (it is ended and goes on as a new
+    one of higher score) and a tube at most `max_length` frames (it is ended and continues as a new
     one). `switch_cost` and `max_tube_overlap` of the options, which look back over whole tubes, are
     not used here.
     """

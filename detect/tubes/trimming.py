@@ -1,4 +1,4 @@
-"""When does the action begin and end within a path? Two-state labelling of its boxes."""
+"""Trimming of paths to their actions, by two-state labelling of the boxes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def trim(scores: np.ndarray, switch_cost: float) -> list[tuple[int, int]]:
-    """Stretches [first, stop) of a path in which the action goes on.
+    """Stretches [first, stop) of a path in which the action takes place.
 
     scores: (L,) of the path's boxes for one class, positive. Each box is labelled action (unary
     s / peak) or background (unary 1 - s / peak) so that the sum of the unaries minus `switch_cost`

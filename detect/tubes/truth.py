@@ -17,7 +17,7 @@ UNTRACKED = LinkOptions(
 def truth_tubes(video: VideoAnnotations, max_gap: int = 5) -> list[Tube]:
     """Tubes of a video's annotations, sorted by start, then class; every score is 1.
 
-    A track gives one tube for each run of frames in which it bears a label: a looked-at frame
+    A track gives one tube for each run of frames in which it has a label: a looked-at frame
     without the track or without the label ends the run, and so do more than `max_gap` frames in a
     row that nobody looked at; fewer are bridged by linear boxes. Boxes without a track are linked
     by overlap: best paths through links of IoU >= 0.2 between neighbouring looked-at frames, as

@@ -1,4 +1,4 @@
-"""Which anchors of which cells are to predict which truths (YOLOv3, arXiv 1804.02767, section 2.1),
+"""Assignment of truths to anchors of cells (YOLOv3, arXiv 1804.02767, section 2.1),
 without a loop over boxes."""
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def _first_of_each(slot: Tensor, rank: Tensor) -> Tensor:
 
 
 def overlaps_truth(boxes: Tensor, targets: Targets, iou_threshold: float) -> Tensor:
-    """Which predictions (N, K, 4) xyxy overlap a truth of their image above the IoU: (N, K).
+    """Mask of the predictions (N, K, 4) xyxy that overlap a truth of their image above the IoU: (N,
+    K).
 
     With an ignored region the overlap is the share of the prediction's own area, and half of it is
     enough (as pycocotools compares detections with crowds).

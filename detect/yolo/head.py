@@ -1,4 +1,5 @@
-"""What the YOLO detectors share: the output convolution, decoding, and the detector contract."""
+"""Shared parts of the YOLO detectors: the output convolution, decoding, and the detector
+contract."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class YoloLoss(nn.Module):
         self.register_buffer("class_weights", factors, persistent=False)
 
     def count_positives(self, targets: Targets) -> Tensor:
-        """What the sums are divided by, (): the matches of truths with anchors, and one for each
+        """Divisor of the sums, (): the matches of truths with anchors, and one for each
         looked-at image, so that a batch without objects weighs no more than its images.
 
         It adds up over the images of a batch: reduce it over processes and give it to `forward`.

@@ -203,7 +203,7 @@ def _open(model: str | os.PathLike) -> YOLO:
         from ultralytics import YOLO, settings
     except ImportError as error:
         raise UserError(
-            f"expected the package ultralytics, found none ({error}); install the toolkit anew"
+            f"expected the package ultralytics, found none ({error}); install the toolkit again"
         ) from None
     if settings["sync"]:
         settings.update({"sync": False})

@@ -26,7 +26,7 @@ SCALE_LAYERS = (
     ("16", "19.cv1", "19.cv2", "20.cv1", "20.cv2", "21", "22"),
     ("23", "26.cv1", "26.cv2", "27.0.cv1", "27.0.cv2", "27.1.cv1", "27.1.cv2"),
 )
-SAFE_CLASSES = {"ultralytics.utils.IterableSimpleNamespace"}  # beside modules of torch and theirs
+SAFE_CLASSES = {"ultralytics.utils.IterableSimpleNamespace"}  # besides modules of torch and theirs
 MAKE_ONE = "make one with `YOLO('yolov3.yaml').save(path)` or train one with ultralytics"
 
 
@@ -112,7 +112,7 @@ def read_ultralytics_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
 
 
 def checkpoint_classes(path: str | os.PathLike) -> list[type]:
-    """The classes that an ultralytics checkpoint needs beside tensors; nothing of it is run.
+    """The classes that an ultralytics checkpoint needs besides tensors; nothing of it is run.
 
     Raises UserError if one is neither a network module of torch or ultralytics nor a settings
     namespace, or if the file is missing or no checkpoint.

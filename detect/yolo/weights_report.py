@@ -1,4 +1,4 @@
-"""What a weights file gave to a model: nothing is dropped in silence."""
+"""Report on loaded weights: used, missing and unused tensors."""
 
 from __future__ import annotations
 

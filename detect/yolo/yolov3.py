@@ -82,7 +82,7 @@ class YOLOv3(YoloDetector):
         if self.strides != STRIDES[first : first + len(self.strides)]:
             raise UserError(
                 f"YOLOv3: expected anchors for a run of the strides {STRIDES}, found "
-                f"{self.strides}; make them anew with stad kmeans-anchors"
+                f"{self.strides}; make them again with stad kmeans-anchors"
             )
         style = STYLES[body]
         self.backbone = Darknet53(width, depth, style, max_stride=self.strides[-1])

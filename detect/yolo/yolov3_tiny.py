@@ -50,7 +50,7 @@ class YOLOv3Tiny(YoloDetector):
         if self.strides != STRIDES:
             raise UserError(
                 f"YOLOv3-tiny: expected anchors for the strides {STRIDES}, found {self.strides}; "
-                "make them anew with stad kmeans-anchors"
+                "make them again with stad kmeans-anchors"
             )
         channels = [scaled_channels(c, width) for c in CHANNELS]
         self.backbone = nn.ModuleList(

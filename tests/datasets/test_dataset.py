@@ -86,7 +86,7 @@ def test_videos_without_annotations_are_reported(tmp_path):
         ("reverses: {pick: put, put: put}\n", "paired with"),
         ("flip_labels: {left: put}\n", "unknown label 'left'"),
         ("views: {x: [a, c]}\n", "views: x: no video 'c'"),
-        ("views: {x: [a, b], y: [a]}\n", "stands in 'x' and 'y'"),
+        ("views: {x: [a, b], y: [a]}\n", "is in 'x' and 'y'"),
         ("looked_at: {c: [[0, 1]]}\n", "looked_at: no video 'c'"),
         ("looked_at: {a: [[0, 99]]}\n", "looked_at: a: expected 0 <= first"),
         ("first_frame: 1\n", "means nothing for format 'cvat'"),

@@ -57,7 +57,7 @@ def test_a_disabled_log_writes_nothing(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+    with pytest.raises(UserError, match="a file is where a folder is needed"):
         RunLog(tmp_path / "file" / "run")
 
 

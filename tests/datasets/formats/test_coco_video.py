@@ -131,9 +131,9 @@ def changed(**changes):
         (changed(annotations__0__bbox=[1, 2, float("nan"), 4]), "annotation 1, a frame 4"),
         (changed(images__1__frame_id=1.5), "frame_id: expected a whole number"),
         (changed(images__1__frame_id=-1), "found -1"),
-        (changed(images__1__id=1), "id stands more than once"),
+        (changed(images__1__id=1), "id occurs more than once"),
         (changed(videos__0__length=3), "expected frame_id in 0..2, found 4"),
-        (changed(categories__0__name="pick"), "category name 'pick' stands more than once"),
+        (changed(categories__0__name="pick"), "category name 'pick' occurs more than once"),
     ],
 )
 def test_broken_files_give_one_line(tmp_path, content, message):

@@ -132,7 +132,7 @@ def test_lists_by_name_file_and_frame(tmp_path):
 def test_the_same_video_twice_needs_a_word():
     annotations = annotation_set(video("a", 10))
     lists = {"train": ["a"], "val": ["a"]}
-    with pytest.raises(UserError, match="10 frames of video 'a' stand on train and on val"):
+    with pytest.raises(UserError, match="10 frames of video 'a' are on train and on val"):
         make_split(annotations, SplitConfig("lists", lists=lists))
     split = make_split(annotations, SplitConfig("lists", lists=lists, allow_overlap=True))
     assert split.mask("val", "a", 10).all() and split.mask("train", "a", 10).all()
