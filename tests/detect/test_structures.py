@@ -59,8 +59,12 @@ def test_a_video_without_boxes():
 
 
 @pytest.mark.parametrize(
-    ("frames", "looked_at", "message"), [((9,), (2,), "has 8 frames"), ((-1,), (2,), "has 8
-    frames"), ((4,), (2,), "was not looked at")],
+    ("frames", "looked_at", "message"),
+    [
+        ((9,), (2,), "has 8 frames"),
+        ((-1,), (2,), "has 8 frames"),
+        ((4,), (2,), "was not looked at"),
+    ],
 )
 def test_boxes_on_impossible_frames_are_refused(frames, looked_at, message):
     with pytest.raises(ValueError, match=message):

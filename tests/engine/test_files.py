@@ -76,8 +76,7 @@ def test_a_folder_that_is_a_file_is_one_line(tmp_path):
 
 
 def test_a_file_that_is_a_folder_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="there is a folder of that name"), atomic_write(tmp_path) as
-    stream:
+    with pytest.raises(UserError, match="a folder of that name"), atomic_write(tmp_path) as stream:
         stream.write("x")
     assert list(tmp_path.iterdir()) == []
 
