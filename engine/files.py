@@ -152,7 +152,6 @@ def disk_error(error: OSError, path: str | os.PathLike) -> Exception:
         errno.EIO: "the disk failed to write; check it, then run the same command again",
         errno.EMFILE: "too many files are open; raise the limit (ulimit -n 4096)",
         errno.ENFILE: "too many files are open on this machine; end other programs and try again",
-        errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
         errno.EACCES: "permission denied; choose a folder you can write to",
         errno.EPERM: "permission denied; choose a folder you can write to",
         errno.EEXIST: "a file is where a folder is needed; choose another place",
