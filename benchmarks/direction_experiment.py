@@ -51,6 +51,7 @@ def judge(run: Path, test: Path, name: str, *extra: str) -> dict:
         detections.unlink(missing_ok=True)
         stad(
             "predict",
+            "--for-evaluation",
             test / "videos",
             "--checkpoint",
             run / "best.pt",

@@ -38,6 +38,7 @@ def judge(args: argparse.Namespace, name: str, options: list[str]) -> dict[str, 
     checkpoint = args.checkpoint.resolve()
     stad(
         "predict",
+        "--for-evaluation",
         args.videos.resolve(),
         "--checkpoint",
         checkpoint,

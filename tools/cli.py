@@ -27,6 +27,7 @@ VERBS = (
     "import-weights",
     "evaluate",
     "compare",
+    "run",
     "predict",
     "live",
     "export",

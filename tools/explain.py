@@ -15,8 +15,7 @@ examples:
   stad explain clip.mp4 --checkpoint runs/handwash/best.pt --out seen --class Step_3 \\
       --method grad-cam guided-backpropagation activation
   stad explain clip.mp4 --checkpoint runs/i3d/best.pt --out seen --layer mixed_4f --weighting rms
-  stad explain kitchen.mp4 --checkpoint runs/yolov3/best.pt --frame 120 --out seen \\
-      --layer backbone.stages.4
+  stad explain kitchen.mp4 --checkpoint runs/yolov3/best.pt --frame 120 --out seen
   stad explain clip.mp4 --checkpoint runs/i3d/best.pt --layers
 
 Of a classifier the class that it answered is explained (or --class), on its evaluation clip; of a

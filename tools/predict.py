@@ -12,13 +12,14 @@ EXAMPLES = """\
 examples:
   stad predict kitchen.mp4 --checkpoint runs/yolov3/best.pt --out kitchen.jsonl
   stad predict footage/ --checkpoint runs/yolov3/best.pt --out footage.jsonl --resume
+  stad predict test/ --checkpoint runs/yolov3/best.pt --out test.jsonl --for-evaluation
   stad predict camera:0 --checkpoint runs/yolov3/best.pt --out live.jsonl
   stad predict kitchen.mp4 --checkpoint runs/yolov3/best.pt --out kitchen.jsonl --tiles 2 2
   stad predict edited.mp4 --checkpoint runs/recurrent/best.pt --out edited.jsonl --scene-cuts
   stad predict footage/ --checkpoint runs/yowo/best.pt --out footage.jsonl --runtime openvino
 
 The file grows as frames are done; what was reached before a kill stays, and --resume goes on.
-Draw it with stad render, score it with stad evaluate.
+Draw it with stad render. To score it with stad evaluate, write it with --for-evaluation.
 """
 
 
@@ -31,7 +32,17 @@ def build_parser() -> argparse.ArgumentParser:
     add("--checkpoint", required=True, help="best.pt of a run")
     add("--out", required=True, help="the detections file (.jsonl)")
     add("--resume", action="store_true", help="continue the file where it ends")
-    add("--score-floor", type=float, help="keep class scores above this (default: the run's)")
+    add("--overwrite", action="store_true", help="replace the file")
+    add(
+        "--for-evaluation",
+        action="store_true",
+        help="keep weak detections as well, on which mAP depends: a far larger file",
+    )
+    add(
+        "--score-floor",
+        type=float,
+        help="keep class scores above this (default: 0.1, or half of the learnt threshold)",
+    )
     add("--window", type=int, default=8, help="frames a step; changes speed, not results")
     add(
         "--tiles",
@@ -65,6 +76,8 @@ def run(args: argparse.Namespace) -> None:
         args.checkpoint,
         args.out,
         resume=args.resume,
+        overwrite=args.overwrite,
+        for_evaluation=args.for_evaluation,
         score_floor=args.score_floor,
         window=args.window,
         tiles=tuple(args.tiles) if args.tiles else None,

@@ -52,6 +52,43 @@ def grad_cam(
         return relu((weights * maps).sum(dim=1)).detach()
 
 
+def deciding_layer(model: nn.Module, inputs: Sequence[Tensor], target: Target) -> str:
+    """Name of the last layer with maps before the convolution that makes the target's answer.
+
+    Of a detector with several levels it lies in the level that the detection comes from. inputs,
+    target: as of `grad_cam`. UserError for a model without such a layer.
+    """
+    names: list[str] = []
+    outputs: list[Tensor] = []
+    convolutions: list[bool] = []
+
+    def hook(name: str) -> Callable[..., Any]:
+        def keep(module: nn.Module, _inputs: object, output: object) -> object:
+            if not isinstance(output, Tensor) or output.ndim not in (4, 5):
+                return output
+            names.append(name)
+            outputs.append(output)
+            convolutions.append(isinstance(module, (nn.Conv2d, nn.Conv3d)))
+            return output.clone()  # an in-place activation would change what was recorded
+
+        return keep
+
+    leaves = [(n, m) for n, m in model.named_modules() if n and not any(True for _ in m.children())]
+    handles = [module.register_forward_hook(hook(name)) for name, module in leaves]
+    try:
+        with evaluation(model), torch.enable_grad():
+            score = target(model(*differentiable(inputs))).sum()
+            found = torch.autograd.grad(score, outputs, allow_unused=True) if outputs else ()
+    finally:
+        for handle in handles:
+            handle.remove()
+    used = [i for i, gradient in enumerate(found) if gradient is not None and gradient.any()]
+    last = max((place for place, i in enumerate(used) if convolutions[i]), default=0)
+    if last == 0:
+        raise UserError(f"{type(model).__name__}: expected a layer with maps, found none; name one")
+    return names[used[last - 1]]
+
+
 @torch.no_grad()
 def mean_activation(model: nn.Module, inputs: Sequence[Tensor], layer: str) -> Tensor:
     """Mean over a layer's channels (the action-recognition report).

@@ -33,7 +33,7 @@ def video(tmp_path_factory):
 
 def predict(video, checkpoint, out, *options):
     arguments = ["predict", str(video), "--checkpoint", str(checkpoint), "--out", str(out)]
-    assert cli.main([*arguments, "--device", "cpu", *options]) == 0
+    assert cli.main([*arguments, "--device", "cpu", "--for-evaluation", *options]) == 0
     return read_detections(out, NAMES).videos["a"]
 
 

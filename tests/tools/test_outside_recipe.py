@@ -70,7 +70,15 @@ def test_it_predicts_evaluates_and_exports(run, footage, tmp_path, monkeypatch):
     monkeypatch.setenv(recipes.TRUSTED, PLACE)
     best, file = str(run / "best.pt"), str(tmp_path / "toy.onnx")
     eager, exported = tmp_path / "eager.jsonl", tmp_path / "exported.jsonl"
-    start = ["predict", str(footage.video), "--device", "cpu", "--max-frames", "20"]
+    start = [
+        "predict",
+        str(footage.video),
+        "--device",
+        "cpu",
+        "--max-frames",
+        "20",
+        "--for-evaluation",
+    ]
     assert main([*start, "--checkpoint", best, "--out", str(eager)]) == 0
     assert main(["export", "--checkpoint", best, "--out", file]) == 0
     runtime = ("--runtime", "onnx")

@@ -30,7 +30,10 @@ def runs(footage, trained, tmp_path_factory):
 
 def predict(run, out, *arguments):
     return main(
-        ["predict", *map(str, arguments), "--checkpoint", str(run / "best.pt"), "--out", str(out)]
+        [
+            *("predict", "--for-evaluation", *map(str, arguments)),
+            *("--checkpoint", str(run / "best.pt"), "--out", str(out)),
+        ]
     )
 
 
@@ -208,6 +211,7 @@ def test_a_stopped_prediction_goes_on_as_the_whole(
         out,
         "--window",
         1,
+        "--for-evaluation",
     )
     while not (out.exists() and b"processed" in out.read_bytes()):
         assert process.poll() is None, process.communicate()

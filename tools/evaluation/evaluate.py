@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
 from stadet.engine.runlog import read_events
 from stadet.tools.evaluation.ava import ava_columns, ava_detections, is_csv
+
+EVALUATION_FLOOR = 0.02  # score floor of a detections file up to which mAP is hardly changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +187,8 @@ def evaluate_detections(
         replicates=bootstrap,
         columns=columns,
     )
+    if note := _floor_note(found):
+        evaluation = replace(evaluation, notes=(note, *evaluation.notes))
     page = None
     if out is not None:
         page = write_report(
@@ -198,6 +202,16 @@ def evaluate_detections(
             gallery=gallery,
         )
     return EvaluationResult(evaluation, annotations, found, page)
+
+
+def _floor_note(detections: DetectionSet) -> str | None:
+    """Said of a file that was written for use: weak detections raise mAP, and are not in it."""
+    if detections.score_floor <= EVALUATION_FLOOR:
+        return None
+    return (
+        f"The file leaves out scores below {detections.score_floor:g}, so that mAP and recall are "
+        "those of a ranking that is cut off there; stad predict --for-evaluation keeps all."
+    )
 
 
 @contextlib.contextmanager

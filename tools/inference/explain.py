@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stadet.classify.explain import explanation
-from stadet.classify.explain.grad_cam import Target, class_target, detection_target
+from stadet.classify.explain.grad_cam import Target, class_target, deciding_layer, detection_target
 from stadet.classify.explain.guided_backpropagation import guided_backpropagation
 from stadet.classify.explain.heat import heat_frames, signed_images
 from stadet.classify.explain.layers import layer_names
@@ -32,7 +32,6 @@ from stadet.tools.inference.detectors import open_detector
 
 WIDTH = 480  # least width of the pictures, pixels
 STRIP = 8  # images of a strip
-NEEDS_NO_LAYER = "guided-backpropagation"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +84,8 @@ def explain(
         checkpoint: `best.pt` of a classifier's or a detector's run.
         out: folder of the videos and images.
         methods: "grad-cam", "guided-backpropagation", "activation".
-        layer: by name (default: the model's last one with places).
+        layer: by name (default: the last one with places; of a detector the last one before the
+            convolution that gives the detection, in the level that it comes from).
         label: explain this class (default: the model's answer).
         weighting: of Grad-CAM's gradients: "mean", or "rms", which divides by their root mean
             square.
@@ -96,9 +96,10 @@ def explain(
         UserError: for unknown classes and layers, and a frame outside the video.
     """
     question, opened = _open(video, checkpoint, frame, device)
-    if layer is None and hasattr(question.model, "decode") and set(methods) - {NEEDS_NO_LAYER}:
-        raise UserError("expected --layer of a detector; --layers prints their names")
     target, words = question.ask(_label(label, question.names))
+    if layer is None and not hasattr(question.model, "cam_layer"):
+        layer = deciding_layer(question.model, question.inputs, target)
+        words += f"; layer {layer}"
     indices, files = question.frames, []
     step = max(1, round((indices[-1] - indices[0]) / max(len(indices) - 1, 1)))
     for method in methods:

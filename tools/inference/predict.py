@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from stadet.tools.inference.sources import expand_sources
 from stadet.tools.training.data import open_footage
 
 RANGE_FRAMES = 16  # frames between two range rows of the detections file
+USE_FLOOR = 0.1  # least score that is worth keeping where nobody computes a mean average precision
 
 
 def predict(
@@ -37,6 +39,8 @@ def predict(
     out: str | Path,
     *,
     resume: bool = False,
+    overwrite: bool = False,
+    for_evaluation: bool = False,
     score_floor: float | None = None,
     window: int = 8,
     tiles: tuple[int, int] | None = None,
@@ -55,7 +59,10 @@ def predict(
         checkpoint: `best.pt` of a run, or an exported `.onnx` file.
         out: the detections file (.jsonl).
         resume: continue the file where it ends.
-        score_floor: keep class scores above this (default: the run's).
+        overwrite: replace the file instead.
+        for_evaluation: keep scores down to the floor of the training's configuration, on which
+            mean average precision depends; the file is then up to a hundred times larger.
+        score_floor: keep class scores above this (default: what `use_floor` gives).
         window: frames a step; changes speed, not results.
         tiles: (rows, columns) of overlapping tiles of each frame, for small objects.
         forget: a diagnostic: zero the memory at every frame.
@@ -68,19 +75,27 @@ def predict(
         The path of the detections file.
 
     Raises:
-        UserError: where `out` exists (unless `resume`), and for sources or options that do not
-            suit the model.
+        UserError: where `out` exists (unless `resume` or `overwrite`), and for sources or options
+            that do not suit the model.
     """
     expect_within("window", window, 1)
     expect_within("max_frames", max_frames, 1)
     out = Path(out)
-    if out.exists() and not resume:
-        raise UserError(f"{out} exists; give --resume to continue it, or another --out")
+    if out.exists() and not (resume or overwrite):
+        raise UserError(
+            f"{out} exists; give --resume to continue it, --overwrite to replace it, or another "
+            "--out"
+        )
+    if resume and overwrite:
+        raise UserError("expected --resume or --overwrite, found both")
     given = [sources] if isinstance(sources, (str, Path)) else sources
     opened = expand_sources([str(source) for source in given])
     runtime = runtime or RuntimeOptions()
+    detector = open_for_runtime(checkpoint, runtime)
+    if score_floor is None and not for_evaluation:
+        score_floor = (_written_floor(out) if resume else None) or use_floor(detector)
     predictor = Predictor(
-        open_for_runtime(checkpoint, runtime),
+        detector,
         choose_device(device, runtime),
         runtime=runtime,
         window=window,
@@ -99,6 +114,22 @@ def predict(
         for name, source in opened.items():
             _predict_source(predictor, name, source, writer, reached.get(name, 0), max_frames)
     return out
+
+
+def use_floor(detector: DetectorFile) -> float:
+    """Least score that is kept for use: `USE_FLOOR`, or half of the learnt threshold if that is
+    lower; never below the floor of the training's configuration."""
+    learnt = USE_FLOOR if detector.threshold is None else detector.threshold / 2
+    return max(detector.config.inference.score_floor, min(USE_FLOOR, learnt))
+
+
+def _written_floor(path: Path) -> float | None:
+    """The floor of an unfinished file, which is continued as it was begun."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return float(json.loads(stream.readline())["score_floor"])
+    except (OSError, ValueError, KeyError, TypeError):  # the writer says what is wrong with it
+        return None
 
 
 def _predict_source(

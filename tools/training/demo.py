@@ -128,8 +128,9 @@ def _judge(out: Path, name: str, unseen: Path) -> Path:
     detections, report = out / f"{name}.jsonl", out / "reports" / name
     _say(
         *("predict", videos, "--checkpoint", checkpoint, "--window", 16, "--out", detections),
+        "--for-evaluation",
     )
-    predict(videos, checkpoint, detections, window=16)
+    predict(videos, checkpoint, detections, window=16, for_evaluation=True)
     learnt, facts = out / name / "report" / "metrics.json", unseen.parent / "restaurant.json"
     title = f"Unseen footage, {MODELS[name]}"
     _say(

@@ -8,6 +8,7 @@ from stadet.anchors.presets import YOLOV3_TINY_COCO as ANCHORS
 from stadet.classify.explain.explanation import METHODS, explain
 from stadet.classify.explain.grad_cam import (
     class_target,
+    deciding_layer,
     detection_target,
     grad_cam,
     mean_activation,
@@ -210,3 +211,26 @@ def test_bad_requests():
             "guided-backpropagation",
             class_target(0),
         )
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_detector_is_explained_where_its_answer_was_made(level):
+    torch.manual_seed(0)
+    model = YOLOv3Tiny(2, ANCHORS, width=0.125).eval()
+    frames = torch.rand(1, 1, 3, 96, 128)
+
+    def of_level(output):
+        return output[0][level][0, 0, 4, 1, 1]
+
+    name = deciding_layer(model, [frames], of_level)
+    maps = model(frames)[0][level]
+    heat = grad_cam(model, [frames], name, of_level)
+    assert heat.shape[-2:] == maps.shape[-2:]
+    assert not isinstance(model.get_submodule(name), nn.Conv2d)
+    assert heat.abs().sum() > 0 or mean_activation(model, [frames], name).abs().sum() > 0
+
+
+def test_a_model_without_maps_has_no_deciding_layer():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, 2))
+    with pytest.raises(UserError, match="expected a layer with maps"):
+        deciding_layer(model, [torch.rand(2, 1, 3, 4, 4)], lambda output: output[:, 0])

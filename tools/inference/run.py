@@ -1,0 +1,171 @@
+"""Videos to everything that a user looks at: detections, tubes, events, boxed videos, a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from stadet.datasets.footage.video import open_video
+from stadet.detect.report.pages import render as fill
+from stadet.detect.tubes.events import Event, EventOptions, time_text
+from stadet.detect.tubes.linking import LinkOptions
+from stadet.engine.files import atomic_write, expect_absent, file_names
+from stadet.engine.limits import expect_within
+from stadet.tools.events import log_events
+from stadet.tools.inference.predict import predict
+from stadet.tools.inference.render import render
+from stadet.tools.inference.runtimes import RuntimeOptions, open_for_runtime
+from stadet.tools.inference.sources import expand_sources
+from stadet.tools.tubes import link_tubes
+
+PACKAGE = "stadet.tools.inference"
+THRESHOLD = 0.25  # of a checkpoint without a learnt one
+LEAST_SHARE = 0.5  # boxes take part in tubes from this share of the threshold on
+
+
+@dataclass(frozen=True, eq=False)
+class VideoResult:
+    """What was found in one video.
+
+    Attributes:
+        name: the video's name in the files.
+        events: in order of time.
+        boxed: the video with boxes (.mp4).
+        plot: picture of the events over time.
+    """
+
+    name: str
+    events: list[Event]
+    boxed: Path
+    plot: Path
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """The files of a run over videos.
+
+    Attributes:
+        detections: the detections file.
+        tubes: the tube file.
+        events: the event log (.csv).
+        counts: events over time (.csv).
+        videos: what was found in each video.
+        page: links all of it.
+    """
+
+    detections: Path
+    tubes: Path
+    events: Path
+    counts: Path
+    videos: list[VideoResult]
+    page: Path
+
+
+def run_videos(
+    sources: str | Path | Sequence[str | Path],
+    checkpoint: str | Path,
+    out: str | Path,
+    *,
+    threshold: float | None = None,
+    max_frames: int | None = None,
+    overwrite: bool = False,
+    runtime: RuntimeOptions | None = None,
+    device: str | None = None,
+) -> RunResult:
+    """Run a checkpoint over videos; link, log and draw what it finds.
+
+    Args:
+        sources: video files, frame folders, or folders of videos.
+        checkpoint: `best.pt` of a run, or an exported `.onnx` file.
+        out: folder for all results.
+        threshold: least score of drawn boxes and of events (default: what training learnt on its
+            validation side, or 0.25).
+        max_frames: stop after so many frames of each video.
+        overwrite: replace the results of an earlier run.
+        runtime: how the checkpoint is run (default: plain torch in fp32).
+        device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
+
+    Returns:
+        Where everything lies, and the events of each video.
+
+    Raises:
+        UserError: where `out` holds results already (unless `overwrite`), and for videos that
+            cannot be read.
+    """
+    expect_within("--threshold", threshold, 0, 1)
+    given = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    places = expand_sources([str(source) for source in given], cameras=False)
+    stems = dict(zip(places, file_names(places), strict=True))
+    out = Path(out)
+    detections, tube_file, page = out / "detections.jsonl", out / "tubes.json", out / "index.html"
+    events_file, counts_file = out / "events.csv", out / "counts.csv"
+    boxed = {name: out / f"{stem}.mp4" for name, stem in stems.items()}
+    expect_absent(
+        *(detections, tube_file, events_file, counts_file, page, *boxed.values()),
+        overwrite=overwrite,
+    )
+    runtime = runtime or RuntimeOptions()
+    if threshold is None:
+        learnt = open_for_runtime(checkpoint, runtime).threshold
+        threshold = THRESHOLD if learnt is None else learnt
+    floor = LEAST_SHARE * threshold
+    predict(
+        given,
+        checkpoint,
+        detections,
+        overwrite=overwrite,
+        score_floor=floor,
+        runtime=runtime,
+        device=device,
+        max_frames=max_frames,
+    )
+    tubes = link_tubes(detections, out=tube_file, options=LinkOptions(min_score=floor))
+    log = log_events(tubes, out=out, options=EventOptions(min_score=threshold))
+    results = []
+    for name, place in places.items():
+        seconds = None
+        if max_frames is not None:
+            times = open_video(place, name=name).timestamps
+            seconds = float(times[max_frames]) if max_frames < len(times) else None
+        render(
+            boxed[name], video=place, detections=[detections], threshold=threshold, seconds=seconds
+        )
+        own = [event for event in log.events if event.video == name]
+        results.append(VideoResult(name, own, boxed[name], out / f"{stems[name]}.png"))
+    with atomic_write(page) as stream:
+        stream.write(_page(results, tubes.names, threshold, str(checkpoint)))
+    return RunResult(detections, tube_file, events_file, counts_file, results, page)
+
+
+def _page(
+    results: Sequence[VideoResult], names: Sequence[str], threshold: float, checkpoint: str
+) -> str:
+    videos = [
+        {
+            "name": result.name,
+            "boxed": quote(result.boxed.name),
+            "plot": quote(result.plot.name) if result.plot.exists() else None,
+            "events": [
+                {
+                    "action": names[event.label],
+                    "time": time_text(event.start),
+                    "start": f"{event.start:.2f}",
+                    "seconds": f"{event.duration:.1f}",
+                    "score": f"{event.score:.2f}",
+                }
+                for event in result.events
+            ],
+        }
+        for result in results
+    ]
+    count = sum(len(result.events) for result in results)
+    return fill(
+        "run.html",
+        PACKAGE,
+        title=f"{count:,} events in {len(results):,} video{'s' if len(results) > 1 else ''}",
+        checkpoint=checkpoint,
+        threshold=f"{threshold:.2f}",
+        videos=videos,
+    )
