@@ -162,3 +162,18 @@ def test_a_threshold_learnt_elsewhere_says_where(tmp_path):
     found = _thresholds(None, path, ("a", "b"))
     assert found.overall == 0.25 and found.per_class[0] == 0.5 and np.isnan(found.per_class[1])
     assert str(path) in found.source and "these same frames" not in found.source
+
+
+def test_a_file_for_use_is_said_to_be_cut_off(files, capsys):
+    folder, annotations = files
+    with DetectionsWriter(folder / "use.jsonl", NAMES, 0.1) as writer:
+        for video in annotations:
+            for frame in range(10):
+                truth = video[frame]
+                writer.write(
+                    video.name, frame, Detections(truth.boxes, np.ones(1), truth.labels * 0.8)
+                )
+            writer.processed(video.name, 0, 9)
+    assert evaluate(folder, "--detections", folder / "use.jsonl") == 0
+    assert "leaves out scores below 0.1" in capsys.readouterr().err
+    assert "leaves out scores below 0.1" in (folder / "out" / "report.md").read_text()
