@@ -2,9 +2,9 @@
 
 Files lie in `labels/<video>/<frame>.txt` or flat as `labels/<video>_<frame>.txt`. A frame with a
 file is looked at, an empty file being a negative; class names are in data.yaml. For a frame
-folder, a label file belongs to the image of its number (00003.txt to 00003.jpg). Of a video file the
-first frame is number 0, or `first_frame` of the data set file or of data.yaml, which also overrules
-the images' numbers.
+folder, a label file belongs to the image of its number (00003.txt to 00003.jpg). The first frame of
+a video file is number 0, or `first_frame` of the data set file or of data.yaml, which also
+overrules the images' numbers.
 """
 
 from __future__ import annotations
