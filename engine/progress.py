@@ -46,7 +46,7 @@ def progress_bar(
 
 
 class ProgressLines:
-    """What a bar of tqdm shows, as a line on stderr at most every `LINE_SECONDS`."""
+    """The content of a tqdm bar, as a line on stderr at most every `LINE_SECONDS`."""
 
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         global _due

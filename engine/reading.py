@@ -382,7 +382,7 @@ def matched_label(label: str, names: Iterable[str]) -> str | None:
 
 
 def label_key(label: str) -> str:
-    """What labels that differ by case and blanks alone have in common."""
+    """Common form of labels that differ by case and blanks alone."""
     return "".join(label.split()).casefold()
 
 

@@ -46,7 +46,7 @@ def exit_status(error: BaseException | int | None) -> int:
 
 
 class StopRequest:
-    """Whether and by which signal this process was asked to stop.
+    """Request to stop this process, and its signal.
 
     Attributes:
         number: of the first signal; None before any.

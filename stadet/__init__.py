@@ -227,7 +227,7 @@ _PACKAGES = (
 )
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
-# In a checkout the packages (detect/, datasets/, ..) lie beside this file's folder.
+# In a checkout the packages (detect/, datasets/, ..) are next to this file's folder.
 _CHECKOUT = Path(__file__).resolve().parent.parent
 if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "detect").is_dir():
     __path__.append(str(_CHECKOUT))

@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--threshold", type=float, help="least probability of the best class; 0 = always a class")
     add("--top", type=int, default=3, help="classes printed for each video (default 3)")
     add("--out", metavar="DIR", help="folder for tables and pictures")
-    add("--skip-bad", action="store_true", help="go on without videos that cannot be used")
+    add("--skip-bad", action="store_true", help="continue without videos that cannot be used")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
     return parser
 

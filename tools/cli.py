@@ -81,7 +81,7 @@ def verb_module(verb: str) -> ModuleType:
 
 
 def summaries() -> dict[str, str]:
-    """What each verb is for, in one line."""
+    """The summary of each verb."""
     return {verb: verb_module(verb).SUMMARY for verb in VERBS}
 
 
@@ -156,7 +156,7 @@ def _let_go(error: BaseException | None) -> None:
 
 
 def _what_to_do(error: Exception) -> str | None:
-    """One line for an error that the user can mend; None for a fault of ours."""
+    """One line for an error that the user can correct; None for a fault of the toolkit."""
     from stadet.engine.errors import UserError
     from stadet.engine.machine_errors import machine_error
 

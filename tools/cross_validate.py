@@ -16,7 +16,7 @@ examples:
 
 Videos of one group (a recording) stay together, unless data.split is stratified. A seed deals the
 folds and starts the networks. The figure of a fold is that of the last weights, so that nothing is
-chosen on the videos that judge; best.pt's would be higher. The same command goes on where it was
+chosen on the videos that judge; best.pt's would be higher. The same command continues where it was
 stopped. DIR holds the runs, table.csv (a row a fold), summary.json and report/ (every video
 answered once a seed by a model that never saw it).
 """

@@ -1,4 +1,4 @@
-"""What a data set holds: counts, sizes, durations, views, reversed pairs, drawn sample frames."""
+"""stad describe: counts, sizes, durations, views, reversed pairs, drawn sample frames."""
 
 from __future__ import annotations
 

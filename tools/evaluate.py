@@ -20,7 +20,7 @@ examples:
   stad evaluate --data dataset.yaml --side val --tubes tubes.json --protocol multisports --out tubes
 
 detections: stad-detections/1 JSON Lines, COCO results (a list of image_id, category_id, bbox,
-score) beside their --ground-truth, or AVA's csv. The report: metrics.json, report.md, report.html
+score) with their --ground-truth, or AVA's csv. The report: metrics.json, report.md, report.html
 (one file, no network) and ranking.npz, from which stad compare draws its intervals.
 tubes: stad-tubes/1, scored as video-mAP alone; the report is metrics.json and report.md.
 """
@@ -49,8 +49,8 @@ def build_parser() -> argparse.ArgumentParser:
         default="voc",
         help="voc (default), yowo, coco, ava or multisports; see docs/protocols.md",
     )
-    add("--label-map", help="AVA's list of action ids and names, beside its csv as truth")
-    add("--excluded", help="AVA's csv of excluded timestamps, beside its csv as truth")
+    add("--label-map", help="AVA's list of action ids and names, with its csv as truth")
+    add("--excluded", help="AVA's csv of excluded timestamps, with its csv as truth")
     add(
         "--thresholds",
         type=float,
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         _run_tubes(args)
         return
     if args.thresholds:
-        raise UserError("--thresholds: expected --tubes beside it; detections have fixed overlaps")
+        raise UserError("--thresholds: expected --tubes with it; detections have fixed overlaps")
     options = {
         name: getattr(args, name)
         for name in (

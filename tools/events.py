@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
 
 @dataclass(frozen=True, eq=False)
 class EventLog:
-    """What happened in a set of videos.
+    """Events of a set of videos.
 
     Attributes:
         tubes: the tubes that the events were made of, with their class names.

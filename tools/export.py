@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     from stadet.engine.errors import UserError
 
     if args.calibration_clips is not None and not args.int8:
-        raise UserError("--calibration-clips: expected --int8 FOOTAGE beside it, found none")
+        raise UserError("--calibration-clips: expected --int8 FOOTAGE with it, found none")
     clips = CLIPS if args.calibration_clips is None else args.calibration_clips
     path = export(
         args.checkpoint, args.out, batch=args.batch, int8=args.int8 or (), calibration_clips=clips

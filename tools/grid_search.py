@@ -20,7 +20,7 @@ examples:
       --vary sampling.frames=8,16,32 --vary augment.flip=0,0.5
 
 Without options: batch sizes 8, 16, 32 by learning rates 0.01, 0.001, 0.0001. Each combination is a
-run folder below --out; table.csv grows run by run, and the same command goes on where it was
+run folder below --out; table.csv grows run by run, and the same command continues where it was
 stopped. The best combination was chosen on the validation side: judge it on other videos.
 """
 BATCHES = (8, 16, 32)

@@ -25,7 +25,7 @@ examples:
       yolo.anchors=yolov3-coco --names coco.txt --out yolov3.pt
 
 The configuration says which network it is, at which size, with which anchors (a preset or a file);
-the names stand in the order that the weights know. Every tensor must be found.
+the names are in the order that the weights know. Every tensor must be found.
 """
 
 

@@ -1,4 +1,4 @@
-"""Anchors from the boxes of a data set's training side, with a diagnosis beside published ones."""
+"""Anchors from the boxes of a data set's training side, with a diagnosis against published ones."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--strategy", default="kmeans", help="see below (default kmeans)")
     parser.add_argument(
-        "--compare", action="store_true", help="show every strategy beside the chosen one"
+        "--compare", action="store_true", help="show every strategy along with the chosen one"
     )
     parser.add_argument("--plot", type=Path, metavar="IMAGE", help="sizes with anchors (.png, ..)")
     parser.add_argument("--seed", type=int, default=0)

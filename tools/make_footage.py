@@ -61,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     group.add_argument("--noise", type=float, help="sensor noise, 0 to 255 (default 3)")
     faults = parser.add_argument_group("imperfect annotation")
     faults.add_argument(
-        "--imperfect", action="store_true", help="faulty annotations, and the truth beside them"
+        "--imperfect", action="store_true", help="faulty annotations, and the truth as well"
     )
     faults.add_argument("--box-jitter", type=float, help="share of the box (default 0.05)")
     faults.add_argument("--onset-shift", type=float, help="seconds (default 0.15)")

@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--val", type=float, default=0.2, help="share for validation (default 0.2)")
     add("--seed", type=int, default=0, help="of the split")
-    add("--skip-bad", action="store_true", help="go on without videos that cannot be used")
+    add("--skip-bad", action="store_true", help="continue without videos that cannot be used")
     return parser
 
 

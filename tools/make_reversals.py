@@ -14,7 +14,7 @@ examples:
   stad make-reversals --out data/reversals
   stad make-reversals --out data/reversals --pairs 2 --performances 100 --size 64 96
 
-DIR holds train/ and val/ with a folder of frame folders a class. Every performance stands there
+DIR holds train/ and val/ with a folder of frame folders a class. Every performance is there
 twice, forwards under one class and backwards under its reversal, so a model that is blind to the
 order of frames is at chance.
 """

@@ -18,7 +18,7 @@ examples:
   stad predict edited.mp4 --checkpoint runs/recurrent/best.pt --out edited.jsonl --scene-cuts
   stad predict footage/ --checkpoint runs/yowo/best.pt --out footage.jsonl --runtime openvino
 
-The file grows as frames are done; what was reached before a kill stays, and --resume goes on.
+The file grows as frames are done; what was reached before a kill stays, and --resume continues.
 Draw it with stad render. To score it with stad evaluate, write it with --for-evaluation.
 """
 

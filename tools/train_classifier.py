@@ -18,7 +18,7 @@ examples:
   stad train-classifier --resume runs/handwash
   stad train-classifier configs/handwash.yaml --print-config
 
-data.root holds a folder of videos a class (below train/, val/ and test/, or dealt by data.split),
+data.root holds a folder of videos a class (below train/, val/ and test/, or drawn by data.split),
 or a public data set in its own form (data.format). Any key can be overridden as key.path=value. The
 run's folder holds config.yaml, metrics.jsonl, last.pt (to resume), best.pt (to use) and report/.
 Few videos and no pretrained weights: begin with configs/handwash.yaml, which learns from the
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_training_arguments(parser)
     parser.add_argument(
-        "--skip-bad", action="store_true", help="go on without videos that cannot be used"
+        "--skip-bad", action="store_true", help="continue without videos that cannot be used"
     )
     return parser
 

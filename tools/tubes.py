@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--overlap-weight",
         type=float,
         default=1.0,
-        help="weight of the IoU beside the scores (%(default)s)",
+        help="weight of the IoU against the scores (%(default)s)",
     )
     add("--max-gap", type=int, default=5, help="frames without a box to bridge (%(default)s)")
     add("--min-length", type=int, default=8, help="frames; shorter tubes go (%(default)s)")

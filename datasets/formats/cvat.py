@@ -33,7 +33,7 @@ _NUMBERED = re.compile(r"(?:.*[^0-9])?([0-9]{1,12})")
 
 @dataclass
 class _Part:
-    """What one task says of its video, in the video's frames: tracks and looked-at frames."""
+    """Annotations of one task, in the video's frames: tracks and looked-at frames."""
 
     task: Task
     looked_at: np.ndarray  # (F,) bool

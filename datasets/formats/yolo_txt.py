@@ -144,7 +144,7 @@ def _video(
 
 
 def _out_of_place(file: Path, info: VideoInfo, numbers: list[int], first: int) -> str:
-    """What is wrong with a label file of a frame that the video does not have, and what to set."""
+    """Message for a label file of a frame that the video does not have."""
     lowest, highest = min(numbers), max(numbers)
     where = f"frames {first}..{first + info.num_frames - 1} of video {info.name!r}"
     if highest - lowest >= info.num_frames:

@@ -118,7 +118,7 @@ def test_mistakes_end_with_one_line(files, capsys):
         (["--detections", detections, "--strict"], "cut off in the middle"),
         (["--detections", folder / "none.jsonl"], "found none"),
         (["--detections", detections, "--protocol", "yolo"], "did you mean yowo"),
-        (["--detections", detections, "--side", "val"], "expected --data beside --side"),
+        (["--detections", detections, "--side", "val"], "expected --data with --side"),
         (["--detections", detections, "--motionless", detections], "expected JSON"),
     ):
         capsys.readouterr()

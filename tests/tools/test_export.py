@@ -177,7 +177,7 @@ def test_bad_combinations_are_one_line(video, tmp_path, capsys):
             "expected a video or a folder, found nothing",
         ),
         ([*export, "--int8", str(video), "--calibration-clips", "0"], "at least 1, found 0"),
-        ([*export, "--calibration-clips", "5"], "expected --int8 FOOTAGE beside it, found none"),
+        ([*export, "--calibration-clips", "5"], "expected --int8 FOOTAGE with it, found none"),
     ]
     for arguments, expected in cases:
         capsys.readouterr()

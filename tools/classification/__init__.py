@@ -1,1 +1,1 @@
-"""What the classifier verbs are made of."""
+"""Functions behind the classifier verbs."""

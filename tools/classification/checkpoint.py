@@ -22,10 +22,10 @@ from stadet.tools.classification.config import ClassifierConfig
 
 @dataclass(frozen=True)
 class ClassifierFile:
-    """A checkpoint opened for use: the model with its weights and all that stands beside them.
+    """A checkpoint opened for use: the model with its weights and everything stored with them.
 
     names: the classes of each data set it was trained on; model: answers for `head`; split: which
-    videos stood on which side; rejection: learnt on the validation side, no threshold before.
+    videos were on which side; rejection: learnt on the validation side, no threshold before.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class ClassifierFile:
 
     @property
     def rejects(self) -> bool:
-        """The model has a binary head beside its classes."""
+        """The model has a binary head besides its classes."""
         return bool(self.config.data.none)
 
 
@@ -70,7 +70,8 @@ def build_classifier(
 def checkpoint_description(
     config: ClassifierConfig, heads: Sequence[Sequence[str]], split: dict[str, Any]
 ) -> dict[str, Any]:
-    """What every checkpoint of a run says of itself, in plain data; `open_classifier` reads it."""
+    """Description of a run in each of its checkpoints, as plain data; `open_classifier` reads
+    it."""
     return {
         "kind": "classifier",
         "config": to_dict(config),

@@ -60,7 +60,7 @@ def classify(
         head: of a model of two data sets: whose classes.
         threshold: least probability of the best class, below it the answer is "none of these";
             0 = always a class (default: what training learnt).
-        skip_bad: go on without videos that cannot be used.
+        skip_bad: continue without videos that cannot be used.
         device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
 
     Raises:

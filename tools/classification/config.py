@@ -1,4 +1,4 @@
-"""What a classifier's training run is made of: the keys of its configuration file."""
+"""Configuration of a classifier's training run."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def summarise(rows: list[dict[str, Any]], folder: Path) -> CrossValidation:
         facts=[("Runs", f"{summary['folds']} folds, seeds {list(pooled)}, last weights")],
         notes=[
             "A video's probabilities are averaged over the seeds here, which is an ensemble: "
-            "the accuracy of single models stands in summary.json."
+            "the accuracy of single models is in summary.json."
         ]
         if len(pooled) > 1
         else [],

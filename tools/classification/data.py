@@ -1,4 +1,4 @@
-"""What a classifier's training reads: opened videos, the frame cache and loaders of any side."""
+"""Data of a classifier's training: opened videos, the frame cache and loaders of any side."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SHORTER = "choose shorter clips (sampling.frames) or set sampling.pad_short=true
 
 @dataclass(frozen=True, eq=False)
 class ClassFootage:
-    """One data set with its frames at hand. digests: video -> content key; head: its number among
+    """One data set with access to its frames. digests: video -> content key; head: its number among
     the data sets that train together; bad: the videos that were left out; arrays: of a set that
     brings its clips and keypoints as arrays."""
 
@@ -217,7 +217,7 @@ def has_validation(footage: Sequence[ClassFootage]) -> bool:
 
 
 def extra_inputs(inputs: Sequence[str], arrays: ArrayClips | None = None) -> dict[str, Extra]:
-    """How each input of a model beside its frames is made. UserError for one not at hand."""
+    """Functions that make the inputs of a model besides frames. UserError for one not available."""
     made: dict[str, Extra] = {"flow": flow_images, "hog": hog_images}
     if arrays is not None:
         made["keypoints"] = partial(keypoint_values, arrays)

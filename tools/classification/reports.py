@@ -1,4 +1,4 @@
-"""What stands at the end of a classifier's run: thresholds in best.pt, and a report a side."""
+"""The end of a classifier's run: thresholds in best.pt, and a report per side."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def finish(folder: Path, footage: Sequence[ClassFootage], device: torch.device) 
 
 
 def answers_of(checkpoint: Path, footage: ClassFootage, side: str, device: torch.device) -> Answers:
-    """What a checkpoint says of one side of its data."""
+    """A checkpoint's answers to one side of its data."""
     file = open_classifier(checkpoint, device, head=footage.head)
     loader = footage.evaluation_loader(side, file.config, file.model.inputs)
     return classify(file.model, loader, file.names, device, rejects=file.rejects)

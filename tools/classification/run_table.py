@@ -35,7 +35,7 @@ def run_all(
 ) -> list[dict[str, Any]] | None:
     """Train and judge every planned run below `folder`; the table's rows, None if interrupted.
 
-    A run that was finished keeps its result, one that was interrupted goes on where it stopped.
+    A run that was finished keeps its result, one that was interrupted continues where it stopped.
     judge(run folder, configuration) -> more columns. `FOLDER/table.csv` is written after every run.
     UserError where a folder holds runs of another configuration.
     """

@@ -69,7 +69,7 @@ def _deal(data: ClassificationSet, config: SourceConfig) -> ClassificationSet:
 
 
 def _deal_unknown(config: SourceConfig):
-    """Videos of no class on the sides of their folders, or dealt like one more class."""
+    """Videos of no class on the sides of their folders, or drawn like one more class."""
     items = read_unknown(Path(config.none))
     if all(item.side for item in items):
         return items

@@ -114,7 +114,7 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
 
 def _validation(config, footage: Sequence[ClassFootage], model: nn.Module, device: torch.device):
     """Score every data set's validation side; with two, each figure is the mean of theirs and the
-    second's own stand under `second_`."""
+    second's own begin with `second_`."""
     import torch
 
     from stadet.classify.answers import classify

@@ -1,4 +1,4 @@
-"""A classifier's answers to videos that stand in no data set: whole, or window by window."""
+"""A classifier's answers to videos outside a data set: whole, or window by window."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class VideoClassifier:
             yield number, self._labelled(request, frames)
 
     def _labelled(self, request: ClipRequest, frames: np.ndarray) -> LabelledClip:
-        """What the model takes of a clip (T, h, w, 3) uint8 RGB in the network's size."""
+        """The model's inputs for a clip (T, h, w, 3) uint8 RGB in the network's size."""
         inputs = {"frames": torch.from_numpy(frames).permute(0, 3, 1, 2)}
         for name, extra in self.extras.items():
             inputs[name] = torch.from_numpy(extra(request, frames))
@@ -217,7 +217,7 @@ def open_sources(
         first = "; ".join(video.reason for video in bad[:3])
         raise UserError(
             f"{len(bad)} of {len(sources)} videos cannot be used: {first}; "
-            "mend or leave them out, or go on without them with --skip-bad"
+            "repair or leave them out, or continue without them with --skip-bad"
         )
     names = {video.name for video in bad}
     return [video for name, video in videos.items() if name not in names], bad

@@ -1,1 +1,1 @@
-"""What the verbs on data sets are made of."""
+"""Functions behind the verbs on data sets."""

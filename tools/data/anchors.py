@@ -1,4 +1,4 @@
-"""Anchors from the boxes of a data set's training side, with a diagnosis beside published ones."""
+"""Anchors from the boxes of a data set's training side, with a diagnosis against published ones."""
 
 from __future__ import annotations
 

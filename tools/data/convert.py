@@ -32,7 +32,7 @@ NO_VIDEOS_NEEDED = ("coco-video", "ucf24", "act")  # their files hold sizes and 
 
 @dataclass(frozen=True)
 class DetectionTracks:
-    """How boxes of detections become tracks that a person corrects.
+    """Options for making tracks to correct from detections.
 
     Attributes:
         threshold: least class score.

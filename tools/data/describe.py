@@ -1,4 +1,5 @@
-"""What a data set holds: counts, sizes, durations, views, reversed pairs, drawn sample frames."""
+"""Description of a data set: counts, sizes, durations, views, reversed pairs, drawn sample
+frames."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from stadet.engine.limits import expect_within
 
 @dataclass(frozen=True, eq=False)
 class Description:
-    """What a data set holds.
+    """Description of a data set.
 
     Attributes:
         dataset: the data set.
@@ -125,7 +126,7 @@ def _table(s: Statistics) -> Iterator[str]:
 
 
 def _facts(dataset: Dataset) -> Iterator[str]:
-    """What generated footage knows of itself."""
+    """Facts of generated footage."""
     path = dataset.path.parent / "restaurant.json"
     if not path.is_file():
         return

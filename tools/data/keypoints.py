@@ -59,7 +59,7 @@ def make_keypoints(
         size: (height, width) of the stored frames; keypoints come from whole frames.
         val: share for validation, where the folders name no sides.
         seed: of that split.
-        skip_bad: go on without videos that cannot be used.
+        skip_bad: continue without videos that cannot be used.
 
     Raises:
         UserError: where MediaPipe is missing, and for unusable videos (unless `skip_bad`).

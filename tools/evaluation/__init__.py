@@ -1,1 +1,1 @@
-"""What `stad evaluate` is made of."""
+"""Functions behind `stad evaluate`."""

@@ -28,7 +28,7 @@ def ava_columns(
     """Both csv files row by row; UserError for detections that are no csv."""
     if not is_csv(detections):
         raise UserError(
-            f"{detections}: expected AVA's csv of detections beside {truth}; other detections are "
+            f"{detections}: expected AVA's csv of detections with {truth}; other detections are "
             "scored against AVA's truth with --data"
         )
     return read_ava_columns(
@@ -46,7 +46,7 @@ def ava_detections(
     config = None if dataset is None else dataset.config
     if config is None or config.format != "ava" or config.label_map is None:
         raise UserError(
-            f"{detections}: expected --data of format ava, or AVA's csv as --ground-truth, beside "
+            f"{detections}: expected --data of format ava, or AVA's csv as --ground-truth, with "
             "AVA's csv of detections"
         )
     return read_ava_detections(

@@ -31,7 +31,7 @@ EVALUATION_FLOOR = 0.02  # score floor of a detections file up to which mAP is h
 
 @dataclass(frozen=True, eq=False)
 class EvaluationResult:
-    """What an evaluation found.
+    """Result of an evaluation.
 
     Attributes:
         evaluation: all figures.
@@ -47,7 +47,7 @@ class EvaluationResult:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader of the figures should know, one sentence each."""
+        """Remarks on the figures, one sentence each."""
         return [n for n in (self.evaluation.unprocessed.sentence(), *self.evaluation.notes) if n]
 
     def summary(self) -> str:
@@ -120,9 +120,9 @@ def evaluate_detections(
     """Score a detections file against truth.
 
     Args:
-        detections: `stad-detections/1` JSON Lines, COCO results beside their `ground_truth`, or
+        detections: `stad-detections/1` JSON Lines, COCO results with their `ground_truth`, or
             AVA's csv of `video, second, x1, y1, x2, y2, action, score`.
-        ground_truth: COCO-video JSON, or AVA's csv beside such detections; may take the place of
+        ground_truth: COCO-video JSON, or AVA's csv for such detections; may take the place of
             the data set's own annotations.
         data: data set file.
         side: score only this side of the data set's split ("train", "val", "test").
@@ -142,9 +142,9 @@ def evaluate_detections(
         title: heading of the report (default: the run's folder and the side).
         strict: anything wrong with the detections is an error.
         run_folder: whose learning curves the report shows (default: the detections' folder).
-        label_map: AVA's list of action ids and names, beside csv truth (default: ids 1 to 80, of
+        label_map: AVA's list of action ids and names, with csv truth (default: ids 1 to 80, of
             which AVA evaluates 60).
-        excluded: AVA's csv of `video, second` that do not count, beside csv truth.
+        excluded: AVA's csv of `video, second` that do not count, with csv truth.
 
     Raises:
         UserError: for files that cannot be read or do not fit each other.
@@ -158,13 +158,13 @@ def evaluate_detections(
     with _no_collection():
         if is_csv(ground_truth):
             if side is not None:
-                raise UserError("expected --data beside --side, found AVA's csv as --ground-truth")
+                raise UserError("expected --data with --side, found AVA's csv as --ground-truth")
             columns = ava_columns(ground_truth, detections, label_map, excluded)
             annotations, found = sets_of_columns(columns)
         else:
             for flag, value in (("--label-map", label_map), ("--excluded", excluded)):
                 if value is not None:
-                    raise UserError(f"{flag}: expected AVA's csv as --ground-truth beside it")
+                    raise UserError(f"{flag}: expected AVA's csv as --ground-truth with it")
             everything, annotations = truth_of(ground_truth, dataset, side)
             if is_csv(detections):
                 found = ava_detections(detections, everything, dataset)
@@ -230,7 +230,7 @@ def _no_collection() -> Iterator[None]:
 def truth_of(
     ground_truth: str | Path | None, dataset: Dataset | None, side: str | None
 ) -> tuple[AnnotationSet, AnnotationSet]:
-    """All that is annotated (the videos a detections file may speak of), and the side to score."""
+    """All that is annotated (the videos a detections file may name), and the side to score."""
     if ground_truth:
         from stadet.datasets.formats.coco_video import read_coco_video
 
@@ -240,7 +240,7 @@ def truth_of(
     if side is None:
         return everything, everything
     if dataset is None:
-        raise UserError("expected --data beside --side: the split stands in the data set file")
+        raise UserError("expected --data with --side: the split is in the data set file")
     return everything, dataset.split.select(everything, side)
 
 
@@ -285,7 +285,7 @@ def _spans(path: str | Path) -> dict[str, list[tuple[int, int]]]:
 
 
 def _frame_reader(dataset: Dataset) -> Callable[[str, int], np.ndarray | None]:
-    """Frames of the data set's videos; None where a video is not at hand."""
+    """Frames of the data set's videos; None where a video is not available."""
 
     def frame_of(video: str, frame: int) -> np.ndarray | None:
         if video not in dataset.video_paths:

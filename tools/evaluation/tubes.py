@@ -25,7 +25,7 @@ SCHEMA = "stad-tube-evaluation/1"
 
 @dataclass(frozen=True, eq=False)
 class TubeEvaluation:
-    """What given tubes are worth.
+    """Evaluation of given tubes.
 
     Attributes:
         means: video-mAP by threshold or range of thresholds (fractions of 1).

@@ -18,7 +18,7 @@ from stadet.tools.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class DetectorFile:
-    """A checkpoint opened for use: the model with its weights and all that stands beside them.
+    """A checkpoint opened for use: the model with its weights and everything stored with them.
 
     threshold: the score that gave the best F1 on the run's validation side; None before that
     was measured.
@@ -39,7 +39,7 @@ def checkpoint_description(
     anchors: Anchors | None,
     split: dict[str, Any],
 ) -> dict[str, Any]:
-    """What every checkpoint of a run says of itself, in plain data; `open_detector` reads it."""
+    """Description of a run in each of its checkpoints, as plain data; `open_detector` reads it."""
     return {
         "config": to_dict(config),
         "names": list(names),

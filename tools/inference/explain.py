@@ -1,4 +1,4 @@
-"""What a classifier or a detector saw, as images and as a heat-map video."""
+"""Explanations of a classifier or a detector, as images and as a heat-map video."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STRIP = 8  # images of a strip
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What was explained.
+    """Result of an explanation.
 
     Attributes:
         video: the video's name.

@@ -20,7 +20,7 @@ def export_detector(detector: DetectorFile, batch: int | None = None) -> bytes:
 
     batch: a fixed number of images, clips or lanes; None leaves it open, recurrent ones get one
     lane. Names, network size, anchors and the
-    configuration stand inside as JSON, in the metadata property `stad`.
+    configuration are inside as JSON, in the metadata property `stad`.
     """
     config, model = detector.config, detector.model
     size = tuple(config.data.size)

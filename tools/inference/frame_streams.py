@@ -46,7 +46,7 @@ class FrameStream:
 
     @property
     def clock(self) -> Clock | Callable[[int], float | None]:
-        """When frames are shown: known beforehand, or of a frame that has been handed out."""
+        """Times of frames: known beforehand, or of a frame that has been handed out."""
         return self.seconds if self.known is None else self.known
 
 

@@ -30,7 +30,7 @@ from stadet.tools.inference.sources import expand_sources
 from stadet.tools.training.data import open_footage
 
 RANGE_FRAMES = 16  # frames between two range rows of the detections file
-USE_FLOOR = 0.1  # least score that is worth keeping where nobody computes a mean average precision
+USE_FLOOR = 0.1  # least score to keep where no mean average precision is computed
 
 
 def predict(
@@ -52,7 +52,7 @@ def predict(
 ) -> Path:
     """Run a checkpoint over videos and write a detections file.
 
-    The file grows as frames are done; what was reached before a kill stays, and `resume` goes on.
+    The file grows as frames are done; what was reached before a kill stays, and `resume` continues.
 
     Args:
         sources: video files, frame folders, folders of videos, or "camera:N".

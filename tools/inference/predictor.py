@@ -25,7 +25,7 @@ class Predictor:
     """A detector with the settings of its use: frames in, detections out.
 
     forget: the recurrent cells start from nothing at every frame, while differences to earlier
-    frames stay, so that memory shows what it is worth. scene_cuts: everything earlier is forgotten
+    frames stay, which shows what memory contributes. scene_cuts: everything earlier is forgotten
     at a frame where this share of the colours changes (`recurrent_yolo.streaming.SceneCuts`).
     UserError for either on a model that does not use earlier frames.
     """
@@ -95,7 +95,7 @@ class Predictor:
                 frames, video, view, model.clip_length, window, model.clip_step
             )
         if not live:
-            batches = prefetch(batches)  # decoding goes on while the network works
+            batches = prefetch(batches)  # decoding continues while the network works
         answers = detect(model, batches, self.config, self.device, precision=self.precision)
         for _, frame, detections in answers:
             yield frame, detections

@@ -1,4 +1,4 @@
-"""What `stad render` draws into a frame: one panel for each file that is compared."""
+"""Panels of `stad render`: one for each file that is compared."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class VideoOverlay:
     """A panel's drawing over one video.
 
     name: the video's, as the files call it; annotations: its truth, if any, under `truth_names`.
-    UserError where a file knows no such video or goes on after its end.
+    UserError where a file knows no such video or continues after its end.
     """
 
     def __init__(

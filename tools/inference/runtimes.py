@@ -35,7 +35,7 @@ class RuntimeOptions:
 
     @property
     def autocast(self) -> torch.dtype | None:
-        """What `stadet.detect.inference.detect` casts to; sessions have their own precision."""
+        """Precision of `stadet.detect.inference.detect`; sessions have their own precision."""
         import torch
 
         return torch.bfloat16 if self.precision == "bf16" and not self.exported else None

@@ -220,7 +220,7 @@ class DetectionStream:
             Its `Detections`, the first with frame index 0.
 
         Raises:
-            UserError: for a frame of another shape or type; the stream then goes on without it.
+            UserError: for a frame of another shape or type; the stream then continues without it.
         """
         image = check_frame(frame, self._channels, self._size, self._frame + 1)
         if self._answers is None:

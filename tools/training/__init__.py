@@ -1,1 +1,1 @@
-"""What `stad train` is made of."""
+"""Functions behind `stad train`."""

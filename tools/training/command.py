@@ -1,4 +1,4 @@
-"""What the training verbs share: their command line, and the beginning of a run's folder."""
+"""Shared by the training verbs: their command line, and the beginning of a run's folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def configured(kind: type[Config], settings: Sequence[str], resume: str | None =
     settings: a configuration file or name, if the first word has no "=", then overrides as
     key.path=value.
     resume: a run's folder, whose own configuration is taken.
-    UserError for settings beside `resume`, and for a folder without anything to resume.
+    UserError for settings along with `resume`, and for a folder without anything to resume.
     """
     from stadet.configs import find_config
     from stadet.engine.config import load_config
@@ -75,7 +75,7 @@ def print_config(config: Any) -> None:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a training ended.
+    """Result of a training.
 
     Attributes:
         folder: the run's folder.

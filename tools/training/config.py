@@ -1,4 +1,4 @@
-"""What a training run is made of: the keys of a configuration file."""
+"""Configuration of a detector's training run."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ class TrainConfig(VariantConfig):
 
     @property
     def recipe(self) -> Recipe:
-        """What the model brings to training. UserError for an unknown model."""
+        """The recipe of the model. UserError for an unknown model."""
         from stadet.tools.training.recipe import find_recipe
 
         return find_recipe(self.model)(self)

@@ -1,4 +1,4 @@
-"""What training reads: a data set's sides, the frame cache, anchors and loaders."""
+"""Data of a training: a data set's sides, the frame cache, anchors and loaders."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stadet.engine import distributed
 from stadet.engine.errors import UserError, neighbours
 from stadet.tools.training.config import DataConfig
 
-EVALUATION_WINDOW = 16  # frames (of frame detectors), clips, or frames a lane and step
+EVALUATION_WINDOW = 16  # frames (of frame detectors), clips, or frames per lane and step
 EVALUATION_LANES = 8  # streams that a detector with memory follows at once
 
 

@@ -1,6 +1,6 @@
 """The whole route on generated footage: two detectors trained, judged, compared and drawn.
 
-Every step is a call of a verb's function, and is printed as the command that it stands for.
+Every step is a call of a verb's function, and is printed as the equivalent command.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ JUDGED_FROM = 1000  # seeds of unseen footage begin here
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo leaves.
+    """Files of the demo.
 
     Attributes:
         reports: page of each model's report on unseen footage.
@@ -163,7 +163,7 @@ def _draw(out: Path, unseen: Path, threshold: float) -> Path:
 
 
 def _say(verb: str, *words: object) -> None:
-    """Print the command that the next call stands for."""
+    """Print the command that is equivalent to the next call."""
     print(f"\n$ stad {verb} {shlex.join(str(word) for word in words)}", flush=True)
 
 

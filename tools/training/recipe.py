@@ -55,7 +55,7 @@ class AnchorChoice:
 
 
 class Recipe:
-    """How one model is configured, checked, built, started and trained.
+    """Configuration, checks, construction, starting weights and training of one model.
 
     A subclass gives at least `build_base`, `step` and `sampler`.
 
@@ -120,7 +120,7 @@ class Recipe:
         raise NotImplementedError(f"{type(self).__name__}.sampler")
 
     def reach(self) -> tuple[int, int] | None:
-        """How many frames the model's clips go back before a looked-at frame, and on after it; None
+        """Numbers of frames that the model's clips reach before and after a looked-at frame; None
         (the default) = without end."""
         return None
 

@@ -57,5 +57,7 @@ def load_matching(model: nn.Module, weights: Mapping[str, Tensor], source: str) 
     missing = tuple(n for n in own if n not in used)
     unused = tuple(n for n in weights if n not in used)
     other = any(name in weights for name in missing)
-    note = "tensors of another shape (the head of other classes or anchors) start anew"
+    note = (
+        "tensors of another shape (the head of other classes or anchors) keep their initial weights"
+    )
     return WeightsReport(source, tuple(used), missing, unused, (note,) if other else ())

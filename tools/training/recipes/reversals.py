@@ -1,4 +1,4 @@
-"""Whether clips may run backwards in training."""
+"""Clips that run backwards in training."""
 
 from __future__ import annotations
 
