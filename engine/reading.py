@@ -95,7 +95,7 @@ def read_bytes(path: str | os.PathLike, what: str) -> bytes:
             raise UserError(f"{path}: expected {what}, found a folder; name the file in it")
         if not path.is_file():
             near = neighbours(path.name, _names_in(path.parent))
-            raise UserError(f"{path}: expected {what}, found no such file{near}; check the path")
+            raise UserError(f"{path}: expected {what}, found none{near}; check the path")
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         if isinstance(error, ValueError):
@@ -146,6 +146,23 @@ def open_lines(path: str | os.PathLike, what: str) -> IO[bytes]:
         return stream
     stream.close()
     return io.BytesIO(read_text(path, what).encode("utf-8"))
+
+
+def csv_rows(path: str | os.PathLike, what: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of each row of a csv file, blank rows too; UserError for broken csv."""
+    import csv
+
+    reader = csv.reader(io.StringIO(read_text(path, what), newline=""))
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise UserError(
+                f"{path}, line {reader.line_num}: expected {what}, found broken csv: {error}"
+            ) from None
+        if row is None:
+            return
+        yield reader.line_num, row
 
 
 def read_json(path: str | os.PathLike, what: str) -> Any:

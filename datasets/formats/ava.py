@@ -8,7 +8,6 @@ was looked at too, so that false alarms on it count, as in the public evaluation
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +21,22 @@ from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
 from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
+from stadet.engine.reading import (
+    MAX_FRAMES,
+    csv_rows,
+    guarded,
+    only_file,
+    parse_number,
+    parse_whole,
+    safe_name,
+    shown,
+)
 
 ZERO = float(np.nextafter(0, 1))  # a score of 0 that is a detection: in scores 0 is "not listed"
 KEY_SECONDS = (902, 1798)  # first and last key frame of the 15 annotated minutes
 
 
+@guarded("AVA's csv of truth")
 def read_ava(
     path: str | Path,
     *,
@@ -52,7 +62,7 @@ def read_ava(
     UserError, naming file and line: rows that are no such rows, unknown videos, boxes outside
     [0, 1] by more than a tenth, seconds past the end of the video.
     """
-    path = Path(path)
+    path = only_file(path, (".csv",), "AVA's csv of truth")
     findings = findings if findings is not None else Findings()
     if label_map is None:
         raise UserError(f"{path}: expected label_map, AVA's list of action ids and names; give it")
@@ -114,6 +124,7 @@ def read_ava(
     return AnnotationSet(order, result)
 
 
+@guarded("AVA's csv of detections")
 def read_ava_detections(
     path: str | Path,
     truth: AnnotationSet,
@@ -181,7 +192,12 @@ def _info(
     path: Path,
 ) -> VideoInfo:
     if videos is None:
-        return VideoInfo(csv_name, (1, 1), 1.0, max(key_seconds[1], *(r[2] for r in rows), 0) + 1)
+        last = max(key_seconds[1], *(row[2] for row in rows), 0)
+        if last >= MAX_FRAMES:
+            raise UserError(
+                f"{path}: {csv_name}: expected seconds below {MAX_FRAMES}, found {last}"
+            )
+        return VideoInfo(csv_name, (1, 1), 1.0, last + 1)
     name = find_video(csv_name, videos)
     if name is None:
         raise UserError(
@@ -197,23 +213,23 @@ def _frame(second: int, info: VideoInfo | VideoAnnotations, first_second: float)
 
 def _rows(path: Path, parse: Callable[[list[str]], tuple]) -> Iterator[tuple]:
     """("line n", video, second, *what `parse` makes of the row) of each row."""
-    if not path.is_file():
-        raise UserError(f"{path}: expected one of AVA's csv files, found none; check the path")
-    with open(path, encoding="utf-8-sig", newline="") as stream:
-        for number, row in enumerate(csv.reader(stream), start=1):
-            if not row:
-                continue
-            try:
-                yield f"line {number}", row[0], int(row[1]), *parse(row[2:])
-                continue
-            except _BadRow as error:
-                expected = f"video, second{error}"
-            except (ValueError, IndexError):
-                expected = "a video, a whole second and numbers"
-            raise UserError(
-                f"{path}, line {number}: expected {expected}, found {','.join(row)[:80]!r}; "
-                "correct the row"
-            )
+    for number, row in csv_rows(path, "one of AVA's csv files"):
+        if not row:
+            continue
+        where = f"{path}, line {number}"
+        try:
+            name, second = row[0], parse_whole(row[1], where)
+            parsed = parse(row[2:])
+        except _BadRow as error:
+            expected = f"video, second{error}"
+        except (ValueError, IndexError, UserError):
+            expected = "a video, a whole second and numbers"
+        else:
+            yield f"line {number}", safe_name(name, where), second, *parsed
+            continue
+        raise UserError(
+            f"{where}: expected {expected}, found {shown(','.join(row), 80)}; correct the row"
+        )
 
 
 class _BadRow(ValueError):
@@ -226,20 +242,21 @@ def _truth_row(rest: list[str]) -> tuple:
         return None, None, NO_TRACK
     if len(rest) not in (5, 6):
         raise _BadRow(", x1, y1, x2, y2, action and person")
-    return _box(rest), int(rest[4]), int(rest[5]) if rest[5:] and rest[5] else NO_TRACK
+    person = parse_whole(rest[5], "person") if rest[5:] and rest[5] else NO_TRACK
+    return _box(rest), parse_whole(rest[4], "action"), person
 
 
 def _detection_row(rest: list[str]) -> tuple:
     if len(rest) != 6:
         raise _BadRow(", x1, y1, x2, y2, action and score")
-    score = float(rest[5])
+    score = parse_number(rest[5], "score")
     if not score >= 0:
         raise _BadRow(", a box, an action and a score that is not negative")
-    return _box(rest), int(rest[4]), score
+    return _box(rest), parse_whole(rest[4], "action"), score
 
 
 def _box(rest: list[str]) -> tuple[float, float, float, float]:
-    box = tuple(float(value) for value in rest[:4])
+    box = tuple(parse_number(value, "box") for value in rest[:4])
     if len(box) < 4 or not all(-0.1 <= value <= 1.1 for value in box):
         raise _BadRow(" and a box in [0, 1] of the frame (not pixels)")
     return box

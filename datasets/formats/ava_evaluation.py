@@ -7,7 +7,6 @@ of the rows, so its evaluation reads them as they are.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,15 @@ from stadet.detect.metrics.protocols import AVA_ACTIONS
 from stadet.detect.metrics.tie_order import heap_list
 from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
+from stadet.engine.reading import (
+    MAX_FRAMES,
+    csv_rows,
+    guarded,
+    parse_number,
+    parse_whole,
+    safe_name,
+    shown,
+)
 
 Key = tuple[str, int]  # video, second
 
@@ -32,6 +40,7 @@ class _Row(NamedTuple):
     last: float  # score of a detection, person of a truth
 
 
+@guarded("AVA's csv files")
 def read_ava_columns(
     truth: str | Path,
     detections: str | Path,
@@ -165,55 +174,46 @@ def _listed(
 def _rows(
     path: Path, column: Mapping[int, int], excluded: Collection[Key], *, scored: bool
 ) -> Iterator[_Row]:
-    if not path.is_file():
-        raise UserError(f"{path}: expected one of AVA's csv files, found none; check the path")
     last = "score" if scored else "person (may be missing)"
     excluded = set(excluded)
-    with open(path, encoding="utf-8-sig", newline="") as stream:
+    for number, row in csv_rows(path, "one of AVA's csv files"):
+        if not any(row) or (not scored and not any(row[2:])):
+            continue  # a key frame with nothing in it
         try:
-            for number, row in enumerate(csv.reader(stream), start=1):
-                if not any(row) or (not scored and not any(row[2:])):
-                    continue  # a key frame with nothing in it
-                try:
-                    item = _row(row, scored)
-                except ValueError:
-                    raise UserError(
-                        f"{path}, line {number}: expected video, second, x1, y1, x2, y2, action "
-                        f"and {last}, found {','.join(row)[:80]!r}; correct the row"
-                    ) from None
-                if item.label in column and item.key not in excluded:
-                    yield item._replace(label=column[item.label])
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise UserError(f"{path}: expected csv in UTF-8, found {error}") from None
+            item = _row(row, scored)
+        except (ValueError, IndexError, UserError):
+            raise UserError(
+                f"{path}, line {number}: expected video, second, x1, y1, x2, y2, action "
+                f"and {last}, found {shown(','.join(row), 80)}; correct the row"
+            ) from None
+        if item.label in column and item.key not in excluded:
+            yield item._replace(label=column[item.label])
 
 
+@guarded("AVA's excluded timestamps")
 def read_ava_seconds(path: str | Path) -> set[Key]:
     """The excluded timestamps: a csv of video, second. UserError for anything else."""
     path = Path(path)
-    if not path.is_file():
-        raise UserError(
-            f"{path}: expected AVA's excluded timestamps, found no file; check the path"
-        )
     seconds = set()
-    with open(path, encoding="utf-8-sig", newline="") as stream:
-        for number, row in enumerate(csv.reader(stream), start=1):
-            if not any(row):
-                continue
-            try:
-                video, second = row
-                seconds.add((video, int(second)))
-            except ValueError:
-                raise UserError(
-                    f"{path}, line {number}: expected video, second, found {','.join(row)[:80]!r}"
-                ) from None
+    for number, row in csv_rows(path, "AVA's excluded timestamps"):
+        if not any(row):
+            continue
+        try:
+            video, second = row
+            seconds.add((video, parse_whole(second, "second")))
+        except (ValueError, UserError):
+            raise UserError(
+                f"{path}, line {number}: expected video, second, found {shown(','.join(row), 80)}"
+            ) from None
     return seconds
 
 
 def _row(row: list[str], scored: bool) -> _Row:
     if len(row) != 8 and (scored or len(row) != 7):
         raise ValueError
-    box = (float(row[2]), float(row[3]), float(row[4]), float(row[5]))
-    last = float(row[7]) if len(row) == 8 and row[7] else float(NO_TRACK)
-    if not np.isfinite([*box, last]).all() or (scored and last < 0) or int(row[1]) < 0:
+    box = tuple(parse_number(cell, "box") for cell in row[2:6])
+    last = parse_number(row[7], "last") if len(row) == 8 and row[7] else float(NO_TRACK)
+    second = parse_whole(row[1], "second", least=0, most=MAX_FRAMES - 1)
+    if scored and last < 0:
         raise ValueError
-    return _Row((row[0], int(row[1])), box, int(row[6]), last)
+    return _Row((safe_name(row[0], "video"), second), box, parse_whole(row[6], "action"), last)

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from stadet.datasets.footage.info import VideoInfo, find_video
-from stadet.datasets.formats.rows import build_video, class_index, scale_boxes
+from stadet.datasets.formats.rows import build_video, class_index, rescale
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
+from stadet.engine.reading import guarded, read_text, safe_name
 
 JHMDB21_NAMES = (
     *("brush_hair", "catch", "clap", "climb_stairs", "golf", "jump", "kick_ball", "pick", "pour"),
@@ -25,6 +26,7 @@ JHMDB21_NAMES = (
 MASK_FILE = "puppet_mask.mat"
 
 
+@guarded("J-HMDB-21's puppet masks")
 def read_jhmdb21(
     path: str | Path,
     *,
@@ -63,7 +65,7 @@ def read_jhmdb21(
             info,
             len(order),
             frames=frames,
-            boxes=scale_boxes(boxes, info.size, masks.shape[:2]),
+            boxes=rescale(boxes, info, masks.shape[:2], file, findings),
             classes=np.full(len(frames), label),
             tracks=np.zeros(len(frames), dtype=np.int64),
             looked_at=np.arange(info.num_frames) < masks.shape[2],
@@ -90,6 +92,7 @@ def mask_boxes(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(corners, axis=1).astype(np.float64).reshape(-1, 4), frames
 
 
+@guarded("lists of J-HMDB-21")
 def read_jhmdb21_split(folder: str | Path, side: str, number: int) -> list[str]:
     """Names `<class>/<video>` of `side` ("train" or "test") in published split `number`, 1 to 3.
 
@@ -103,7 +106,7 @@ def read_jhmdb21_split(folder: str | Path, side: str, number: int) -> list[str]:
     names = []
     for file in files:
         label = file.name.removesuffix(f"_test_split{number}.txt")
-        for line, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        for line, text in enumerate(read_text(file, "a list of videos").splitlines(), start=1):
             words = text.split()
             if not words:
                 continue
@@ -112,7 +115,7 @@ def read_jhmdb21_split(folder: str | Path, side: str, number: int) -> list[str]:
                     f"{file}, line {line}: expected a video and 0, 1 or 2, found {text[:60]!r}"
                 )
             if words[1] == wanted:
-                names.append(f"{label}/{Path(words[0]).stem}")
+                names.append(safe_name(f"{label}/{Path(words[0]).stem}", f"{file}, line {line}"))
     return names
 
 
@@ -125,7 +128,8 @@ def _masks(file: Path) -> np.ndarray:
     except (MatReadError, NotImplementedError, ValueError, OSError, TypeError) as error:
         raise UserError(f"{file}: expected a MATLAB file (version 5): {error}") from None
     masks = content.get("part_mask")
-    if not isinstance(masks, np.ndarray) or masks.ndim not in (2, 3):
+    flat = not isinstance(masks, np.ndarray) or masks.ndim not in (2, 3) or not masks.size
+    if flat or masks.dtype.kind not in "biuf":
         found = ", ".join(key for key in content if not key.startswith("__")) or "nothing"
         raise UserError(f"{file}: expected part_mask (height, width, frames), found {found}")
     return masks.reshape(*masks.shape[:2], -1)

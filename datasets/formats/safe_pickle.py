@@ -8,13 +8,16 @@ bytes as object pointers.
 from __future__ import annotations
 
 import collections
+import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stadet.engine.errors import UserError
+from stadet.engine.reading import read_bytes
 
 _KINDS = frozenset("biufcSUO")  # no structured dtypes: annotation files hold plain arrays
 
@@ -100,7 +103,39 @@ _DAMAGE = (
 )
 
 
-class _Unpickler(pickle.Unpickler):
+MAX_MEMO = 1 << 24  # objects that a pickle may number
+
+
+def _bytes(*parts: Any) -> bytes:
+    """`bytes` as pickles call it; a bare length would allocate what the file merely claims."""
+    if not parts:
+        return b""
+    if isinstance(parts[0], str) and len(parts) == 2:
+        return _encode(*parts)
+    if len(parts) > 1 or not isinstance(parts[0], bytes | list | tuple):
+        raise pickle.UnpicklingError("bytes made of a number")
+    return bytes(parts[0])
+
+
+for _builtins in ("builtins", "__builtin__"):
+    _ALLOWED[_builtins, "bytes"] = _bytes
+
+
+def _expect_small_memo(content: bytes) -> None:
+    """UnpicklingError for a pickle that numbers more objects than it can hold: the table of numbers
+    is allocated up to the largest one."""
+    for code, argument, _ in pickletools.genops(content):
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            number = int(argument)
+            if number > min(MAX_MEMO, len(content)):
+                raise pickle.UnpicklingError(f"an object of the number {number}")
+        if code.name == "STOP":
+            return
+
+
+class _Allowed:
+    """Resolves the names on the list and no others."""
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[module, name]
@@ -111,19 +146,29 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError("a persistent object")
 
 
+class _Unpickler(_Allowed, pickle.Unpickler):
+    pass
+
+
+class _PlainUnpickler(_Allowed, pickle._Unpickler):
+    """Python's own, whose table of numbers grows by what is there; it is slower."""
+
+
 def load_pickle(path: str | Path) -> Any:
     """Containers and arrays in a pickle of any protocol, Python 2's included (read as latin1).
 
     UserError for a missing or cut-off file, and for one that holds anything else.
     """
-    path = Path(path)
+    content = read_bytes(path, "a pickle of annotations")
     try:
-        with path.open("rb") as stream:
-            return _Unpickler(stream, encoding="latin1").load()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path of the annotations") from None
-    except _DAMAGE as error:
+        try:
+            _expect_small_memo(content)
+            kind = _Unpickler
+        except ValueError:  # pickletools reads no text of Python 2
+            kind = _PlainUnpickler
+        return kind(io.BytesIO(content), encoding="latin1").load()
+    except (*_DAMAGE, RecursionError) as error:
         raise UserError(
-            f"{path}: expected a pickle of numpy arrays and containers, found {error}; "
-            "it is damaged or not to be trusted, and was not loaded"
+            f"{path}: expected a pickle of numpy arrays and containers, found "
+            f"{str(error)[:120]}; it is damaged or not to be trusted, and was not loaded"
         ) from error

@@ -17,12 +17,20 @@ from typing import Any
 import numpy as np
 
 from stadet.datasets.footage.info import VideoInfo, find_video
-from stadet.datasets.formats.rows import build_video, scale_boxes
+from stadet.datasets.formats.rows import build_video, rescale
 from stadet.datasets.formats.safe_pickle import load_pickle
 from stadet.detect.boxes import xywh_to_xyxy
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.findings import Findings
+from stadet.engine.reading import (
+    MAX_FRAMES,
+    guarded,
+    only_file,
+    safe_label,
+    safe_name,
+    whole_number,
+)
 
 UCF24_NAMES = (
     *("Basketball", "BasketballDunk", "Biking", "CliffDiving", "CricketBowling", "Diving"),
@@ -43,6 +51,7 @@ class _Tube:
     boxes: np.ndarray  # (N, 4) x, y, w, h, 1-based pixels
 
 
+@guarded("UCF101-24's annotations")
 def read_ucf24(
     path: str | Path,
     *,
@@ -59,7 +68,7 @@ def read_ucf24(
     names: order of classes, by default the file's or UCF101-24's own.
     UserError, naming the video, where a tube's length is not ef - sf, or it passes the end.
     """
-    path = Path(path)
+    path = only_file(path, (".pkl", ".pickle", ".mat"), "UCF101-24's annotations")
     findings = findings if findings is not None else Findings()
     stated = annotation_size or ANNOTATION_SIZE
     if path.suffix == ".mat":
@@ -69,7 +78,7 @@ def read_ucf24(
     order = tuple(names) if names else classes
     result = {}
     for name, length, tubes in entries:
-        info = _info(name, length, tubes, videos, stated)
+        info = _info(name, length, tubes, videos, stated, path)
         if info is None:
             findings.note(path, "annotated videos without footage left out", first=name)
             continue
@@ -88,7 +97,7 @@ def read_ucf24(
             info,
             len(order),
             frames=np.concatenate([[], *(np.arange(t.start, t.stop) for t in tubes)]),
-            boxes=scale_boxes(boxes, info.size, stated),
+            boxes=rescale(boxes, info, stated, path, findings),
             classes=np.repeat(columns, counts),
             tracks=np.repeat(np.arange(len(tubes)), counts),
             looked_at=np.ones(info.num_frames, dtype=bool),
@@ -109,9 +118,12 @@ def _info(
     tubes: Sequence[_Tube],
     videos: Mapping[str, VideoInfo] | None,
     size: tuple[int, int],
+    path: Path,
 ) -> VideoInfo | None:
     if videos is None:
-        return VideoInfo(name, size, _FPS, max([length, *(tube.stop for tube in tubes)]))
+        length = max([length, *(tube.stop for tube in tubes)])
+        where = f"{path}: {name}: frames"
+        return VideoInfo(name, size, _FPS, whole_number(length, where, least=0, most=MAX_FRAMES))
     found = find_video(name, videos)
     return videos[found] if found is not None else None
 
@@ -135,7 +147,9 @@ def _from_pickle(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[str, int, 
     content = load_pickle(path)
     classes = UCF24_NAMES
     if isinstance(content, dict) and "db" in content:
-        classes = tuple(str(name) for name in content.get("classes") or UCF24_NAMES)
+        classes = tuple(
+            safe_label(name, str(path)) for name in content.get("classes") or UCF24_NAMES
+        )
         content = content["db"]
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected a dict of videos, found a {type(content).__name__}")
@@ -144,12 +158,16 @@ def _from_pickle(path: Path) -> tuple[tuple[str, ...], Iterator[tuple[str, int, 
 
 def _pickle_entries(content: dict, path: Path) -> Iterator[tuple[str, int, list[_Tube]]]:
     for name, entry in content.items():
+        where = f"{path}: {safe_name(name, str(path))}"
         try:
             tubes = [
-                _Tube(int(t["label"]), int(t["sf"]), int(t["ef"]), _boxes(t["boxes"]))
+                _Tube(
+                    *(whole_number(t[key], where) for key in ("label", "sf", "ef")),
+                    _boxes(t["boxes"]),
+                )
                 for t in entry["annotations"]
             ]
-            yield str(name), int(entry["numf"]), tubes
+            yield name, whole_number(entry["numf"], where), tubes
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path}: {name}: expected numf and annotations of label, sf, ef, boxes; "
@@ -172,10 +190,15 @@ def _from_mat(path: Path) -> Iterator[tuple[str, int, list[_Tube]]]:
     for entry in np.atleast_1d(content["annot"]):
         try:
             tubes = [
-                _Tube(int(t.__dict__["class"]) - 1, int(t.sf) - 1, int(t.ef), _boxes(t.boxes))
+                _Tube(
+                    whole_number(t.__dict__["class"], str(path)) - 1,
+                    whole_number(t.sf, str(path)) - 1,
+                    whole_number(t.ef, str(path)),
+                    _boxes(t.boxes),
+                )
                 for t in np.atleast_1d(entry.tubes)
             ]
-            yield str(entry.name), int(entry.num_imgs), tubes
+            yield safe_name(entry.name, str(path)), whole_number(entry.num_imgs, str(path)), tubes
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{path}: {getattr(entry, 'name', '?')}: expected name, num_imgs and tubes of "
@@ -184,4 +207,7 @@ def _from_mat(path: Path) -> Iterator[tuple[str, int, list[_Tube]]]:
 
 
 def _boxes(boxes: Any) -> np.ndarray:
-    return np.asarray(boxes).reshape(-1, 4)
+    array = np.asarray(boxes)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"expected numbers as boxes, found {array.dtype}")
+    return array.reshape(-1, 4)

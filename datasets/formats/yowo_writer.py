@@ -9,6 +9,7 @@ import numpy as np
 from stadet.detect.structures import VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error
+from stadet.engine.reading import path_below
 
 JPEG_QUALITY = 95
 
@@ -17,9 +18,11 @@ def write_yowo_labels(labels: Path, video: VideoAnnotations) -> None:
     """`labels/<video's name>/00001.txt` for each looked-at frame: `class x1 y1 x2 y2`, class from
     1, pixels of the video; a box of several classes is one line each, a frame without boxes an
     empty file."""
+    folder = path_below(labels, video.name)
+    video = video.without_ignored_frames()  # the layout knows no ignored region
     for frame in np.flatnonzero(video.looked_at).tolist():
         truth = video[frame]
-        with atomic_write(labels / video.name / f"{frame + 1:05d}.txt") as stream:
+        with atomic_write(folder / f"{frame + 1:05d}.txt") as stream:
             for box, label in zip(truth.boxes, truth.labels, strict=True):
                 corners = " ".join(f"{value:.2f}" for value in box)
                 stream.writelines(f"{number + 1} {corners}\n" for number in np.flatnonzero(label))

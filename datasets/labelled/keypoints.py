@@ -18,6 +18,7 @@ import numpy as np
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
+from stadet.engine.reading import guarded, parse_whole, read_json, safe_label, shown, whole_number
 
 NUM_KEYPOINTS = 1662  # a frame: the report's, in the order of `stadet.classify.keypoints`
 
@@ -39,6 +40,7 @@ class KeypointSet:
         return len(self.labels)
 
 
+@guarded("a keypoint set")
 def read_keypoint_set(
     root: str | os.PathLike, side: str, *, num_keypoints: int = NUM_KEYPOINTS
 ) -> KeypointSet:
@@ -80,18 +82,20 @@ def read_keypoint_set(
 
 def read_label_encoder(path: str | os.PathLike) -> tuple[str, ...]:
     """Class names in the order of their numbers, which must be 0, 1, .. once each."""
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+    content = read_json(path, "class names with their numbers")
     if not isinstance(content, dict) or not content:
-        raise UserError(f"{path}: expected class names with their numbers, found {content!r:.60}")
-    if sorted(map(str, content.values())) != sorted(map(str, range(len(content)))):
+        raise UserError(f"{path}: expected class names with their numbers, found {shown(content)}")
+    number_of = {}
+    for name, value in content.items():
+        where = f"{path}: {shown(name)}"
+        read = parse_whole if isinstance(value, str) else whole_number
+        number_of[safe_label(name, str(path))] = read(value, where)
+    if sorted(number_of.values()) != list(range(len(content))):
         raise UserError(
             f"{path}: expected the numbers 0 to {len(content) - 1} once each, found "
-            f"{list(content.values())!r:.80}"
+            f"{shown(list(content.values()))}"
         )
-    return tuple(sorted(content, key=lambda name: int(content[name])))
+    return tuple(sorted(number_of, key=number_of.__getitem__))
 
 
 def write_keypoint_side(
@@ -136,11 +140,15 @@ def _encoder_path(root: Path, folder: Path) -> Path:
 
 
 def _load(path: Path, ndim: int) -> np.ndarray:
+    if not path.is_file():
+        raise UserError(f"{path}: expected a .npy array, found no such file")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy parses the header as Python: it may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not a readable .npy array ({reason})") from error
+        raise UserError(f"{path}: not a readable .npy array ({reason[:120]})") from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path}: expected one .npy array, found an archive of arrays")
     if array.ndim != ndim:
         raise UserError(f"{path}: expected {ndim} dimensions, found shape {array.shape}")
     if array.dtype.kind not in "fiu":

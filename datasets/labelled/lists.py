@@ -9,11 +9,13 @@ from pathlib import Path
 from stadet.datasets.footage.video import VIDEO_SUFFIXES
 from stadet.datasets.labelled.labelled_video import ClassificationSet, LabelledVideo
 from stadet.engine.errors import UserError, neighbours
+from stadet.engine.reading import guarded, read_text, safe_label, safe_name
 
 HMDB_FLAGS = {"1": "train", "2": "test", "0": None}
 JESTER_FPS = 12.0
 
 
+@guarded("UCF101's lists")
 def read_ucf101(root: Path, lists: Path, split: int = 1) -> ClassificationSet:
     """UCF101 with an official split: `ROOT/Class/v_Class_g01_c01.avi` (or that name without suffix
     as a folder of frames) and `LISTS/classInd.txt`, `trainlist0N.txt`, `testlist0N.txt`.
@@ -27,7 +29,7 @@ def read_ucf101(root: Path, lists: Path, split: int = 1) -> ClassificationSet:
     for side in ("train", "test"):
         file = f"{side}list{split:02d}.txt"
         for number, line in _lines(lists / file):
-            entry = line.split()[0]  # the train list has the label after the name
+            entry = safe_name(line.split()[0], f"{lists / file}, line {number}")  # then the label
             folder, _, video = entry.rpartition("/")
             found = re.match(r"v_(.+)_g(\d+)_c\d+", video)
             if not found or folder not in names:
@@ -42,6 +44,7 @@ def read_ucf101(root: Path, lists: Path, split: int = 1) -> ClassificationSet:
     return ClassificationSet(names, tuple(items))
 
 
+@guarded("HMDB51's lists")
 def read_hmdb51(root: Path, lists: Path, split: int = 1) -> ClassificationSet:
     """HMDB51 with an official split: `ROOT/class/video.avi` and `LISTS/class_test_splitN.txt`,
     lines `video.avi flag` with 1 = train, 2 = test, 0 = not used in this split.
@@ -65,6 +68,7 @@ def read_hmdb51(root: Path, lists: Path, split: int = 1) -> ClassificationSet:
             side = HMDB_FLAGS[flag]
             if side is None:
                 continue
+            safe_name(entry, f"{file}, line {number}")
             path = _video_or_frames(root / names[label] / entry, f"{file}, line {number}")
             stem = Path(entry).stem
             source = stem.partition(f"_{names[label]}_")[0]
@@ -73,6 +77,7 @@ def read_hmdb51(root: Path, lists: Path, split: int = 1) -> ClassificationSet:
     return ClassificationSet(names, tuple(items))
 
 
+@guarded("Jester's lists")
 def read_jester(root: Path, lists: Path) -> ClassificationSet:
     """Jester: frame folders `ROOT/ID/00001.jpg` at 12 fps and `LISTS/*train*.csv`,
     `*validation*.csv` with lines `ID;label`; the order of the classes from `*labels*.csv` where
@@ -98,7 +103,7 @@ def read_jester(root: Path, lists: Path) -> ClassificationSet:
                 f"{file}, line {number}: expected ID;label, found {line!r}"
                 f"{neighbours(label, names)}"
             )
-        path = root / identity
+        path = root / safe_name(identity, f"{file}, line {number}")
         if not path.is_dir():
             raise UserError(f"{file}, line {number}: expected frames in {path}, found no folder")
         items.append(LabelledVideo(identity, path, names.index(label), identity, side))
@@ -133,16 +138,13 @@ def _class_index(path: Path) -> tuple[str, ...]:
             raise UserError(
                 f"{path}, line {number}: expected '{len(names) + 1} ClassName', found {line!r}"
             )
-        names.append(name.strip())
+        names.append(safe_label(name.strip(), f"{path}, line {number}"))
     return tuple(names)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """(number, text) of the lines that are not empty."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected a list, it cannot be read ({error})") from error
+    text = read_text(path, "a list")
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             yield number, line.strip()

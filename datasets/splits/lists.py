@@ -11,6 +11,7 @@ import numpy as np
 from stadet.datasets.footage.info import find_video, parse_entry
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError, neighbours
+from stadet.engine.reading import read_text
 
 _PUBLISHED = re.compile(r"(?P<source>.+):(?P<side>train|test)(?P<number>\d)")
 
@@ -68,9 +69,4 @@ def _list_lines(path: Path) -> list[str]:
         from stadet.datasets.formats.act_pickle import read_act_split
 
         return read_act_split(source, side, int(number))
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; give a list of videos or its path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: expected a text file of video names: {error}") from None
+    return read_text(path, "a text file of video names").splitlines()

@@ -6,9 +6,7 @@ must be given. Every row becomes one box with one class; objectness is unknown (
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import numpy as np
 from stadet.detect.detections.columns import DetectionColumns
 from stadet.engine.complaints import Complaints
 from stadet.engine.errors import UserError
+from stadet.engine.reading import read_json, safe_label, safe_name, shown, whole_number
 
 KEYS = ("image_id", "category_id", "bbox", "score")
 
@@ -34,37 +33,42 @@ def read_coco_results(
             f"{path}: expected the COCO-video ground truth of the COCO results (their image and "
             "category ids come from it), found none; give it with --ground-truth"
         )
-    truth = _load(ground_truth_json)
-    results = _load(path)
+    truth = read_json(ground_truth_json, "COCO-video JSON")
+    results = read_json(path, "COCO results")
     try:
-        video_names = {video["id"]: video["name"] for video in truth["videos"]}
+        where = str(ground_truth_json)
+        video_names = {video["id"]: safe_name(video["name"], where) for video in truth["videos"]}
         images = {
-            image["id"]: (video_names[image["video_id"]], image["frame_id"])
+            image["id"]: (video_names[image["video_id"]], whole_number(image["frame_id"], where))
             for image in truth["images"]
         }
         categories = {category["id"]: place for place, category in enumerate(truth["categories"])}
-        names = [category["name"] for category in truth["categories"]]
+        names = [safe_label(category["name"], where) for category in truth["categories"]]
     except (KeyError, TypeError) as error:
         raise UserError(
             f"{ground_truth_json}: expected COCO-video JSON with videos, images (video_id, "
             f"frame_id) and categories, found no {error}; convert it with stad convert"
         ) from None
 
+    if not isinstance(results, list):
+        raise UserError(f"{path}: expected a list of results, found {shown(results)}")
     rows = list(enumerate(results, start=1))
     rows = _keep(rows, complaints, "rows without image_id, category_id, bbox, score", _fault)
     rows = _keep(
         rows,
         complaints,
         "rows of images that are not in the ground truth",
-        lambda row: "" if row["image_id"] in images else f"image_id {row['image_id']}",
+        lambda row: "" if row["image_id"] in images else f"image_id {shown(row['image_id'])}",
     )
     rows = _keep(
         rows,
         complaints,
         "rows of categories that are not in the ground truth",
-        lambda row: "" if row["category_id"] in categories else f"category_id {row['category_id']}",
+        lambda row: (
+            "" if row["category_id"] in categories else f"category_id {shown(row['category_id'])}"
+        ),
     )
-    given = [row["id"] for _, row in rows if "id" in row]
+    given = [str(row["id"])[:40] for _, row in rows if "id" in row]
     complaints.add("repeated ids of rows", len(given) - len(set(given)), [], "used as they are")
     places = [images[row["image_id"]] for _, row in rows]
     codes = {name: code for code, name in enumerate(dict.fromkeys(name for name, _ in places))}
@@ -83,22 +87,18 @@ def read_coco_results(
     )
 
 
-def _load(path: str | os.PathLike) -> Any:
-    try:
-        return json.loads(Path(path).read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: expected a JSON file, found none; check the path") from None
-    except ValueError as error:
-        raise UserError(f"{path}: expected JSON, found {error}; write the file again") from None
-
-
 def _fault(row: Any) -> str:
     if not isinstance(row, dict) or any(key not in row for key in KEYS):
-        return str(row)[:60]
+        return shown(row)
     numbers = isinstance(row["bbox"], list) and [*row["bbox"], row["score"]]
-    if not numbers or len(numbers) != 5 or not all(type(n) in (int, float) for n in numbers):
-        return str(row)[:60]
-    return ""
+    if not numbers or len(numbers) != 5 or not all(map(_is_number, numbers)):
+        return shown(row)
+    keys = (row["image_id"], row["category_id"])
+    return "" if all(isinstance(key, (int, str)) for key in keys) else shown(row)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 10**300)
 
 
 def _keep(rows: list, complaints: Complaints, what: str, fault) -> list:

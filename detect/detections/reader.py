@@ -27,12 +27,25 @@ from stadet.detect.detections.writer import SCHEMA, DetectionsWriter
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.complaints import Complaints
 from stadet.engine.errors import UserError
+from stadet.engine.reading import (
+    MAX_FRAME,
+    MAX_FRAMES,
+    finite_number,
+    guarded,
+    open_lines,
+    safe_label,
+    safe_name,
+    shown,
+)
 
 __all__ = ["SCHEMA", "DetectionSet", "DetectionsWriter", "VideoDetections", "read_detections"]
 
+# what `_columns_of` raises for a row that is none
+_FAULTY = (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError)
 CHUNK_BYTES = 8 << 20  # rows parsed at once: bounds the memory that Python objects take
 
 
+@guarded("a detections file")
 def read_detections(
     path: str | os.PathLike,
     truth: AnnotationSet | Sequence[str] | None = None,
@@ -52,11 +65,9 @@ def read_detections(
     Raises `UserError` for a file that is missing, empty or no detections file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: expected a detections file, found none; check the path")
     complaints = Complaints(path.name)
     annotations = truth if isinstance(truth, AnnotationSet) else None
-    with open(path, "rb") as stream:
+    with open_lines(path, "a detections file") as stream:
         if _first_character(stream) == b"[":
             from stadet.detect.detections.coco_results import read_coco_results
 
@@ -68,7 +79,8 @@ def read_detections(
             columns.classes = lookup[columns.classes]
         else:
             header, ids, names = _read_header(stream, path)
-            score_floor = float(header.get("score_floor") or 0.0)
+            floor = header.get("score_floor")
+            score_floor = 0.0 if floor is None else finite_number(floor, f"{path}: score_floor")
             wanted = names if truth is None else _names_of(truth)
             column_of = _match_names(ids, names, wanted, complaints)
             keyed = {str(key): column for key, column in column_of.items()}
@@ -84,8 +96,9 @@ def _names_of(truth: AnnotationSet | Sequence[str]) -> tuple[str, ...]:
 
 
 def _first_character(stream: IO[bytes]) -> bytes:
+    begin = stream.tell()  # after a byte order mark
     start = stream.read(256).lstrip()[:1]
-    stream.seek(0)
+    stream.seek(begin)
     return start
 
 
@@ -93,7 +106,7 @@ def _read_header(stream: IO[bytes], path: Path) -> tuple[dict, dict[int | str, i
     line = stream.readline()
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or header.get("schema") != SCHEMA:
         raise UserError(
@@ -103,11 +116,11 @@ def _read_header(stream: IO[bytes], path: Path) -> tuple[dict, dict[int | str, i
     categories = header.get("categories")
     try:
         ids = {category["id"]: index for index, category in enumerate(categories)}
-        names = [str(category["name"]) for category in categories]
+        names = [safe_label(c["name"], f"{path}, line 1: categories") for c in categories]
     except (TypeError, KeyError):
         raise UserError(
             f'{path}, line 1: expected "categories" as a list of {{"id": .., "name": ..}}, '
-            f"found {json.dumps(categories)[:80]}; write ids and names"
+            f"found {shown(categories)}; write ids and names"
         ) from None
     for what, count in (("ids", len(ids)), ("names", len(set(names)))):
         if count != len(categories):
@@ -142,7 +155,7 @@ def _read_rows(
     for numbers, rows in _parsed_chunks(stream, complaints):
         try:
             part = _columns_of(numbers, rows, column_of, video_codes, ranges)
-        except (KeyError, TypeError, ValueError, AttributeError):  # find the rows at fault
+        except _FAULTY:  # find the rows at fault
             faults = [_fault(row) for row in rows]
             complaints.add(
                 "rows that are no detection and no range",
@@ -190,7 +203,7 @@ def _parsed_chunks(
         number += len(lines)
         try:
             rows = json.loads(b"[" + b",".join(lines) + b"]")
-        except ValueError:
+        except (ValueError, RecursionError):
             rows = []
         if len(rows) != len(lines):
             numbers, rows = _parse_one_by_one(numbers, lines, complaints)
@@ -207,14 +220,14 @@ def _parse_one_by_one(
         try:
             rows.append(json.loads(line))
             kept.append(number)
-        except ValueError:
-            shown = line[:60].decode(errors="replace").strip()
+        except (ValueError, RecursionError):
+            found = line[:60].decode(errors="replace").strip()
             if line.endswith(b"\n"):
                 what, done = "lines that are not JSON", "left out"
             else:
                 what = "last line cut off in the middle"
                 done = "left out; the rest of the file counts"
-            complaints.add(what, 1, [f"line {number}: {shown!r}"], done)
+            complaints.add(what, 1, [f"line {number}: {found!r}"], done)
     return np.array(kept, dtype=np.int64), rows
 
 
@@ -225,7 +238,7 @@ def _columns_of(
     video_codes: dict[str, int],
     ranges: list[ProcessedRange],
 ) -> tuple:
-    """Columns of sound rows; raises KeyError, TypeError, ValueError or AttributeError otherwise.
+    """Columns of sound rows; raises one of `_FAULTY` otherwise.
 
     Nothing is added to `video_codes` and `ranges` before every row has been found sound.
     """
@@ -233,9 +246,12 @@ def _columns_of(
     found = [row for row in rows if "bbox" in row]
     names = [row["video"] for row in found]
     frames = _numbers([row["frame"] for row in found], "iu").astype(np.int64)
-    boxes = _numbers([row["bbox"] for row in found], "iuf").astype(np.float64).reshape(-1, 4)
+    boxes = _numbers([row["bbox"] for row in found], "iuf", (4,)).astype(np.float64)
     objectness = np.array(
-        [np.nan if (o := row.get("objectness")) is None else float(o) for row in found],
+        [
+            np.nan if (o := row.get("objectness")) is None else finite_number(o, "objectness")
+            for row in found
+        ],
         dtype=np.float64,
     )
     listed = [row["scores"] for row in found]
@@ -245,10 +261,9 @@ def _columns_of(
     keys = list(chain.from_iterable(listed))
     new_ranges = [_range_of(row) for row in rows if "bbox" not in row]
     for name in dict.fromkeys([*names, *(new.video for new in new_ranges)]):
-        if not isinstance(name, str):
-            raise TypeError("a video's name is no text")
-    if len(boxes) != len(found):
-        raise ValueError("a box is not of four numbers")
+        safe_name(name, "video")
+    if (frames > MAX_FRAME).any() or (frames < -MAX_FRAME).any():
+        raise ValueError("a frame past every video")
 
     ranges.extend(new_ranges)
     for name in dict.fromkeys(names):
@@ -268,23 +283,25 @@ def _columns_of(
     )
 
 
-def _numbers(values: list, kinds: str) -> np.ndarray:
-    array = np.array(values) if values else np.zeros(0, dtype=np.int64)
+def _numbers(values: list, kinds: str, sides: tuple[int, ...] = ()) -> np.ndarray:
+    array = np.array(values) if values else np.zeros((0, *sides), dtype=np.int64)
     if array.dtype.kind not in kinds:
         raise TypeError(f"expected numbers, found {array.dtype}")
+    if array.shape != (len(values), *sides):
+        raise ValueError(f"expected {sides or 'single'} numbers, found shape {array.shape}")
     return array
 
 
 def _range_of(row: dict[str, Any]) -> ProcessedRange:
     first, last = row["processed"]
-    if type(first) is not int or type(last) is not int or not 0 <= first <= last:
+    if type(first) is not int or type(last) is not int or not 0 <= first <= last <= MAX_FRAME:
         raise ValueError("expected [first, last] with 0 <= first <= last")
     fps, times = row.get("fps"), row.get("times")
     if fps is not None and not 0 < float(_numbers([fps], "iuf")[0]) < np.inf:
         raise ValueError("expected an fps above 0")
     if times is not None:
         times = _numbers(list(times), "iuf").astype(np.float64)
-        if len(times) != last - first + 1 or not np.isfinite(times).all():
+        if len(times) != last - first + 1 or last > MAX_FRAMES or not np.isfinite(times).all():
             raise ValueError("expected one finite time for each frame")
     return ProcessedRange(row["video"], first, last, None if fps is None else float(fps), times)
 
@@ -292,16 +309,18 @@ def _range_of(row: dict[str, Any]) -> ProcessedRange:
 def _fault(row: Any) -> str:
     """Reason why a row cannot be used; empty without one."""
     if not isinstance(row, dict):
-        return f"expected an object, found {str(row)[:40]}"
-    if not isinstance(row.get("video"), str):
-        return f'expected a "video" name, found {row.get("video")!r}'
+        return f"expected an object, found {shown(row)}"
+    try:
+        safe_name(row.get("video"), "video")
+    except UserError as error:
+        return str(error)
     try:
         _columns_of(np.zeros(1, dtype=np.int64), [row], {}, {}, [])
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except _FAULTY:
         if "bbox" not in row and "processed" in row:
             return (
                 'expected "processed" [first, last], an "fps" above 0 and "times", one a frame, if '
-                f"any; found {str(row)[:80]}"
+                f"any; found {shown(row, 80)}"
             )
-        return f'expected "frame", "bbox" [x, y, w, h] and "scores", found {str(row)[:60]}'
+        return f'expected "frame", "bbox" [x, y, w, h] and "scores", found {shown(row)}'
     return ""

@@ -10,7 +10,6 @@ video. "times", the seconds of each frame from the first, is there only where th
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,16 @@ from stadet.detect.structures import Tube
 from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.files import atomic_write
+from stadet.engine.reading import (
+    finite_number,
+    frame_rate,
+    guarded,
+    read_json,
+    safe_label,
+    safe_name,
+    shown,
+    whole_number,
+)
 
 SCHEMA = "stad-tubes/1"
 
@@ -57,22 +66,24 @@ def write_tubes(path: str | os.PathLike, tubes: TubeSet) -> None:
         stream.write("\n")
 
 
+@guarded("a tube file")
 def read_tubes(path: str | os.PathLike) -> TubeSet:
     """Read a tube file; `UserError` naming video and tube for anything that is not one."""
     path = Path(path)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"{path}: expected a tube file, found none; make one with stad tubes")
-    try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise UserError(f"{path}: expected JSON, found {error}; write the file again") from None
+    document = read_json(path, "a tube file")
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else type(document).__name__
         raise UserError(f'{path}: expected "schema": "{SCHEMA}", found {found!r}; make it again')
     names, videos = document.get("names"), document.get("videos")
     if not isinstance(names, list) or not isinstance(videos, dict):
         raise UserError(f'{path}: expected "names" as a list and "videos" as an object')
-    place = {str(name): index for index, name in enumerate(names)}
+    place = {safe_label(name, f"{path}: names"): index for index, name in enumerate(names)}
+    if len(place) < len(names):
+        raise UserError(f"{path}: names: a name is given more than once")
+    if not isinstance(document.get("linking") or {}, dict):
+        raise UserError(f'{path}: expected "linking" as an object')
     return TubeSet(
         tuple(place),
         {name: _video(path, name, video, place) for name, video in videos.items()},
@@ -81,14 +92,13 @@ def read_tubes(path: str | os.PathLike) -> TubeSet:
 
 
 def _video(path: Path, name: str, video: Any, place: dict[str, int]) -> VideoTubes:
-    where = f"{path}: video {name!r}"
+    where = f"{path}: video {safe_name(name, str(path))!r}"
     if not isinstance(video, dict) or not isinstance(video.get("tubes"), list):
         raise UserError(f'{where}: expected "tubes" as a list')
     fps, num_frames = video.get("fps"), video.get("num_frames")
-    if fps is not None and not (isinstance(fps, int | float) and fps > 0):
-        raise UserError(f'{where}: expected "fps" above 0 or null, found {fps!r}')
-    if num_frames is not None and not (isinstance(num_frames, int) and num_frames >= 0):
-        raise UserError(f'{where}: expected "num_frames" from 0 on or null, found {num_frames!r}')
+    fps = None if fps is None else frame_rate(fps, where)
+    if num_frames is not None:
+        num_frames = whole_number(num_frames, f"{where}: num_frames", least=0)
     tubes = [
         _tube(f"{where}: tube {number}", tube, number, place)
         for number, tube in enumerate(video["tubes"])
@@ -101,7 +111,7 @@ def _times(where: str, times: Any, fps: float | None) -> np.ndarray | None:
         return None
     try:
         clock = Clock(fps or 1.0, np.array(times, dtype=np.float64))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f'{where}: expected "times" as seconds that rise ({error})') from None
     if fps is None:
         raise UserError(f'{where}: expected "fps" along with "times", found none')
@@ -111,22 +121,18 @@ def _times(where: str, times: Any, fps: float | None) -> np.ndarray | None:
 def _tube(where: str, tube: Any, number: int, place: dict[str, int]) -> Tube:
     if not isinstance(tube, dict) or tube.get("id") != number:
         raise UserError(f'{where}: expected an object with "id": {number}, ids counting from 0')
-    if tube.get("class") not in place:
+    label = tube.get("class")
+    if not isinstance(label, str) or label not in place:
         raise UserError(
-            f"{where}: unknown class {tube.get('class')!r}"
-            f"{neighbours(str(tube.get('class')), place)}; expected one of the file's names"
+            f"{where}: unknown class {shown(label)}{neighbours(str(label)[:200], place)}; "
+            "expected one of the file's names"
         )
-    start, score = tube.get("start"), tube.get("score")
-    scored = isinstance(score, int | float) and math.isfinite(score)
-    if not (isinstance(start, int) and start >= 0) or not scored:
-        raise UserError(
-            f'{where}: expected "start" from 0 on and a finite "score", '
-            f"found {start!r} and {score!r}"
-        )
+    start = whole_number(tube.get("start"), f"{where}: start", least=0)
+    score = finite_number(tube.get("score"), f"{where}: score")
     try:
         boxes = np.array(tube.get("boxes"), dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         boxes = np.zeros(0)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) or not np.isfinite(boxes).all():
         raise UserError(f'{where}: expected "boxes" as rows of four finite numbers, one a frame')
-    return Tube(start, xywh_to_xyxy(boxes), place[tube["class"]], float(score))
+    return Tube(start, xywh_to_xyxy(boxes), place[label], score)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_directory, atomic_write
 from stadet.engine.findings import Findings
+from stadet.engine.reading import path_below
 
 TARGETS = ("coco-video", "cvat", "yolo-txt")
 NO_VIDEOS_NEEDED = ("coco-video", "ucf24", "act")  # their files hold sizes and rates
@@ -115,8 +116,10 @@ def convert(
     elif to == "cvat":
         if keyframe_tolerance is None:
             keyframe_tolerance = 2.0 if detections is not None else 0.5
+        source = _without_ignored(out, source)
         _to_cvat(out, source, keyframe_tolerance)
     else:
+        source = _without_ignored(out, source)
         _to_yolo(out, source)
     return source.annotations
 
@@ -214,11 +217,24 @@ def _catalog(videos: Path | None) -> Mapping[str, VideoInfo] | None:
     return VideoCatalog(find_video_paths(videos)) if videos is not None else None
 
 
+def _without_ignored(out: Path, source: _Source) -> _Source:
+    """For formats that know no ignored region: as if nobody had looked at frames that have one."""
+    kept = {v.name: v.without_ignored_frames() for v in source.annotations}
+    count = sum(int(v.looked_at.sum() - kept[v.name].looked_at.sum()) for v in source.annotations)
+    if not count:
+        return source
+    print(
+        f"{out}: {count} frames with ignored regions left out, as the format holds no such region",
+        file=sys.stderr,
+    )
+    return replace(source, annotations=AnnotationSet(source.annotations.names, kept))
+
+
 def _to_cvat(out: Path, source: _Source, tolerance: float) -> None:
     looked_at = {}
     with atomic_directory(out) as root:
         for video in source.annotations:
-            path = root / "annotations" / f"{video.name}.xml"
+            path = path_below(root / "annotations", f"{video.name}.xml")
             names = source.annotations.names
             if not write_cvat(path, video, names, keyframe_tolerance=tolerance):
                 looked_at[video.name] = mask_to_ranges(video.looked_at)

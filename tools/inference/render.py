@@ -19,6 +19,7 @@ from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
 from stadet.engine.progress import progress
+from stadet.engine.reading import path_below
 from stadet.tools.inference.render_panels import Panel, VideoOverlay, make_panels
 from stadet.tools.inference.sources import expand_sources
 
@@ -96,7 +97,7 @@ def render(
     many = len(videos) > 1 or video is None or _holds_videos(Path(video))
     rendered = []
     for name, opened in videos.items():
-        place = out / f"{name}.mp4" if many else out
+        place = path_below(out, f"{name}.mp4") if many else out
         if place.resolve() == opened.path.resolve():
             raise UserError(f"{place}: expected another name to write to than the video's own")
         rendered.append(_render(name, opened, panels, truth, place, threshold, start, seconds))

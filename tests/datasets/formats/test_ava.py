@@ -110,7 +110,7 @@ def test_actions_that_the_label_map_does_not_list_are_counted(tmp_path):
     [
         ("a,902,0.1,0.2,0.5\n", "expected video, second, x1"),
         ("a,902,10,20,50,60,12,0\n", "not pixels"),
-        ("a,902,nan,0,1,1,12,0\n", "not pixels"),
+        ("a,902,nan,0,1,1,12,0\n", "a whole second and numbers"),
         ("a,ten,0,0,1,1,12,0\n", "whole second"),
         ("a\n", "whole second"),
     ],

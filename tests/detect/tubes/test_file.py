@@ -44,17 +44,17 @@ def test_tubes_of_a_frame_best_last():
         ({"schema": "stad-tubes/9"}, "stad-tubes/1"),
         ({"names": None}, '"names" as a list'),
         ({"videos": {"v": {}}}, "'v': expected \"tubes\""),
-        ({"videos": {"v": {"tubes": [], "fps": 0}}}, '"fps" above 0'),
+        ({"videos": {"v": {"tubes": [], "fps": 0}}}, "second above 0"),
         ({"videos": {"v": {"tubes": [], "num_frames": 1.5}}}, "num_frames"),
         ({"videos": {"v": {"tubes": [{"id": 1}]}}}, 'tube 0: expected an object with "id": 0'),
         ({"videos": {"v": {"tubes": [{"id": 0, "class": "wpe"}]}}}, "did you mean wipe"),
         (
             {"videos": {"v": {"tubes": [{"id": 0, "class": "wipe", "start": -1, "score": 1}]}}},
-            '"start" from 0',
+            "start: expected a whole number",
         ),
         (
             {"videos": {"v": {"tubes": [{"id": 0, "class": "wipe", "start": 0, "score": np.nan}]}}},
-            'finite "score"',
+            "score: expected a finite number",
         ),
         (
             {
@@ -84,7 +84,7 @@ def test_missing_and_cut_off(tmp_path):
     with pytest.raises(UserError, match="stad tubes"):
         read_tubes(tmp_path / "none.json")
     (tmp_path / "cut.json").write_text('{"schema": "stad-tub')
-    with pytest.raises(UserError, match="expected JSON"):
+    with pytest.raises(UserError, match="broken JSON"):
         read_tubes(tmp_path / "cut.json")
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(UserError, match="list"):
