@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from stadet.engine.errors import UserError
+
+MAX_PIXELS = 1 << 26  # of a frame: more is a damaged header, and memory for nothing
+MAX_RATE = 100_000  # frames a second that a file may declare
+TURN_ERROR = 0.02  # sine of the angle by which a quarter turn may be off
 
 
 class Decoder:
@@ -35,24 +40,48 @@ class Decoder:
             )
         try:
             # the prefix keeps a colon in a name from being read as a protocol
-            self._container = av.open(f"file:{self.path}")
+            # its tags may be in any encoding
+            self._container = av.open(f"file:{self.path}", metadata_errors="replace")
         except av.error.FFmpegError as error:
             raise UserError(
                 f"{self.path}: expected a video, found a file that FFmpeg cannot open "
                 f"({error.strerror}); it is no video or was cut off before its header was written"
             ) from error
-        self._stream = self._container.streams.best("video")
-        if self._stream is None:
+        try:
+            self._stream = self._video_stream()
+        except BaseException:
             self._container.close()
-            raise UserError(f"{self.path}: expected a video, found a file without a video stream")
+            raise
         self._stream.codec_context.thread_count = 1
         self._reformatter = VideoReformatter()
         self.damaged = 0
 
+    def _video_stream(self) -> av.VideoStream:
+        """The best stream of moving pictures that can be decoded; UserError where there is none."""
+        covers = av.stream.Disposition.attached_pic
+        moving = [s for s in self._container.streams.video if not s.disposition & covers]
+        if not moving:
+            found = "only a cover picture" if self._container.streams.video else "no video stream"
+            raise UserError(f"{self.path}: expected a video, found {found} in the file")
+        best = self._container.streams.best("video")
+        stream = best if best in moving else moving[0]
+        if stream.codec_context is None:
+            raise UserError(
+                f"{self.path}: expected a video, found a codec that this FFmpeg cannot decode; "
+                "re-encode it, e.g. as H.264"
+            )
+        height, width = stream.codec_context.height, stream.codec_context.width
+        if height * width > MAX_PIXELS:
+            raise UserError(
+                f"{self.path}: expected frames of at most {MAX_PIXELS:,} pixels, found "
+                f"{width}x{height}; the file is damaged, or scale it down"
+            )
+        return stream
+
     @property
     def time_base(self) -> Fraction:
         """Seconds a tick of `frame.pts`."""
-        return self._stream.time_base
+        return self._stream.time_base or Fraction(0)
 
     @property
     def declared_frames(self) -> int:
@@ -64,7 +93,7 @@ class Decoder:
         """Frames a second as the file declares them, the most trusted first."""
         stream = self._stream
         rates = [stream.guessed_rate, stream.codec_context.framerate, stream.average_rate]
-        return [Fraction(rate) for rate in rates if rate]
+        return [Fraction(rate) for rate in rates if rate and 0 < rate < MAX_RATE]
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
         packets = self._container.demux(self._stream)
@@ -95,10 +124,15 @@ class Decoder:
         return True
 
     def rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of a frame, turned as the file's rotation says."""
-        image = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
-        turns = quarter_turns(frame, self.path)
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+        """(H, W, 3) uint8 RGB of a frame, turned and mirrored as the file says."""
+        try:
+            image = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise UserError(
+                f"{self.path}: expected frames that convert to RGB, found {frame.format.name} of "
+                f"{frame.width}x{frame.height} ({error}); re-encode it"
+            ) from error
+        return upright(frame, self.path).apply(image)
 
     def close(self) -> None:
         self._container.close()
@@ -110,18 +144,50 @@ class Decoder:
         self.close()
 
 
-def quarter_turns(frame: av.VideoFrame, path: Path) -> int:
-    """Counter-clockwise quarter turns, 0 to 3, that put a frame upright."""
-    turns = round(frame.rotation / 90)
-    if abs(frame.rotation - 90 * turns) > 1:  # FFmpeg's degrees are rounded
-        raise UserError(
-            f"{path}: expected a rotation by quarter turns, found {frame.rotation} degrees; "
-            "re-encode it"
-        )
-    return turns % 4
+@dataclass(frozen=True)
+class Upright:
+    """How a stored image becomes upright: transposed first, then mirrored left to right and top to
+    bottom."""
+
+    transpose: bool = False
+    mirror_x: bool = False
+    mirror_y: bool = False
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) as stored to the upright image."""
+        turned = image.transpose(1, 0, 2) if self.transpose else image
+        if self.mirror_x:
+            turned = turned[:, ::-1]
+        if self.mirror_y:
+            turned = turned[::-1]
+        return np.ascontiguousarray(turned)
+
+
+def upright(frame: av.VideoFrame, path: Path | str) -> Upright:
+    """From a frame's display matrix (libavutil/display.h): a stored pixel (x, y) is shown at
+    (a x + c y, b x + d y), rows a, b and c, d of the matrix.
+
+    UserError for turns by other angles than quarters.
+    """
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return Upright()
+    numbers = np.frombuffer(bytes(data), dtype=np.int32)[:9].astype(np.float64)
+    if len(numbers) == 9:
+        a, b, _, c, d = numbers[:5]
+        along, across = min(abs(a), abs(d)), min(abs(b), abs(c))
+        if across <= TURN_ERROR * along and max(abs(b), abs(c)) <= TURN_ERROR * along:
+            if along > 0:
+                return Upright(False, bool(a < 0), bool(d < 0))
+        elif max(abs(a), abs(d)) <= TURN_ERROR * across:
+            return Upright(True, bool(c < 0), bool(b < 0))
+    raise UserError(
+        f"{path}: expected a rotation by quarter turns, found the display matrix "
+        f"{numbers.astype(int).tolist()}; re-encode it"
+    )
 
 
 def upright_size(frame: av.VideoFrame, path: Path) -> tuple[int, int]:
     """(height, width) of a frame once it is upright."""
     size = (frame.height, frame.width)
-    return size if quarter_turns(frame, path) % 2 == 0 else size[::-1]
+    return size[::-1] if upright(frame, path).transpose else size

@@ -10,7 +10,7 @@ import numpy as np
 from av import VideoFrame
 
 from stadet.datasets.footage.decode import Decoder
-from stadet.datasets.footage.index import VideoIndex
+from stadet.datasets.footage.index import VideoIndex, frame_checksum
 from stadet.engine.errors import UserError
 
 # frames ahead that are decoded rather than sought, as a seek costs about as much ..
@@ -137,6 +137,8 @@ class _Cursor:
         """Seek to a key frame; True if the decoder is then at a known frame up to `target`.
 
         Frames before the first key frame that comes out may lack their references and are dropped.
+        A key frame that is damaged, or comes out otherwise than in a pass from the start, is no
+        place to begin.
         """
         if not self._decoder.seek(int(self._index.pts[key_frame])):
             return False
@@ -146,7 +148,10 @@ class _Cursor:
             return False
         position = int(np.searchsorted(self._index.pts, frame.pts))
         known = position < len(self._index) and self._index.pts[position] == frame.pts
-        if not known or position > target:
+        if not known or position > target or not self._index.key_frames[position]:
+            return False
+        number = int(np.searchsorted(self._key_frames, position))
+        if frame_checksum(frame) != int(self._index.checksums[number]):
             return False
         self._frame, self._position = frame, position
         return True

@@ -10,18 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 from stadet.engine.progress import progress_bar
+from stadet.engine.reading import guarded
 
-INDEX_VERSION = 1
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+INDEX_VERSION = 2
 DEFAULT_FPS = Fraction(25)  # where neither timestamps nor the file say
 COMMON_RATES = [
     *(Fraction(rate) for rate in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120)),
@@ -37,7 +43,8 @@ class VideoIndex:
 
     digest: key of the file's content; size: (height, width) upright; rate: frames a second;
     pts: (F,) int64 presentation times in ticks of `time_base` seconds, strictly increasing;
-    key_frames: (F,) bool; seekable: False where the file's own timestamps were unusable and `pts`
+    key_frames: (F,) bool, undamaged ones; checksums: (K,) uint32 of their brightness, so that a
+    seek can be verified; seekable: False where the file's own timestamps were unusable and `pts`
     counts frames instead; notes: what a user should know (damage, missing frames), one line each.
     """
 
@@ -47,6 +54,7 @@ class VideoIndex:
     time_base: Fraction
     pts: np.ndarray
     key_frames: np.ndarray
+    checksums: np.ndarray
     seekable: bool
     notes: tuple[str, ...]
 
@@ -79,6 +87,7 @@ def content_digest(path: str | os.PathLike) -> str:
     return digest.hexdigest()[:16]
 
 
+@guarded("a video")
 def load_or_build_index(
     path: str | os.PathLike, index_dir: str | os.PathLike | None = None
 ) -> VideoIndex:
@@ -135,13 +144,12 @@ def _save(index: VideoIndex, place: Path) -> None:
             header=np.frombuffer(json.dumps(header).encode(), dtype=np.uint8),
             pts=np.diff(index.pts, prepend=0),  # differences compress well
             key_frames=np.packbits(index.key_frames),
+            checksums=index.checksums,
         )
 
 
 def _load(place: Path, digest: str) -> VideoIndex | None:
     """The index kept at `place`; `None` where there is none, an unreadable or an outdated one."""
-    import zipfile
-
     try:
         with np.load(place, allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
@@ -156,10 +164,11 @@ def _load(place: Path, digest: str) -> VideoIndex | None:
                 Fraction(header["time_base"]),
                 pts,
                 key_frames,
+                arrays["checksums"],
                 bool(header["seekable"]),
                 tuple(header["notes"]),
             )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # damaged in any way: it is made again
         return None
 
 
@@ -168,6 +177,7 @@ def _build(path: Path, digest: str) -> VideoIndex:
 
     pts: list[int | None] = []
     key_frames: list[bool] = []
+    checksums: list[int] = []
     size: tuple[int, int] | None = None
     corrupt: list[int] = []
     with (
@@ -185,7 +195,9 @@ def _build(path: Path, digest: str) -> VideoIndex:
                 )
             size = found
             pts.append(frame.pts)
-            key_frames.append(bool(frame.key_frame))
+            key_frames.append(bool(frame.key_frame) and not frame.is_corrupt)
+            if key_frames[-1]:
+                checksums.append(frame_checksum(frame))
             if frame.is_corrupt:
                 corrupt.append(number)
             bar.update()
@@ -206,7 +218,8 @@ def _build(path: Path, digest: str) -> VideoIndex:
     if corrupt:
         notes.append(f"{len(corrupt)} frames are damaged, the first is frame {corrupt[0]}")
     ticks = np.array([-1 if tick is None else tick for tick in pts], dtype=np.int64)
-    seekable = None not in pts and bool((np.diff(ticks) > 0).all())
+    rising = None not in pts and bool((np.diff(ticks.astype(np.float64)) > 0).all())
+    seekable = rising and time_base > 0
     if seekable:
         rate = measured_rate(ticks, time_base, rates)
     else:
@@ -214,8 +227,21 @@ def _build(path: Path, digest: str) -> VideoIndex:
         ticks, time_base = np.arange(len(pts)), 1 / rate
         notes.append(f"no usable timestamps; frames are taken as {float(rate):g} a second")
     return VideoIndex(
-        digest, size, rate, time_base, ticks, np.array(key_frames), seekable, tuple(notes)
+        digest,
+        size,
+        rate,
+        time_base,
+        ticks,
+        np.array(key_frames),
+        np.array(checksums, dtype=np.uint32),
+        seekable,
+        tuple(notes),
     )
+
+
+def frame_checksum(frame: VideoFrame) -> int:
+    """CRC-32 of a frame's first plane (brightness), as it was decoded."""
+    return zlib.crc32(frame.planes[0])
 
 
 def measured_rate(pts: np.ndarray, time_base: Fraction, declared: Sequence[Fraction]) -> Fraction:

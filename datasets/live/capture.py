@@ -130,7 +130,7 @@ class _Stream:
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
         from av.video.reformatter import VideoReformatter
 
-        from stadet.datasets.footage.decode import quarter_turns
+        from stadet.datasets.footage.decode import upright
 
         errors = self._av.error
         reformatter = VideoReformatter()
@@ -154,9 +154,7 @@ class _Stream:
                 frames = []
             for frame in frames:
                 image = reformatter.reformat(frame, format="rgb24").to_ndarray()
-                turns = quarter_turns(frame, self._owner.source.shown)
-                if turns:
-                    image = np.ascontiguousarray(np.rot90(image, turns))
+                image = upright(frame, self._owner.source.shown).apply(image)
                 if self._by_arrival or frame.time is None:
                     yield image, time.monotonic() - started
                     continue
