@@ -95,7 +95,9 @@ def read_bytes(path: str | os.PathLike, what: str) -> bytes:
             raise UserError(f"{path}: expected {what}, found a folder; name the file in it")
         if not path.is_file():
             near = neighbours(path.name, _names_in(path.parent))
-            raise UserError(f"{path}: expected {what}, found none{near}; check the path")
+            raise UserError(
+                f"{path}: expected {what}, found none{near}; no such file, check the path"
+            )
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         if isinstance(error, ValueError):

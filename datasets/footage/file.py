@@ -79,6 +79,7 @@ class _Cursor:
         self._path = path
         self._index = index
         self._key_frames = np.flatnonzero(index.key_frames)
+        self._damaged = not bool(index.clean.all())
         self._restart()
 
     def jump_to(self, target: int, near: int = NEAR) -> None:
@@ -105,8 +106,15 @@ class _Cursor:
         self._frames: Iterator[VideoFrame] = iter(self._decoder)
         self._position = -1
         self._frame: VideoFrame | None = None
+        self._from_start = True
 
     def _advance(self) -> None:
+        if not self._from_start and not self._index.clean[self._position + 1]:
+            # what a decoder makes of damage depends on all that it has seen
+            position = self._position
+            self._start_again()
+            while self._position < position:
+                self._advance()
         frame = next(self._frames, None)
         position = self._position + 1
         if frame is None or (self._index.seekable and frame.pts != self._index.pts[position]):
@@ -122,14 +130,19 @@ class _Cursor:
 
     def _jump(self, target: int) -> None:
         """Seek if a seek can be verified, else start again from the first frame."""
-        wanted = self._key_frame_before(target)
+        wanted = self._key_frame_before(target) if self._index.clean[target] else 0
         back = 1
+        if self._damaged:
+            self._start_again()  # and on the frames that it still holds
         while self._index.seekable and wanted > 0:
             if self._seek(wanted, target):
                 return
             # containers without an index of their own (MPEG-TS) land late: aim further back
             wanted = self._key_frame_before(max(0, wanted - back))
             back *= 4
+        self._start_again()
+
+    def _start_again(self) -> None:
         self.close()
         self._restart()
 
@@ -142,6 +155,7 @@ class _Cursor:
         """
         if not self._decoder.seek(int(self._index.pts[key_frame])):
             return False
+        self._from_start = False
         self._frames = iter(self._decoder)
         frame = next((frame for frame in self._frames if frame.key_frame), None)
         if frame is None or frame.pts is None:

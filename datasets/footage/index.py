@@ -27,6 +27,7 @@ from stadet.engine.reading import guarded
 if TYPE_CHECKING:
     from av import VideoFrame
 
+MAX_DELAY = 16  # frames that a decoder may hold back to put them in order (H.264, HEVC)
 INDEX_VERSION = 2
 DEFAULT_FPS = Fraction(25)  # where neither timestamps nor the file say
 COMMON_RATES = [
@@ -44,8 +45,10 @@ class VideoIndex:
     digest: key of the file's content; size: (height, width) upright; rate: frames a second;
     pts: (F,) int64 presentation times in ticks of `time_base` seconds, strictly increasing;
     key_frames: (F,) bool, undamaged ones; checksums: (K,) uint32 of their brightness, so that a
-    seek can be verified; seekable: False where the file's own timestamps were unusable and `pts`
-    counts frames instead; notes: what a user should know (damage, missing frames), one line each.
+    seek can be verified; clean (F,) bool: no damage from its last undamaged key frame on, so that
+    decoding from there gives what a pass from the start gives; seekable: False where the file's own
+    timestamps were unusable and `pts` counts frames instead; notes: what a user should know
+    (damage, missing frames), one line each.
     """
 
     digest: str
@@ -55,6 +58,7 @@ class VideoIndex:
     pts: np.ndarray
     key_frames: np.ndarray
     checksums: np.ndarray
+    clean: np.ndarray
     seekable: bool
     notes: tuple[str, ...]
 
@@ -145,6 +149,7 @@ def _save(index: VideoIndex, place: Path) -> None:
             pts=np.diff(index.pts, prepend=0),  # differences compress well
             key_frames=np.packbits(index.key_frames),
             checksums=index.checksums,
+            clean=np.packbits(index.clean),
         )
 
 
@@ -165,6 +170,7 @@ def _load(place: Path, digest: str) -> VideoIndex | None:
                 pts,
                 key_frames,
                 arrays["checksums"],
+                np.unpackbits(arrays["clean"], count=len(pts)).astype(bool),
                 bool(header["seekable"]),
                 tuple(header["notes"]),
             )
@@ -178,6 +184,7 @@ def _build(path: Path, digest: str) -> VideoIndex:
     pts: list[int | None] = []
     key_frames: list[bool] = []
     checksums: list[int] = []
+    damage: list[int] = []  # frames that had come out when damage was met
     size: tuple[int, int] | None = None
     corrupt: list[int] = []
     with (
@@ -186,6 +193,7 @@ def _build(path: Path, digest: str) -> VideoIndex:
             description=f"indexing {path.name}", total=decoder.declared_frames or None, unit="frame"
         ) as bar,
     ):
+        seen_damage = 0
         for number, frame in enumerate(decoder):
             found = upright_size(frame, path)
             if size is not None and found != size:
@@ -200,6 +208,9 @@ def _build(path: Path, digest: str) -> VideoIndex:
                 checksums.append(frame_checksum(frame))
             if frame.is_corrupt:
                 corrupt.append(number)
+            if frame.is_corrupt or decoder.damaged > seen_damage:
+                damage.append(number)
+                seen_damage = decoder.damaged
             bar.update()
         declared, rates = decoder.declared_frames, decoder.declared_rates
         damaged, time_base = decoder.damaged, decoder.time_base
@@ -234,9 +245,25 @@ def _build(path: Path, digest: str) -> VideoIndex:
         ticks,
         np.array(key_frames),
         np.array(checksums, dtype=np.uint32),
+        clean_frames(np.array(key_frames), damage),
         seekable,
         tuple(notes),
     )
+
+
+def clean_frames(key_frames: np.ndarray, damage: Sequence[int]) -> np.ndarray:
+    """(F,) bool from undamaged key frames (F,) bool and the numbers of the frames that came out
+    when damage was met.
+
+    A packet is decoded up to `MAX_DELAY` frames before its own comes out, so a key frame that comes
+    out sooner after the damage may already be behind it.
+    """
+    clean = np.ones(len(key_frames), dtype=bool)
+    starts = np.flatnonzero(key_frames)
+    for number in damage:
+        later = starts[starts > number + MAX_DELAY]
+        clean[number : later[0] if len(later) else None] = False
+    return clean
 
 
 def frame_checksum(frame: VideoFrame) -> int:

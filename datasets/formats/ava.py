@@ -172,14 +172,14 @@ def _video_detections(video: VideoAnnotations, scores: dict[tuple, np.ndarray]) 
     frames = np.array([frame for frame, _, _ in scores], dtype=np.int64)
     boxes = np.array([box for _, box, _ in scores], dtype=np.float64).reshape(-1, 4)
     boxes *= [video.size[1], video.size[0]] * 2
-    rows = np.array(list(scores.values())).reshape(len(frames), -1)
+    rows = np.array(list(scores.values())).reshape(len(frames), video.num_classes)
     order = np.argsort(frames, kind="stable")
     return VideoDetections(
         video.name,
         frames[order],
         boxes[order],
         np.full(len(order), np.nan),
-        rows[order] if len(rows) else np.zeros((0, video.num_classes)),
+        rows[order],
         frames_to_ranges(np.flatnonzero(video.looked_at)),
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.mat_file import load_mat
 from stadet.datasets.formats.rows import build_video, class_index, rescale
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
@@ -120,13 +121,7 @@ def read_jhmdb21_split(folder: str | Path, side: str, number: int) -> list[str]:
 
 
 def _masks(file: Path) -> np.ndarray:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = loadmat(file)
-    except (MatReadError, NotImplementedError, ValueError, OSError, TypeError) as error:
-        raise UserError(f"{file}: expected a MATLAB file (version 5): {error}") from None
+    content = load_mat(file)
     masks = content.get("part_mask")
     flat = not isinstance(masks, np.ndarray) or masks.ndim not in (2, 3) or not masks.size
     if flat or masks.dtype.kind not in "biuf":

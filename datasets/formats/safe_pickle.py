@@ -11,6 +11,7 @@ import collections
 import io
 import pickle
 import pickletools
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,8 @@ _DAMAGE = (
     AttributeError,
     LookupError,
     MemoryError,
+    RecursionError,
+    struct.error,
     TypeError,
     ValueError,
 )
@@ -167,7 +170,7 @@ def load_pickle(path: str | Path) -> Any:
         except ValueError:  # pickletools reads no text of Python 2
             kind = _PlainUnpickler
         return kind(io.BytesIO(content), encoding="latin1").load()
-    except (*_DAMAGE, RecursionError) as error:
+    except _DAMAGE as error:
         raise UserError(
             f"{path}: expected a pickle of numpy arrays and containers, found "
             f"{str(error)[:120]}; it is damaged or not to be trusted, and was not loaded"

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.mat_file import load_mat
 from stadet.datasets.formats.rows import build_video, rescale
 from stadet.datasets.formats.safe_pickle import load_pickle
 from stadet.detect.boxes import xywh_to_xyxy
@@ -176,15 +177,7 @@ def _pickle_entries(content: dict, path: Path) -> Iterator[tuple[str, int, list[
 
 
 def _from_mat(path: Path) -> Iterator[tuple[str, int, list[_Tube]]]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        content = loadmat(path, squeeze_me=True, struct_as_record=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path of the annotations") from None
-    except (MatReadError, NotImplementedError, ValueError, OSError, TypeError) as error:
-        raise UserError(f"{path}: expected a MATLAB file (version 5): {error}") from None
+    content = load_mat(path, squeeze_me=True, struct_as_record=False)
     if "annot" not in content:
         raise UserError(f"{path}: expected the variable 'annot' in this MATLAB file, found none")
     for entry in np.atleast_1d(content["annot"]):
