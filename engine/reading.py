@@ -89,6 +89,8 @@ def cannot_read(path: Any, error: OSError) -> UserError:
 
 def read_bytes(path: str | os.PathLike, what: str) -> bytes:
     """A file's content; UserError for a missing file, a folder, and what may not be read."""
+    if "\0" in str(path):
+        raise UserError(f"{str(path)!r}: expected {what}, found no path")
     path = Path(path)
     try:
         if path.is_dir():
@@ -99,9 +101,7 @@ def read_bytes(path: str | os.PathLike, what: str) -> bytes:
                 f"{path}: expected {what}, found none{near}; no such file, check the path"
             )
         return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        if isinstance(error, ValueError):
-            raise UserError(f"{str(path)!r}: expected {what}, found no path") from None
+    except OSError as error:
         raise cannot_read(path, error) from error
 
 

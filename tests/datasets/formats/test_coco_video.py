@@ -147,3 +147,59 @@ def test_missing_file_and_unknown_name(tmp_path):
         read_coco_video(tmp_path / "none.json")
     with pytest.raises(UserError, match="unknown label 'pick'"):
         read(tmp_path, document(), names=["put", "picks"])
+
+
+def write(path, content):
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_regions_to_ignore_are_kept(tmp_path):
+    boxes = [{"id": i, "image_id": 1, "category_id": 3, "bbox": [i, 2, 9, 9]} for i in range(3)]
+    boxes[1]["iscrowd"], boxes[2]["ignore"] = 1, 1
+    content = {**document(), "annotations": boxes}
+    found = read_coco_video(write(tmp_path / "a.json", content)).videos["a"]
+    assert found.ignored.tolist() == [False, True, True]
+    boxes[1]["iscrowd"] = "yes"
+    with pytest.raises(UserError, match="expected 0 or 1 for iscrowd, found 'yes'"):
+        read_coco_video(write(tmp_path / "a.json", content))
+
+
+def test_a_folder_stands_for_its_only_file(tmp_path):
+    write(tmp_path / "a.json", document())
+    assert list(read_coco_video(tmp_path).videos) == ["a"]
+    write(tmp_path / "b.json", document())
+    with pytest.raises(UserError, match=r"a folder with 2 such files \(a\.json, b\.json\)"):
+        read_coco_video(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"fps": "abc"}, "fps: expected a finite number"),
+        ({"fps": 0}, "frames a second above 0"),
+        ({"fps": [25]}, "fps: expected a finite number"),
+        ({"fps": float("nan")}, "fps: expected a finite number"),
+        ({"width": 0}, "width: expected a whole number of at least 1"),
+        ({"height": -4}, "height: expected a whole number of at least 1"),
+        ({"length": 10**13}, "length: expected a whole number"),
+        ({"name": "../../out"}, "below the output folder"),
+        ({"name": "/out"}, "an absolute path"),
+        ({"name": "n" * 300}, "300 bytes"),
+    ],
+)
+def test_what_a_video_cannot_be(tmp_path, change, message):
+    content = document()
+    content["videos"][0].update(change)
+    with pytest.raises(UserError, match=message) as error:
+        read_coco_video(write(tmp_path / "a.json", content))
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_with_its_files_suffix_finds_the_video(tmp_path):
+    content = document()
+    content["videos"][0]["name"] = "a.mp4"
+    found = read_coco_video(
+        write(tmp_path / "a.json", content), videos={"a": VideoInfo("a", (48, 64), 10.0, 9)}
+    )
+    assert list(found.videos) == ["a"]

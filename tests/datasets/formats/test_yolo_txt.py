@@ -89,3 +89,35 @@ def test_bad_names(tmp_path, names):
     with pytest.raises(UserError, match=r"data\.yaml"):
         read_yolo_txt(put(tmp_path, {"a/1.txt": ""}, names), videos=INFO)
     assert read_yolo_txt(tmp_path, videos=INFO, names=["x"]).names == ("x",)
+
+
+def test_labels_beside_a_frame_folder_pair_with_the_images_of_their_number(tmp_path):
+    folder = {"a": VideoInfo("a", (100, 200), 25.0, 6, first_number=100)}
+    files = {f"a/{number:05d}.txt": "" for number in range(100, 106)}
+    path = put(tmp_path, {**files, "a/00103.txt": "0 .5 .5 .2 .2\n"})
+    assert read_yolo_txt(path, videos=folder).videos["a"].frames.tolist() == [3]
+    assert read_yolo_txt(path, videos=INFO, first_frame=100).videos["a"].frames.tolist() == [3]
+    with pytest.raises(UserError, match=r"numbers 100\.\.105; .* set first_frame: 100"):
+        read_yolo_txt(path, videos=INFO)
+
+
+def test_written_labels_say_that_they_count_from_0(tmp_path):
+    folder = {"a": VideoInfo("a", (100, 200), 25.0, 6, first_number=1)}
+    video = VideoAnnotations.build(
+        "a", (100, 200), 25.0, np.ones(6, bool), [2], [[10, 10, 50, 50]], [[True]]
+    )
+    write_yolo_txt(tmp_path / "out", AnnotationSet(("pick",), {"a": video}))
+    again = read_yolo_txt(tmp_path / "out", videos=folder).videos["a"]
+    assert again.frames.tolist() == [2] and again.looked_at.all()
+    put(tmp_path, {"a/000000.txt": ""})
+    with pytest.raises(UserError, match="set first_frame: 0"):
+        read_yolo_txt(tmp_path, videos=folder)
+
+
+def test_frames_with_an_ignored_region_are_not_written(tmp_path):
+    columns = {"boxes": [[10, 10, 50, 50]] * 2, "labels": [[True]] * 2, "ignored": [True, False]}
+    video = VideoAnnotations.build("a", (100, 200), 25.0, np.ones(6, bool), [2, 3], **columns)
+    write_yolo_txt(tmp_path / "out", AnnotationSet(("pick",), {"a": video}))
+    again = read_yolo_txt(tmp_path / "out", videos=INFO).videos["a"]
+    assert again.frames.tolist() == [3]
+    assert np.flatnonzero(~again.looked_at).tolist() == [2]
