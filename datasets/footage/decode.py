@@ -182,8 +182,8 @@ def upright(frame: av.VideoFrame, path: Path | str) -> Upright:
         elif max(abs(a), abs(d)) <= TURN_ERROR * across:
             return Upright(True, bool(c < 0), bool(b < 0))
     raise UserError(
-        f"{path}: expected a rotation by quarter turns, found the display matrix "
-        f"{numbers.astype(int).tolist()}; re-encode it"
+        f"{path}: expected a rotation by quarter turns, found {frame.rotation} degrees; "
+        "re-encode it"
     )
 
 
