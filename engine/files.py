@@ -22,7 +22,7 @@ from stadet.engine.errors import UserError
 from stadet.engine.locks import close_locked, try_lock
 
 TEMPORARY = ".stad-tmp-"
-_FRESH_SECONDS = 10.0  # between making a temporary file and locking it
+_FRESH_SECONDS = 2.0  # between making a temporary file and locking it
 _tidied: set[Path] = set()  # folders that this process has looked through
 
 
@@ -55,10 +55,14 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(folder: str | os.PathLike, *, again: bool = False) -> list[Path]:
+def remove_leftovers(
+    folder: str | os.PathLike, *, again: bool = False, fresh_seconds: float = _FRESH_SECONDS
+) -> list[Path]:
     """Remove what killed writers left in a folder, once a process (or `again`); what was removed.
 
     Only files and folders with a name of `atomic_path` or `atomic_directory` that no process locks.
+    fresh_seconds: younger ones stay, as their writer may be about to lock them; 0 where the caller
+    keeps other writers out.
     """
     folder = Path(folder).absolute()
     if folder in _tidied and not again:
@@ -69,7 +73,7 @@ def remove_leftovers(folder: str | os.PathLike, *, again: bool = False) -> list[
         found = [e for e in entries if e.name.startswith(".") and TEMPORARY in e.name]
     for entry in found:
         with contextlib.suppress(OSError):
-            if time.time() - entry.stat(follow_symlinks=False).st_mtime < _FRESH_SECONDS:
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime < fresh_seconds:
                 continue
             if _is_free(entry.path):
                 if entry.is_dir(follow_symlinks=False):

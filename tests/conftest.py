@@ -38,6 +38,15 @@ def second_copies(modules: Mapping[str, ModuleType]) -> list[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """Nothing is read from or written into the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("STAD_CACHE", raising=False)
+        patched.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("user_cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def no_progress_lines():
     """What a verb writes to stderr does not depend on how long it takes."""
     progress._due = math.inf

@@ -41,6 +41,7 @@ VERBS = (
     "explain",
     "make-keypoints",
     "make-reversals",
+    "cache",
     "completion",
 )
 

@@ -13,7 +13,9 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -21,14 +23,16 @@ from pathlib import Path
 
 import numpy as np
 
+from stadet.datasets.footage.cache_files import KEEP_DAYS, note_use, prune
 from stadet.datasets.footage.cached_video import JPEG, RAW, CachedVideo, load_cached, save_index
 from stadet.datasets.footage.index import INDEX_VERSION
 from stadet.datasets.footage.video import Video
 from stadet.engine.errors import UserError
-from stadet.engine.files import atomic_write, disk_error
+from stadet.engine.files import atomic_write, disk_error, remove_leftovers
 from stadet.engine.progress import progress_bar
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2  # with checksums
+VERSION = f"{INDEX_VERSION}.{CACHE_VERSION}"  # of the file names
 RAW_LIMIT_BYTES = 4 << 30
 JPEG_QUALITY = 92
 
@@ -90,7 +94,7 @@ class _Job:
     def key(self) -> str:
         coding = f"q{JPEG_QUALITY}" if self.kind == JPEG else "raw"
         height, width = self.size
-        return f"{self.video.digest}-{width}x{height}-{coding}-v{INDEX_VERSION}.{CACHE_VERSION}"
+        return f"{self.video.digest}-{width}x{height}-{coding}-v{VERSION}"
 
     @property
     def index_path(self) -> Path:
@@ -102,6 +106,7 @@ class _Job:
         for path in [self.index_path, *sorted(self.directory.glob(f"{self.key}-*.npz"))]:
             cached = load_cached(path)
             if cached is not None and np.isin(self.frames, cached.frames).all():
+                note_use(path)
                 return cached
         return None
 
@@ -144,6 +149,7 @@ def build_cache(
     found = {job.video.name: job.find() for job in jobs}
     if None in found.values():
         with _turn(directory):
+            _prune(directory)
             found = {job.video.name: job.find() for job in jobs}
             # copies of one content under several names are filled once
             missing = {job.index_path: job for job in jobs if found[job.video.name] is None}
@@ -186,9 +192,20 @@ def _turn(directory: Path) -> Iterator[None]:
         except OSError as error:
             raise disk_error(error, directory) from error
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for leftover in directory.glob(".*-v*.*"):  # temporary files of a killed run
-            leftover.unlink()
+        remove_leftovers(directory, again=True, fresh_seconds=0)
         yield
+
+
+def _prune(directory: Path) -> None:
+    """Remove old sizes and versions, and say so."""
+    removed = prune(directory, VERSION)
+    if removed:
+        size = sum(entry.bytes for entry in removed) / 2**20
+        print(
+            f"{directory}: removed reduced frames of {len(removed)} videos ({size:,.1f} MiB) that "
+            f"no run opened for {KEEP_DAYS:g} days, or of another version",
+            file=sys.stderr,
+        )
 
 
 def _fill_all(jobs: list[_Job], directory: Path, workers: int | None) -> None:
@@ -214,16 +231,19 @@ def _fill_all(jobs: list[_Job], directory: Path, workers: int | None) -> None:
 
 
 def _fill(job: _Job, done: Callable[[], object], stop: threading.Event) -> None:
-    offsets = [0]
+    offsets, checksums = [0], []
     frames_path = job.index_path.with_suffix(f".{job.kind}")
     with atomic_write(frames_path, "wb") as stream:
         for _, image in job.video.read(job.frames):
             if stop.is_set():
                 raise InterruptedError(f"{job.video.name}: stopped")
-            offsets.append(offsets[-1] + stream.write(_encode(image, job.size, job.kind)))
+            content = _encode(image, job.size, job.kind)
+            offsets.append(offsets[-1] + stream.write(content))
+            checksums.append(zlib.crc32(content))
             done()
     ends = np.array(offsets, dtype=np.int64)
-    save_index(job.index_path, CachedVideo(frames_path, job.kind, job.size, job.frames, ends))
+    crc = np.array(checksums, dtype=np.uint32)
+    save_index(job.index_path, CachedVideo(frames_path, job.kind, job.size, job.frames, ends, crc))
 
 
 def _encode(image: np.ndarray, size: tuple[int, int], kind: str) -> bytes | memoryview:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ class CachedVideo:
 
     path: the file of frames; kind: `"jpeg"` or `"raw"`; size: (height, width) of the copies;
     frames: (M,) int64 sorted, the frame indices it holds; offsets: (M + 1,) int64, where each
-    frame's bytes begin, and the end.
+    frame's bytes begin, and the end; checksums: (M,) uint32, the CRC-32 of each frame's bytes,
+    compared when a process reads the frame for the first time.
     """
 
     path: Path
@@ -33,25 +35,44 @@ class CachedVideo:
     size: tuple[int, int]
     frames: np.ndarray
     offsets: np.ndarray
+    checksums: np.ndarray
+    _checked: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_checked", np.zeros(len(self.frames), dtype=bool))
 
     def read(self, frame: int) -> np.ndarray:
-        """(h, w, 3) uint8 RGB. KeyError for a frame that is not kept."""
+        """(h, w, 3) uint8 RGB. KeyError for a frame that is not kept; UserError for a frame that
+        was damaged on the disk, and the index is then removed, so that the next run fills it again.
+        """
         row = int(np.searchsorted(self.frames, frame))
         if row == len(self.frames) or self.frames[row] != frame:
             raise KeyError(f"{self.path.name}: frame {frame} is not in the cache")
         start, stop = int(self.offsets[row]), int(self.offsets[row + 1])
         content = self._bytes(start, stop - start)
+        if not self._checked[row]:
+            if zlib.crc32(content) != self.checksums[row]:
+                raise self._damaged(frame)
+            self._checked[row] = True
         if self.kind == RAW:
             return content.reshape(*self.size, 3)
         import cv2
 
         image = cv2.imdecode(content, cv2.IMREAD_COLOR)
         if image is None:
-            raise UserError(
-                f"{self.path} (frame {frame}): expected a cached frame, found bytes that cannot be "
-                "decoded; delete the cache folder and run the command again"
-            )
+            raise self._damaged(frame)
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+    def _damaged(self, frame: int) -> UserError:
+        index = self.path.with_suffix(".npz")
+        remedy = "run the command again to rebuild it"
+        try:
+            index.unlink(missing_ok=True)  # frames without an index count as not there
+        except OSError:
+            remedy = f"delete {index} and run the command again"
+        return UserError(
+            f"{self.path}: the cached frame {frame} is damaged (its checksum differs); {remedy}"
+        )
 
     def _bytes(self, start: int, length: int) -> np.ndarray:
         # opened for each read: some microseconds, and nothing to share, fork or pickle
@@ -79,6 +100,7 @@ def save_index(index_path: Path, cached: CachedVideo) -> None:
             size=np.array(cached.size),
             frames=cached.frames,
             offsets=cached.offsets,
+            checksums=cached.checksums,
         )
 
 
@@ -89,8 +111,14 @@ def load_cached(index_path: Path) -> CachedVideo | None:
             kind = JPEG if int(arrays["jpeg"]) else RAW
             height, width = (int(side) for side in arrays["size"])
             frames, offsets = arrays["frames"], arrays["offsets"]
+            checksums = arrays["checksums"]
         path = index_path.with_suffix(f".{kind}")
-        whole = os.path.getsize(path) == offsets[-1]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        if not len(frames) == len(checksums) == len(offsets) - 1:
+            return None
+        if os.path.getsize(path) != offsets[-1]:
+            return None
+    except (OSError, ValueError, LookupError, TypeError, EOFError):
         return None
-    return CachedVideo(path, kind, (height, width), frames, offsets) if whole else None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
+        return None  # damaged: the archive's checksums tell
+    return CachedVideo(path, kind, (height, width), frames, offsets, checksums)

@@ -2,7 +2,7 @@
 
 Containers cannot be trusted for any of these (raw MPEG-4 streams declare no length and a wrong
 rate, stream-cut files count frames that are never shown), so the file is decoded once and the
-result kept in a small file next to it.
+result kept in a small file in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stadet.engine.cache_folder import cache_folder
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 from stadet.engine.progress import progress_bar
@@ -97,10 +98,10 @@ def load_or_build_index(
 ) -> VideoIndex:
     """The index of a video file, read where it is kept or made by decoding the file once.
 
-    It is kept as `.NAME.stad-index.npz` next to the video; where that folder cannot be written, as
-    `DIGEST.npz` in the user's cache folder (`$XDG_CACHE_HOME/stad/video-index`); with `index_dir`
-    only there, under the same name. An index of other content or of another version is made again;
-    where none can be kept the video is decoded at every opening.
+    It is kept as `DIGEST.npz` in `index_dir`, by default the user's cache folder
+    (`stadet.engine.cache_folder`, "video-index"), and never next to the video. An index of other
+    content or of another version is made again; where none can be kept the video is decoded at
+    every opening.
     Raises `UserError` for a file that is no video.
     """
     path = Path(path)
@@ -125,11 +126,7 @@ def load_or_build_index(
 def _places(path: Path, digest: str, index_dir: str | os.PathLike | None) -> list[Path]:
     if index_dir is not None:
         return [Path(index_dir) / f"{digest}.npz"]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [
-        path.with_name(f".{path.name}.stad-index.npz"),
-        cache / "stad" / "video-index" / f"{digest}.npz",
-    ]
+    return [cache_folder("video-index") / f"{digest}.npz"]
 
 
 def _save(index: VideoIndex, place: Path) -> None:

@@ -38,12 +38,12 @@ from stadet.datasets.splits.split import Split
 from stadet.detect.batch import ClipRequest
 from stadet.detect.classification_batch import collate_labelled
 from stadet.engine import distributed
+from stadet.engine.cache_folder import frames_folder
 from stadet.engine.errors import UserError
 from stadet.tools.classification.config import ClassifierConfig, InputConfig, SourceConfig
 from stadet.tools.classification.sources import read_source, reverses_of
 from stadet.tools.training.data import process_share
 
-CACHE_FOLDER = ".stad-cache"
 SHORTER = "choose shorter clips (sampling.frames) or set sampling.pad_short=true"
 
 
@@ -109,8 +109,8 @@ def open_footage(
     data = read_source(source)
     if source.format == "keypoints":
         return _open_arrays(data, source, sampling, config, head)
-    cache = Path(config.cache) if config.cache else Path(source.root) / CACHE_FOLDER
-    videos, bad = open_all(data, cache)
+    cache = frames_folder(config.cache)
+    videos, bad = open_all(data)
     data = without_bad(data, bad, skip=config.skip_bad, remedy="copy them again")
     short = too_short(videos, sampling)
     data = without_bad(data, short, skip=config.skip_bad, remedy=SHORTER)

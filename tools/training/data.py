@@ -23,6 +23,7 @@ from stadet.detect.detector import Detector
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.view import View
 from stadet.engine import distributed
+from stadet.engine.cache_folder import frames_folder
 from stadet.engine.errors import UserError, neighbours
 from stadet.tools.training.config import DataConfig
 
@@ -90,7 +91,7 @@ def open_footage(config: DataConfig, reach: tuple[int, int] | None = None) -> Fo
     dataset = load_dataset(config.dataset)
     if distributed.is_main():
         dataset.findings.report()
-    folder = Path(config.cache) if config.cache else dataset.path.parent / ".stad-cache"
+    folder = frames_folder(config.cache, dataset.path.parent, dataset.video_paths.values())
     fill: Callable[[], FrameCache] = lambda: build_cache(  # noqa: E731
         [dataset.open_video(name) for name in dataset.annotations.videos],
         folder,

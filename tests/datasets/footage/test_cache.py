@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import errno
 import os
 import pickle
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 
 import cv2
@@ -17,6 +19,7 @@ import pytest
 
 from stadet.datasets.footage import cache as cache_module
 from stadet.datasets.footage.cache import build_cache, reduced_size
+from stadet.datasets.footage.cache_files import cache_entries
 from stadet.datasets.footage.video import open_video
 from stadet.engine.errors import UserError
 from tests.conftest import ROOT
@@ -207,6 +210,51 @@ def test_damaged_files_are_made_anew(tmp_path, videos, damage):
             path.with_suffix(".raw").unlink()
     cache = build_cache(videos, tmp_path, SMALL, kind="raw")
     np.testing.assert_array_equal(cache.read("a", 3), expected)
+
+
+@pytest.mark.parametrize("kind", ["raw", "jpeg"])
+def test_a_damaged_frame_is_not_used_and_made_again_by_the_next_run(tmp_path, videos, kind):
+    cache = build_cache(videos, tmp_path, SMALL, kind=kind)
+    expected = [cache.read("a", index).copy() for index in range(5)]
+    entry = cache.videos["a"]
+    with open(entry.path, "r+b") as stream:  # one bit of frame 3
+        stream.seek(int(entry.offsets[3]) + 40)
+        (byte,) = stream.read(1)
+        stream.seek(int(entry.offsets[3]) + 40)
+        stream.write(bytes([byte ^ 8]))
+    cache = build_cache(videos, tmp_path, SMALL, kind=kind)
+    np.testing.assert_array_equal(cache.read("a", 2), expected[2])
+    with pytest.raises(UserError, match=r"the cached frame 3 is damaged .*run the command again"):
+        cache.read("a", 3)
+    cache = build_cache(videos, tmp_path, SMALL, kind=kind)
+    for index in range(5):
+        np.testing.assert_array_equal(cache.read("a", index), expected[index])
+
+
+def test_each_process_compares_a_frame_once(tmp_path, videos, monkeypatch):
+    cache = build_cache(videos, tmp_path, SMALL, kind="raw")
+    counted = []
+    monkeypatch.setattr(zlib, "crc32", lambda content: counted.append(1) or real(content))
+    real = binascii.crc32
+    for _ in range(3):
+        for index in (0, 5):
+            cache.read("a", index)
+    assert len(counted) == 2
+
+
+def test_what_no_run_opened_for_long_goes_with_words(tmp_path, videos, capsys):
+    build_cache(videos[:1], tmp_path, SMALL, kind="raw")
+    build_cache(videos[:1], tmp_path, (10, 25), kind="raw")
+    old = [e for e in cache_entries(tmp_path) if e.size == reduced_size(videos[0].size, SMALL)]
+    (tmp_path / "own.npz").write_text("the user's")
+    for path in old[0].paths:
+        os.utime(path, (time.time() - 40 * 86_400,) * 2)
+    build_cache(videos[:1], tmp_path, (10, 25), kind="raw")  # found: nothing is filled or removed
+    assert len(cache_entries(tmp_path)) == 2
+    build_cache(videos[:1], tmp_path, (12, 30), kind="raw")
+    assert "removed reduced frames of 1 videos" in capsys.readouterr().err
+    assert len(cache_entries(tmp_path)) == 2 and (tmp_path / "own.npz").exists()
+    assert not any(path.exists() for path in old[0].paths)
 
 
 def test_changed_under_a_running_program(tmp_path, videos):
