@@ -28,13 +28,15 @@ class Anchors:
 
     levels: one (A_l, 2) float64 array of (width, height) in network pixels for each detection
     level; strides: network pixels per grid cell of each level, ascending, so that level 0 is the
-    finest; network_size: (height, width) for which the sizes were made.
+    finest; network_size: (height, width) for which the sizes were made; resize: how frames were
+    brought to it ("letterbox" or "stretch"), None where that is not known.
     Levels may hold different numbers of anchors, but none is empty. ValueError otherwise.
     """
 
     levels: tuple[np.ndarray, ...]
     strides: tuple[int, ...]
     network_size: tuple[int, int]
+    resize: str | None = None
 
     def __post_init__(self) -> None:
         levels = tuple(np.array(level, dtype=np.float64) for level in self.levels)
@@ -97,13 +99,15 @@ class Anchors:
         """The same anchors for another network size (height, width), each side by its own ratio."""
         height, width = network_size
         ratio = np.array([width / self.network_size[1], height / self.network_size[0]])
-        return Anchors(tuple(lv * ratio for lv in self.levels), self.strides, (height, width))
+        levels = tuple(level * ratio for level in self.levels)
+        return Anchors(levels, self.strides, (height, width), self.resize)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, as in the YAML file; `from_dict` reads it back exactly."""
         return {
             "schema": SCHEMA,
             "network_size": list(self.network_size),
+            **({"resize": self.resize} if self.resize else {}),
             "levels": [
                 {"stride": stride, "sizes": level.tolist()}
                 for stride, level in zip(self.strides, self.levels, strict=True)
@@ -124,7 +128,10 @@ class Anchors:
             )
             strides = tuple(whole_number(level["stride"], "stride", least=1) for level in levels)
             size = tuple(image_side(side, "network_size") for side in content["network_size"])
-            return cls(sizes, strides, size)
+            resize = content.get("resize")
+            if resize not in ("letterbox", "stretch", None):
+                raise ValueError(f"expected resize letterbox or stretch, found {resize!r}")
+            return cls(sizes, strides, size, resize)
         except UserError as error:
             raise ValueError(str(error)) from error
         except (KeyError, TypeError) as error:

@@ -33,7 +33,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="give box sizes in pixels of a network of this size (default: the video's)",
     )
     parser.add_argument(
-        "--letterbox", action="store_true", help="with --size: keep the proportions, pad with grey"
+        "--resize",
+        choices=("letterbox", "stretch"),
+        help="with --size: keep the frame's shape on grey (default), or stretch it",
+    )
+    parser.add_argument("--letterbox", action="store_true", help=argparse.SUPPRESS)  # the default
+    parser.add_argument(
+        "--config", metavar="FILE", help="take size and resize from this training configuration"
     )
     parser.add_argument("--side", choices=("train", "val", "test"), help="only this side")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the files")
@@ -45,10 +51,21 @@ def build_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     from stadet.tools.data.describe import describe
 
+    size, resize = tuple(args.size) if args.size else None, args.resize or "letterbox"
+    if args.config:
+        from stadet.configs import find_config
+        from stadet.engine.config import load_config
+        from stadet.engine.errors import UserError
+        from stadet.tools.training.config import TrainConfig
+
+        if args.size or args.resize:
+            raise UserError("--config: size and resize are the configuration's; give no others")
+        data = load_config(TrainConfig, find_config(args.config)).data
+        size, resize = tuple(data.size), data.resize
     description = describe(
         args.data,
-        size=tuple(args.size) if args.size else None,
-        letterbox=args.letterbox,
+        size=size,
+        resize=resize,
         side=args.side,
         out=args.out,
         samples=args.samples,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from stadet.tools.cli import make_parser
 
@@ -14,7 +15,9 @@ STRIDES = (4, 8, 16, 32)
 
 EXAMPLES = """\
 examples:
-  stad kmeans-anchors --data dataset.yaml --size 416 416 --out anchors.yaml --plot anchors.png
+  stad kmeans-anchors --config configs/restaurant_yolov3.yaml data.dataset=dataset.yaml \\
+      --out anchors.yaml --plot anchors.png
+  stad kmeans-anchors --data dataset.yaml --size 416 416 --out anchors.yaml
   stad kmeans-anchors --data dataset.yaml --size 384 672 --strategy spread --out anchors.yaml
   stad kmeans-anchors --data dataset.yaml --size 416 416 --compare --out anchors.yaml
   stad kmeans-anchors --data dataset.yaml --size 224 224 --resize stretch --strides 32 \\
@@ -27,27 +30,30 @@ strategies:
   coverage   as many boxes as possible (classes alike) within IoU 0.5 of an anchor
   per-level  k-means within each level's own range of sizes
 
-Training reads the file with yolo.anchors=anchors.yaml. "recall at 0.5" is the share of boxes whose
-best anchor, laid over the box, reaches IoU 0.5; "worst class" is the lowest recall of a class.
+--config takes data set, size, resize, strides and number from a training configuration, with
+key.path=value overrides, so that the anchors fit it. Training reads the file with
+yolo.anchors=anchors.yaml, and refuses one of other levels or of another number. "recall at 0.5" is
+the share of boxes whose best anchor, laid over the box, reaches IoU 0.5; "worst class" is the
+lowest recall of a class.
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = make_parser("kmeans-anchors", SUMMARY, EXAMPLES)
-    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="data set file")
+    parser.add_argument("settings", nargs="*", help="key.path=value, overrides of --config")
+    parser.add_argument("--config", metavar="FILE", help="the configuration they are for")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="data set file")
     parser.add_argument("--out", type=Path, required=True, metavar="YAML", help="file to write")
     parser.add_argument(
         "--size",
         type=int,
         nargs=2,
-        default=(416, 416),
         metavar=("HEIGHT", "WIDTH"),
         help="the network's input (default 416 416)",
     )
     parser.add_argument(
         "--resize",
         choices=("letterbox", "stretch"),
-        default="letterbox",
         help="keep the frame's shape on grey (default), or stretch it",
     )
     parser.add_argument(
@@ -55,7 +61,6 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         choices=STRIDES,
-        default=[8, 16, 32],
         metavar="STRIDE",
         help="of the detection levels, finest first (default 8 16 32; with 4 for small objects; "
         "32 for YOWO)",
@@ -68,25 +73,22 @@ def build_parser() -> argparse.ArgumentParser:
         "--compare", action="store_true", help="show every strategy along with the chosen one"
     )
     parser.add_argument("--plot", type=Path, metavar="IMAGE", help="sizes with anchors (.png, ..)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="of the clustering (default 0)")
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     from stadet.tools.data.anchors import kmeans_anchors
 
-    size = (args.size[0], args.size[1])
+    data, options = _options(args)
+    size = options["size"]
     choice = kmeans_anchors(
-        args.data,
-        size=size,
-        resize=args.resize,
-        strides=args.strides,
-        num_anchors=args.anchors,
+        data,
+        **options,
         strategy=args.strategy,
         compare=args.compare,
         out=args.out,
         plot=args.plot,
-        seed=args.seed,
     )
     print(f"{len(choice.sizes):,} boxes of {choice.videos} videos at {size[0]} x {size[1]}\n")
     print(choice.text())
@@ -95,6 +97,47 @@ def run(args: argparse.Namespace) -> None:
     if args.plot:
         print(f"\nplot: {args.plot}")
     print(f"\nanchors: {args.out}")
+
+
+def _options(args: argparse.Namespace) -> tuple[str | Path, dict[str, Any]]:
+    """The data set, and size, resize, strides, number and seed, from the configuration or given."""
+    from stadet.engine.errors import UserError
+
+    given = {
+        "size": tuple(args.size) if args.size else None,
+        "resize": args.resize,
+        "strides": tuple(args.strides) if args.strides else None,
+        "num_anchors": args.anchors,
+        "seed": args.seed,
+    }
+    if args.config is None:
+        if args.settings:
+            raise UserError(f"{args.settings[0]!r}: overrides go with --config CONFIG")
+        if args.data is None:
+            raise UserError("expected --config CONFIG or --data FILE, found neither")
+        defaults = {"size": (416, 416), "resize": "letterbox", "strides": (8, 16, 32), "seed": 0}
+        return args.data, {k: defaults.get(k) if v is None else v for k, v in given.items()}
+    twice = [f"--{k.replace('num_', '')}" for k, v in given.items() if v is not None]
+    if twice:
+        raise UserError(
+            f"{twice[0]}: the configuration says it; override its key instead (data.size=.., "
+            "yolo.strides=.., yolo.num_anchors=.., seed=..)"
+        )
+    from stadet.configs import find_config
+    from stadet.engine.config import load_config
+    from stadet.tools.training.config import TrainConfig
+
+    config = load_config(TrainConfig, find_config(args.config), args.settings)
+    wanted = config.recipe.anchors()
+    if wanted is None:
+        raise UserError(f"{args.config}: a {config.model} has no anchors")
+    return args.data or config.data.dataset, {
+        "size": tuple(config.data.size),
+        "resize": config.data.resize,
+        "strides": tuple(wanted.strides),
+        "num_anchors": wanted.count,
+        "seed": config.seed,
+    }
 
 
 if __name__ == "__main__":

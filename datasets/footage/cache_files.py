@@ -61,7 +61,7 @@ def cache_entries(folder: str | os.PathLike) -> list[CacheEntry]:
                 found["coding"],
                 found["version"],
                 sum(stat.st_size for stat in stats),
-                max(stat.st_mtime for stat in stats),
+                max(max(stat.st_atime, stat.st_mtime) for stat in stats),
             )
         )
     return entries
@@ -93,4 +93,4 @@ def prune(
 def note_use(index: Path) -> None:
     """Mark the frames of an index as used now."""
     with contextlib.suppress(OSError):
-        os.utime(index)
+        os.utime(index, (time.time(), index.stat().st_mtime))

@@ -54,6 +54,28 @@ def refuse_overlap(
         )
 
 
+def refuse_duplicates(split: Split, allow: str = "split.allow_overlap: true") -> None:
+    """UserError where the same footage, under two names, has frames on train and on a judging side.
+
+    Videos are told by their content keys, so that a copy is found and a re-encoding is not.
+    """
+    trained = split.masks.get("train", {})
+    for side in JUDGING_SIDES:
+        for name, mask in split.masks.get(side, {}).items():
+            key = split.video_digests.get(name)
+            for other, theirs in trained.items() if key else ():
+                if other == name or split.video_digests.get(other) != key:
+                    continue
+                shared = min(len(mask), len(theirs))
+                count = int((mask[:shared] & theirs[:shared]).sum())
+                if count:
+                    raise UserError(
+                        f"split: videos {other!r} and {name!r} are the same footage, and {count} "
+                        f"frames of it are on train and on {side}; remove one, list both under "
+                        f"views, or set {allow}"
+                    )
+
+
 def _same_video(a: str, digests_a: Mapping[str, str], b: str, digests_b: Mapping[str, str]) -> bool:
     if a in digests_a and b in digests_b:
         return digests_a[a] == digests_b[b]

@@ -103,6 +103,30 @@ def test_mistakes_are_one_line_and_write_nothing(data, capsys, options, message)
     assert not (data / "anchors.yaml").exists()
 
 
+def test_anchors_of_a_configuration_fit_it(data, capsys):
+    """The command that README gives: training reads what it wrote."""
+    config = data / "train.yaml"
+    content = {
+        "data": {"dataset": str(data / "dataset.yaml"), "size": [96, 128], "resize": "stretch"},
+        "yolo": {"strides": [8, 16], "num_anchors": 2, "width": 0.0625, "depth": 0.01},
+    }
+    config.write_text(yaml.safe_dump(content))
+    out = str(data / "anchors.yaml")
+    assert main(["kmeans-anchors", "--config", str(config), "--out", out]) == 0
+    anchors = Anchors.load(out)
+    assert (anchors.strides, len(anchors), anchors.resize) == ((8, 16), 2, "stretch")
+    assert anchors.network_size == (96, 128)
+    given = ["--config", str(config), "--out", out]
+    assert main(["kmeans-anchors", *given, "yolo.strides=[16, 32]"]) == 0
+    assert Anchors.load(out).strides == (16, 32)
+    capsys.readouterr()
+    assert main(["kmeans-anchors", *given, "--strides", "32"]) == 2
+    assert "--strides: the configuration says it" in capsys.readouterr().err
+    run = ["train", str(config), f"yolo.anchors={out}", f"output={data / 'run'}"]
+    assert main(run) == 2
+    assert "expected levels of strides 8, 16" in capsys.readouterr().err
+
+
 def test_strides_stand_finest_first(data, capsys):
     assert run(data, "--size", "64", "96", "--strides", "16", "8") == 2
     assert "finest first" in capsys.readouterr().err

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import signal
 import time
@@ -125,7 +126,88 @@ def test_nothing_to_resume(footage, tmp_path, capsys):
     assert main(["train", "--resume", str(tmp_path)]) == 2
     assert "expected last.pt to resume from, found none" in errors(capsys)
     assert main(["train", "--resume", str(tmp_path), "seed=1"]) == 2
-    assert "give no other settings" in errors(capsys)
+    assert "expected last.pt to resume from" in errors(capsys)
+    assert main(["train", "other.yaml", "--resume", str(tmp_path)]) == 2
+    assert "give no other file" in errors(capsys)
+
+
+def test_settings_that_may_not_change_are_named(trained, tmp_path, capsys):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    assert main(["train", "--resume", str(folder), "data.workers=1", "loop.log_every=2"]) == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", str(folder), "seed=1"]) == 2
+    assert "seed was 0, is 1" in errors(capsys)
+    text = (folder / "config.yaml").read_text()
+    assert "lr: 0.001" in text
+    (folder / "config.yaml").write_text(text.replace("lr: 0.001", "lr: 0.002"))
+    assert main(["train", "--resume", str(folder)]) == 2
+    assert "loop.optimiser.lr was 0.001, is 0.002; set them back" in errors(capsys)
+
+
+@pytest.mark.parametrize("change", ["split", "annotations", "video", "gone", "old"])
+def test_data_that_changed_since_the_run_began_is_named(footage, tmp_path, capsys, change):
+    data = shutil.copytree(footage.dataset.parent, tmp_path / "data")
+    setting = f"data.dataset={data / 'dataset.yaml'}"
+    assert footage.train(tmp_path / "run", setting) == 0
+    content = yaml.safe_load((data / "dataset.yaml").read_text())
+    if change in ("split", "old"):
+        content["split"]["seed"] = 77
+        (data / "dataset.yaml").write_text(yaml.safe_dump(content))
+        message = "the data changed since the run began: .*the split"
+        if change == "old":  # a checkpoint of an earlier version knows its split alone
+            last = load_checkpoint(tmp_path / "run" / "last.pt")
+            last.pop("data")
+            save_checkpoint(tmp_path / "run" / "last.pt", last)
+    elif change == "annotations":
+        (path,) = (data / "annotations").glob("counter00_front*")
+        path.write_text(path.read_text().replace('xtl="', 'xtl="1', 1))
+        message = "the annotations of 'counter00_front'"
+    elif change == "video":
+        path = data / "videos" / "counter00_front.mp4"
+        path.write_bytes(path.read_bytes() + b"x")
+        message = "the content of 'counter00_front'"
+    else:
+        (data / "videos" / "counter01_side.mp4").unlink()
+        for path in (data / "annotations").glob("counter01_side*"):
+            path.unlink()
+        message = "'counter01_side' gone"
+        content["views"] = {k: v for k, v in content["views"].items() if "counter01_side" not in v}
+        (data / "dataset.yaml").write_text(yaml.safe_dump(content))
+    capsys.readouterr()
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 2
+    assert re.search(message, errors(capsys))
+
+
+def test_a_copy_of_a_video_on_the_other_side_is_found_before_training(footage, tmp_path, capsys):
+    data = shutil.copytree(footage.dataset.parent, tmp_path / "data")
+    for folder in ("videos", "annotations"):
+        (path,) = (data / folder).glob("counter00_front*")
+        shutil.copy(path, path.with_name(path.name.replace("counter00_front", "copy")))
+    content = yaml.safe_load((data / "dataset.yaml").read_text())
+    content["split"] = {
+        "method": "lists",
+        "lists": {"train": ["counter00_front", "counter01_front"], "val": ["copy"]},
+    }
+    content.pop("views", None)
+    (data / "dataset.yaml").write_text(yaml.safe_dump(content))
+    run = tmp_path / "run"
+    assert footage.train(run, f"data.dataset={data / 'dataset.yaml'}") == 2
+    assert "videos 'counter00_front' and 'copy' are the same footage" in errors(capsys)
+    assert not run.exists()
+
+
+def test_a_second_training_in_a_run_folder_is_refused(footage, tmp_path, start_stad, capsys):
+    folder = tmp_path / "run"
+    process = start_stad("train", *footage.settings(folder, *LONG, "loop.max_steps=100000"))
+    while not (folder / "last.pt").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    assert main(["train", "--resume", str(folder)]) == 2
+    assert f"process {process.pid} (since" in errors(capsys)
+    process.kill()
+    process.wait()
+    assert main(["train", "--resume", str(folder), "loop.save_minutes=5"]) in (0, 2)
+    assert "is training in this folder" not in capsys.readouterr().err
 
 
 def test_what_a_killed_run_left_without_a_checkpoint_is_forgotten(footage, tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader
@@ -209,6 +210,19 @@ def split_record(footage: Sequence[ClassFootage]) -> Split:
                 if item.name in part.digests:
                     digests[item.name] = part.digests[item.name]
     return Split(masks, digests)
+
+
+def classification_identity(footage: Sequence[ClassFootage], split: Split) -> dict[str, Any]:
+    """What `stadet.datasets.identity` compares when a run is resumed: classes, labels, videos and
+    their sides."""
+    record = split.record()
+    labels = {item.name: str(item.label) for part in footage for item in part.data.items}
+    return {
+        "names": [name for part in footage for name in part.data.names],
+        "split": record["digest"],
+        "videos": dict(record["video_digests"]),
+        "annotations": labels,
+    }
 
 
 def has_validation(footage: Sequence[ClassFootage]) -> bool:

@@ -54,18 +54,22 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
     import torch
 
     from stadet.classify.training import ClassificationStep
+    from stadet.datasets.splits.overlap import refuse_duplicates
     from stadet.engine import distributed
     from stadet.engine.checkpoint import seed_everything
+    from stadet.engine.config import to_dict
     from stadet.engine.loop import fit
     from stadet.engine.runlog import RunLog
     from stadet.tools.classification.checkpoint import build_classifier, checkpoint_description
     from stadet.tools.classification.data import (
+        classification_identity,
         has_validation,
         open_footage,
         split_record,
         training_loader,
     )
     from stadet.tools.classification.reports import finish
+    from stadet.tools.training.resume import expect_same_run
 
     folder = Path(config.output)
     leave_cores_to_loaders(device, config.input.workers)
@@ -77,6 +81,11 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
     ]
     heads = [part.data.names for part in footage]
     split = split_record(footage)
+    identity = classification_identity(footage, split)
+    if resume:
+        expect_same_run(folder, to_dict(config), identity)
+    if not config.model.allow_overlap:
+        refuse_duplicates(split, "model.allow_overlap: true")
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
     model = build_classifier(config, heads)
     if config.model.weights and not resume:
@@ -102,7 +111,7 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
         config.loop,
         log,
         device,
-        describe=checkpoint_description(config, heads, split.record()),
+        describe={**checkpoint_description(config, heads, split.record()), "data": identity},
         resume=resume,
     )
     if result.interrupted:

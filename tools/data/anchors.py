@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +90,7 @@ def kmeans_anchors(
         return diagnose(sizes, anchors, labels=labels, names=train.names)
 
     chosen = picked(strategy)
+    chosen = replace(chosen, anchors=replace(chosen.anchors, resize=resize))
     rows = {strategy: chosen}
     if compare:
         rows |= {name: picked(name) for name in STRATEGIES if name != strategy}

@@ -36,7 +36,7 @@ def describe(
     data: str | Path,
     *,
     size: tuple[int, int] | None = None,
-    letterbox: bool = False,
+    resize: str = "letterbox",
     side: str | None = None,
     out: str | Path | None = None,
     samples: int = 20,
@@ -47,7 +47,8 @@ def describe(
     Args:
         data: data set file, or its folder.
         size: give box sizes in pixels of a network of this (height, width) (default: the video's).
-        letterbox: with `size`: keep the proportions and pad, instead of stretching.
+        resize: with `size`: "letterbox" keeps the proportions and pads, as training does by
+            default; "stretch" fills the input.
         side: only this side of the split.
         out: folder for `describe.txt`, `describe.json` and `samples.png` (None: no files).
         samples: frames to draw.
@@ -61,7 +62,7 @@ def describe(
     dataset = load_dataset(data)
     dataset.findings.report()
     annotations = dataset.side(side) if side else dataset.annotations
-    statistics = measure(annotations, size, letterbox=letterbox)
+    statistics = measure(annotations, size, letterbox=resize == "letterbox")
     sides = {name: _count(dataset, name) for name in dataset.split.masks}
     text = "\n".join([*_lines(dataset, statistics, side), *_sides(dataset, sides)])
     description = Description(dataset, statistics, sides, text)

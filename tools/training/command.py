@@ -36,25 +36,29 @@ def configured(kind: type[Config], settings: Sequence[str], resume: str | None =
 
     settings: a configuration file or name, if the first word has no "=", then overrides as
     key.path=value.
-    resume: a run's folder, whose own configuration is taken.
-    UserError for settings along with `resume`, and for a folder without anything to resume.
+    resume: a run's folder, whose own configuration is taken; overrides may then change only what
+    `stadet.tools.training.resume.MAY_CHANGE` names.
+    UserError for another file or setting, and for a folder without anything to resume.
     """
     from stadet.configs import find_config
-    from stadet.engine.config import load_config
+    from stadet.engine.config import load_config, to_dict
     from stadet.engine.errors import UserError
+    from stadet.tools.training.resume import expect_same_settings
 
     file, overrides = split_settings(settings)
     if not resume:
         return load_config(kind, find_config(file) if file else None, overrides)
-    if settings:
-        raise UserError("--resume takes the run's own configuration; give no other settings")
+    if file:
+        raise UserError("--resume takes the run's own configuration; give no other file")
     if not (Path(resume) / "last.pt").is_file():
         raise UserError(
             f"{resume}: expected last.pt to resume from, found none; start the run again "
             "from its configuration"
         )
-    # the folder may have been moved
-    return replace(load_config(kind, Path(resume) / "config.yaml"), output=resume)
+    saved = Path(resume) / "config.yaml"
+    config = load_config(kind, saved, overrides)
+    expect_same_settings(to_dict(load_config(kind, saved)), to_dict(config), f"--resume {resume}")
+    return replace(config, output=resume)  # the folder may have been moved
 
 
 def split_settings(settings: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -25,6 +25,7 @@ from stadet.detect.view import View
 from stadet.engine import distributed
 from stadet.engine.cache_folder import frames_folder
 from stadet.engine.errors import UserError, neighbours
+from stadet.tools.training.command import say
 from stadet.tools.training.config import DataConfig
 
 EVALUATION_WINDOW = 16  # frames (of frame detectors), clips, or frames per lane and step
@@ -154,18 +155,45 @@ def choose_anchors(
         labels = np.concatenate([video.labels for video in train])
         sizes = box_sizes(train, size, data.resize)
         return pick_anchors(wanted, sizes, count, strides, size, labels=labels, seed=seed)
-    return fixed_anchors(wanted, size, strides)
+    found = fixed_anchors(wanted, size, strides, count)
+    if found.resize and found.resize != data.resize:
+        say(
+            f"anchors {wanted}: note: made for frames by {found.resize}, but data.resize is "
+            f"{data.resize}, so that their shapes do not fit; make them again with stad "
+            "kmeans-anchors --config"
+        )
+    return found
 
 
-def fixed_anchors(wanted: str, size: tuple[int, int], strides: Sequence[int]) -> Anchors:
-    """A preset or a file, scaled to the network's size (height, width); UserError otherwise.
+def fixed_anchors(
+    wanted: str, size: tuple[int, int], strides: Sequence[int], count: int | None = None
+) -> Anchors:
+    """A preset or a file, scaled to the network's size (height, width).
 
     Sizes of one level suit a grid of any stride, so they are taken for the one of `strides`.
+    UserError for others, for levels of other strides than the network's, and for a file of another
+    number of anchors than `count`.
     """
     found = _saved_anchors(wanted).scaled_to(size)
     if len(found.strides) == len(strides) == 1:
-        return Anchors(found.levels, tuple(strides), found.network_size)
+        found = Anchors(found.levels, tuple(strides), found.network_size, found.resize)
+    remedy = "make them with stad kmeans-anchors --config CONFIG"
+    if found.strides != tuple(strides):
+        raise UserError(
+            f"anchors {wanted}: expected levels of strides {_list(strides)}, as in the "
+            f"configuration, found {_list(found.strides)}; {remedy}, or set the strides to "
+            f"[{_list(found.strides)}]"
+        )
+    if count is not None and wanted not in PRESETS and len(found) != count:
+        raise UserError(
+            f"anchors {wanted}: expected {count} anchors (num_anchors), found {len(found)}; "
+            f"{remedy}, or set num_anchors to {len(found)}"
+        )
     return found
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _saved_anchors(wanted: str) -> Anchors:

@@ -56,13 +56,17 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     import torch
 
     from stadet.datasets.clips.loader import build_loader
+    from stadet.datasets.identity import dataset_identity
+    from stadet.datasets.splits.overlap import refuse_duplicates
     from stadet.engine import distributed
     from stadet.engine.checkpoint import seed_everything
+    from stadet.engine.config import to_dict
     from stadet.engine.errors import UserError
     from stadet.engine.loop import fit
     from stadet.engine.runlog import RunLog
     from stadet.tools.inference.detectors import checkpoint_description
     from stadet.tools.training.data import expect_boxes, open_footage
+    from stadet.tools.training.resume import expect_same_run
     from stadet.tools.training.scoring import METRICS, score
 
     folder = Path(config.output)
@@ -77,6 +81,11 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     footage = open_footage(config.data, recipe.reach())
     train_side = footage.dataset.side("train")
     val_side = footage.dataset.side("val")
+    identity = dataset_identity(footage.dataset)
+    if resume:
+        expect_same_run(folder, to_dict(config), identity)
+    if not footage.dataset.config.split.allow_overlap:
+        refuse_duplicates(footage.dataset.split)
     expect_boxes(train_side, "train")
     expect_boxes(val_side, "val")
     anchors = _run_anchors(recipe, folder, train_side, resume)
@@ -122,7 +131,7 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
         config.loop,
         log,
         device,
-        describe=checkpoint_description(config, names, anchors, split),
+        describe={**checkpoint_description(config, names, anchors, split), "data": identity},
         resume=resume,
     )
     if result.interrupted:

@@ -1,6 +1,7 @@
 """Training on footage of mixed sizes and lengths, and what a data set's sides are made into."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -132,14 +133,39 @@ def test_anchors_by_strategy_preset_or_file(mixed, tmp_path):
     found = choose_anchors("kmeans", 3, [8, 16, 32], train, data, seed=0)
     assert found.strides == (8, 16, 32) and len(found.sizes) == 3
     found.save(tmp_path / "anchors.yaml")
-    again = choose_anchors(str(tmp_path / "anchors.yaml"), 9, [8], train, data, seed=1)
+    again = choose_anchors(str(tmp_path / "anchors.yaml"), 3, [8, 16, 32], train, data, seed=1)
     assert again.to_dict() == found.to_dict()
     one = choose_anchors("kmeans", 3, [32], train, data, seed=0)
     one.save(tmp_path / "one.yaml")
-    finer = choose_anchors(str(tmp_path / "one.yaml"), 9, [16], train, data, seed=0)
+    finer = choose_anchors(str(tmp_path / "one.yaml"), 3, [16], train, data, seed=0)
     assert finer.strides == (16,) and np.array_equal(finer.sizes, one.sizes)
-    preset = choose_anchors("yolov3-coco", 9, [8], train, data, seed=0)
+    preset = choose_anchors("yolov3-coco", 9, [8, 16, 32], train, data, seed=0)
     assert preset.to_dict() == PRESETS["yolov3-coco"].scaled_to((64, 96)).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("strides", "count", "message"),
+    [
+        ([4, 8, 16, 32], 12, "expected levels of strides 4, 8, 16, 32, .* found 8, 16, 32; make"),
+        ([8, 16], 3, "set the strides to .8, 16, 32"),
+        ([8, 16, 32], 9, "expected 9 anchors .num_anchors., found 3; .*set num_anchors to 3"),
+    ],
+)
+def test_anchors_of_other_levels_are_refused(mixed, tmp_path, strides, count, message):
+    train, data = open_footage(config_of(mixed)).dataset.side("train"), config_of(mixed)
+    choose_anchors("kmeans", 3, [8, 16, 32], train, data, seed=0).save(tmp_path / "a.yaml")
+    with pytest.raises(UserError, match=message):
+        choose_anchors(str(tmp_path / "a.yaml"), count, strides, train, data, seed=0)
+
+
+def test_anchors_for_frames_of_another_shape_are_told(mixed, tmp_path, capsys):
+    train, data = open_footage(config_of(mixed)).dataset.side("train"), config_of(mixed)
+    found = choose_anchors("kmeans", 3, [8, 16, 32], train, data, seed=0)
+    other = "stretch" if data.resize == "letterbox" else "letterbox"
+    for resize, told in ((other, True), (data.resize, False)):
+        replace(found, resize=resize).save(tmp_path / "a.yaml")
+        choose_anchors(str(tmp_path / "a.yaml"), 3, [8, 16, 32], train, data, seed=0)
+        assert ("their shapes do not fit" in capsys.readouterr().out) == told
 
 
 def test_a_side_without_boxes_is_refused():
