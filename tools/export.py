@@ -101,12 +101,13 @@ def export(
     content = export_detector(detector, batch)
     if int8:
         from stadet.detect.runtime.quantise import quantise_int8
+        from stadet.detect.runtime.seal import seal, without_seal
         from stadet.tools.inference.calibration import calibration_feeds
         from stadet.tools.inference.sources import expand_sources
 
         sources = expand_sources([str(source) for source in int8], cameras=False)
         feeds = calibration_feeds(content, detector.config.data, sources, calibration_clips)
-        content = quantise_int8(content, feeds)
+        content = seal(quantise_int8(without_seal(content), feeds))
     with atomic_write(out, "wb") as stream:
         stream.write(content)
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -55,7 +56,13 @@ class DetectionsWriter:
             raise disk_error(error, self.path) from error
         self._says_something = bool(continues)
         if not continues:
-            self._put(json.dumps(header) + "\n")
+            try:
+                self._put(json.dumps(header) + "\n")
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    self._stream.close()
+                self.path.unlink(missing_ok=True)  # half a header: nothing to continue
+                raise
 
     def write(self, video: str, frame: int, detections: Detections) -> None:
         """Rows for the boxes of one frame; nothing for a frame without boxes."""
@@ -112,7 +119,11 @@ class DetectionsWriter:
         self._put(json.dumps(row) + "\n")
 
     def close(self) -> None:
-        self._stream.close()
+        """Close the file. UserError where the disk has no room for what is still to be written."""
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise disk_error(error, self.path) from error
 
     def __enter__(self) -> DetectionsWriter:
         return self

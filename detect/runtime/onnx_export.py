@@ -83,6 +83,7 @@ def export_onnx(
     graph = onnx.load_from_string(stream.getvalue())
     content = {
         "schema": SCHEMA,
+        "sealed": True,
         "predicts": model.predicts,
         "clip_length": model.clip_length,
         "clip_step": model.clip_step,
@@ -100,7 +101,7 @@ def read_description(content: bytes, name: str) -> dict[str, Any]:
 
     try:
         graph = onnx.load_from_string(content)
-    except DecodeError as error:
+    except (DecodeError, UnicodeDecodeError, ValueError) as error:
         raise UserError(f"{name}: expected an ONNX file, found something else") from error
     for entry in graph.metadata_props:
         if entry.key == METADATA_KEY:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stadet.detect.runtime.onnx_export import export_onnx, read_description
+from stadet.detect.runtime.seal import expect_undamaged, seal
 from stadet.detect.runtime.session_detector import SessionDetector
 from stadet.detect.runtime.sessions import SESSIONS
 from stadet.engine.config import from_dict
@@ -32,8 +33,10 @@ def export_detector(detector: DetectorFile, batch: int | None = None) -> bytes:
         "input": "RGB uint8; frames (batch, 3, H, W), or clips (batch, T, 3, H, W) of a YOWO",
     }
     step, state = model.single_step(batch or 1, size)
-    return export_onnx(
-        step, size, state=state, description=description, batch=None if state else batch
+    return seal(
+        export_onnx(
+            step, size, state=state, description=description, batch=None if state else batch
+        )
     )
 
 
@@ -51,8 +54,10 @@ def open_exported(path: str | Path, runtime: str, precision: str = "fp32") -> De
     if not path.is_file():
         raise UserError(f"exported file {path}: {no_file(path)}")
     content = path.read_bytes()
-    model = session_detector(content, runtime, precision, str(path))
+    expect_undamaged(content, f"exported file {path}", sealed=False)
     description = read_description(content, str(path))
+    expect_undamaged(content, f"exported file {path}", sealed=bool(description.get("sealed")))
+    model = session_detector(content, runtime, precision, str(path))
     config = from_dict(TrainConfig, description["config"], f"exported file {path}")
     return DetectorFile(
         path,
