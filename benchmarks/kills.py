@@ -86,7 +86,7 @@ def main() -> int:
     draw, failures = random.Random(args.seed), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        footage = FootageConfig(minutes=0.2, scenes=2, size=(64, 112), fps=10, hand_scale=2.2)
+        footage = FootageConfig(minutes=0.4, scenes=2, size=(64, 112), fps=10, hand_scale=2.2)
         dataset = write_footage(folder / "footage", footage, workers=1)
         began = time.monotonic()
         process = start(settings(dataset, folder / "whole", folder / "whole_cache"))

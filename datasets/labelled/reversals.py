@@ -58,7 +58,9 @@ def write_reversals(
                 place = temporary / side / name / f"{number:04d}"
                 place.mkdir(parents=True)
                 for index, frame in enumerate(shown, 1):
-                    cv2.imwrite(str(place / f"{index:05d}.png"), frame[..., ::-1])
+                    path = place / f"{index:05d}.png"
+                    if not cv2.imwrite(str(path), frame[..., ::-1]):
+                        raise UserError(f"cannot write {path}; is the disk full?")
     return Path(folder)
 
 

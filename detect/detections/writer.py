@@ -61,7 +61,7 @@ class DetectionsWriter:
             except BaseException:
                 with contextlib.suppress(OSError):
                     self._stream.close()
-                self.path.unlink(missing_ok=True)  # half a header: nothing to continue
+                self._remove()  # half a header: nothing to continue
                 raise
 
     def write(self, video: str, frame: int, detections: Detections) -> None:
@@ -136,7 +136,11 @@ class DetectionsWriter:
     ) -> None:
         self.close()
         if error is not None and not self._says_something:
-            self.path.unlink(missing_ok=True)  # no frame was finished: nothing to continue
+            self._remove()  # no frame was finished: nothing to continue
+
+    def _remove(self) -> None:
+        if self.path.is_file():  # and no device
+            self.path.unlink(missing_ok=True)
 
     def _put(self, text: str) -> None:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.datasets.statistics import Statistics, measure
 from stadet.detect.structures import AnnotationSet
-from stadet.engine.files import atomic_path, atomic_write
+from stadet.engine.files import atomic_write
 from stadet.engine.limits import expect_within
 
 
@@ -174,10 +174,8 @@ def _write(folder: Path, description: Description) -> None:
 def _draw(
     path: Path, dataset: Dataset, annotations: AnnotationSet, samples: int, seed: int
 ) -> None:
-    import cv2
-
     from stadet.datasets.contact_sheet import choose_frames, draw_sheet
+    from stadet.detect.drawing.image_file import write_image
 
     if frames := choose_frames(annotations, samples, seed):
-        with atomic_path(path) as temporary:
-            cv2.imwrite(str(temporary), draw_sheet(dataset, frames)[..., ::-1])
+        write_image(path, draw_sheet(dataset, frames))

@@ -22,10 +22,10 @@ from stadet.datasets.footage.writer import VideoWriter
 from stadet.datasets.labelled.clip_sampling import evaluation_clips
 from stadet.datasets.labelled.clip_stream import stream_clips
 from stadet.detect.classification_batch import collate_labelled
+from stadet.detect.drawing.image_file import write_image
 from stadet.detect.view import View
 from stadet.engine.checkpoint import load_checkpoint
 from stadet.engine.errors import UserError, neighbours
-from stadet.engine.files import atomic_path
 from stadet.tools.classification.checkpoint import open_classifier
 from stadet.tools.classification.video_answers import VideoClassifier
 from stadet.tools.inference.detectors import open_detector
@@ -151,8 +151,7 @@ def write_pictures(folder: Path, name: str, pictures: np.ndarray, fps: float) ->
         for picture in pictures:
             writer.write(picture)
     chosen = np.unique(np.linspace(0, len(pictures) - 1, STRIP).round().astype(int))
-    with atomic_path(strip) as temporary:
-        cv2.imwrite(str(temporary), np.hstack(list(pictures[chosen]))[..., ::-1])
+    write_image(strip, np.hstack(list(pictures[chosen])))
     return [film, strip]
 
 
