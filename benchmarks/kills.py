@@ -3,8 +3,8 @@
   python benchmarks/kills.py --kills 20
 
 A tiny detector on generated footage, loading processes and frame cache included, a checkpoint after
-every step. Each run has a new cache and is ended once, at a moment drawn between its start and the
-end of an uninterrupted run: by SIGKILL, by SIGTERM or SIGHUP to the whole process group, or by
+every step. Each run has a new cache and is ended once, at a random moment while it starts, fills
+the cache, trains, validates or saves: by SIGKILL, by SIGTERM or SIGHUP to the process group, or by
 SIGINT (Ctrl-C). Where it left last.pt it is resumed, otherwise started again. Exits with 1 where
 weights differ by a bit, a request to stop is not answered with its exit status, or files or
 processes are left behind.
@@ -27,6 +27,7 @@ import torch
 
 from stadet.engine.checkpoint import load_checkpoint
 from stadet.engine.files import TEMPORARY
+from stadet.engine.runlog import read_events
 
 KINDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 STATUS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGINT: 130}
@@ -66,6 +67,22 @@ def group_is_empty(group: int, seconds: float = 15.0) -> bool:
     return False
 
 
+def await_moment(
+    process: subprocess.Popen, delay: float, run: Path | None = None, step: int = 0
+) -> str:
+    """Wait `delay` seconds, from when `step` was logged in `run`; the moment in words."""
+    begun, words = time.monotonic(), ""
+    while run is not None and process.poll() is None:
+        steps = [event["step"] for event in read_events(run / "metrics.jsonl", "train")]
+        if steps and steps[-1] >= step:
+            words = f"{delay:.2f} s after step {steps[-1]}"
+            break
+        time.sleep(0.01)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(delay)
+    return words or f"at {time.monotonic() - begun:.1f} s"
+
+
 def differing(run: Path, whole: Path) -> list[str]:
     """The tensors of last.pt and best.pt that are not equal bit for bit."""
     found = []
@@ -98,9 +115,10 @@ def main() -> int:
             kind, run = KINDS[number % len(KINDS)], folder / f"run{number}"
             given = settings(dataset, run, folder / f"cache{number}")
             process = start(given)
-            delay = draw.uniform(0.1, 0.95) * length
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(delay)
+            if draw.random() < 0.4:  # starting, indexing and caching
+                moment = await_moment(process, draw.uniform(0.1, 0.6) * length)
+            else:  # training, saving, validating, up to the report
+                moment = await_moment(process, draw.uniform(0.0, 1.0), run, draw.randrange(1, 17))
             ended, asked = process.poll() is not None, time.monotonic()
             if not ended and kind == signal.SIGKILL:
                 process.kill()
@@ -129,7 +147,7 @@ def main() -> int:
             left = [p.name for p in folder.rglob(f".*{TEMPORARY}*")]
             problems += [f"left: {', '.join(left)}"] if left else []
             failures += problems
-            what = "ended before" if ended else f"{signal.Signals(kind).name} at {delay:.1f} s"
+            what = f"{signal.Signals(kind).name} {'after its end' if ended else moment}"
             print(
                 f"{number}: {what}, {seconds:.1f} s to end, {steps}: "
                 f"{'; '.join(problems) or 'equal'}",
