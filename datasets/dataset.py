@@ -18,6 +18,13 @@ from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.engine.config import from_dict, read_yaml
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.findings import Findings
+from stadet.engine.reading import (
+    finite_number,
+    frame_rate,
+    image_side,
+    safe_label,
+    whole_number,
+)
 
 LookedAt = Literal["all", "boxes"] | dict[str, list[list[int]]]
 
@@ -156,9 +163,26 @@ def read_dataset_file(path: str | Path) -> DatasetConfig:
     for option in sorted({option for kind in FORMATS.values() for option in kind.options}):
         if getattr(config, option) is not None and option not in options:
             raise UserError(f"{path}: key {option!r} means nothing for format {config.format!r}")
+    _expect_limits(config, str(path))
     if config.names is not None and len(set(config.names)) < len(config.names):
         raise UserError(f"{path}: names: a name occurs more than once")
     return config
+
+
+def _expect_limits(config: DatasetConfig, path: str) -> None:
+    """UserError for numbers and names that no data set has."""
+    for name in config.names or ():
+        safe_label(name, f"{path}: names")
+    for side in config.annotation_size or ():
+        image_side(side, f"{path}: annotation_size")
+    if config.frame_folder_fps is not None:
+        frame_rate(config.frame_folder_fps, f"{path}: frame_folder_fps")
+    for second in config.key_seconds or ():
+        whole_number(second, f"{path}: key_seconds", least=0, most=10**6)
+    if config.first_second is not None:
+        finite_number(config.first_second, f"{path}: first_second")
+    if config.first_frame is not None:
+        whole_number(config.first_frame, f"{path}: first_frame", least=0)
 
 
 def _read_annotations(

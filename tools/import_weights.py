@@ -109,6 +109,7 @@ def read_names(source: str) -> tuple[str, ...]:
     from stadet.datasets.formats.jhmdb21 import JHMDB21_NAMES
     from stadet.datasets.formats.ucf24 import UCF24_NAMES
     from stadet.engine.errors import UserError
+    from stadet.engine.reading import read_text, safe_label
 
     published = {"ucf24": UCF24_NAMES, "jhmdb21": JHMDB21_NAMES}
     if source in published:
@@ -116,7 +117,8 @@ def read_names(source: str) -> tuple[str, ...]:
     path = Path(source)
     if not path.is_file():
         raise UserError(f"--names: expected ucf24, jhmdb21 or a text file, found {source!r}")
-    names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line)
+    lines = read_text(path, "class names, one a line").splitlines()
+    names = tuple(safe_label(line.strip(), str(path)) for line in lines if line.strip())
     if not names or len(set(names)) < len(names):
         raise UserError(f"{path}: expected one class a line, each once; found {len(names)} lines")
     return names

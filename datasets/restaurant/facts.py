@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from stadet.datasets.restaurant.classes import ClassSet
 from stadet.datasets.restaurant.config import FootageConfig
 from stadet.datasets.restaurant.scene import Scene
 from stadet.engine.errors import UserError
+from stadet.engine.reading import guarded, read_json
 
 SCHEMA = "stad-restaurant/1"
 
@@ -43,18 +42,14 @@ class Facts:
     views: dict[str, str]
 
 
+@guarded("the facts of generated footage")
 def read_facts(path: str | os.PathLike) -> Facts:
     """Read a `restaurant.json`.
 
     Raises:
         UserError: the file is missing, is not JSON or has another schema.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: expected the facts of generated footage, found none") from error
-    except ValueError as error:
-        raise UserError(f"{path}: expected JSON ({error})") from error
+    content = read_json(path, "the facts of generated footage")
     schema = content.get("schema") if isinstance(content, dict) else None
     if schema != SCHEMA:
         raise UserError(f"{path}: expected schema {SCHEMA!r}, found {schema!r}")

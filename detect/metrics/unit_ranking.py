@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +72,7 @@ class UnitRanking:
                     file["truths"].astype(np.int64),
                     str(file["units"]),
                 )
-        except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        except Exception as error:  # numpy and zipfile raise what they come across
             raise UserError(
                 f"{path}: expected the ranking that stad evaluate writes, found {error}; "
                 "evaluate the run again"

@@ -17,6 +17,7 @@ from stadet.detect.metrics.direction import DirectionAccuracy
 from stadet.detect.metrics.evaluation import Evaluation
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
+from stadet.engine.reading import read_json
 
 
 def figures(evaluation: Evaluation) -> dict[str, Any]:
@@ -124,14 +125,11 @@ def write_figures(path: str | os.PathLike, figures: dict[str, Any]) -> None:
 def read_figures(path: str | os.PathLike) -> dict[str, Any]:
     """Read a `metrics.json`; UserError where it is missing or something else."""
     path = Path(path)
-    try:
-        figures = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         raise UserError(
             f"{path}: expected the metrics.json of an evaluation, found none; run stad evaluate"
-        ) from None
-    except ValueError as error:
-        raise UserError(f"{path}: expected JSON, found {error}; evaluate again") from None
+        )
+    figures = read_json(path, "the metrics.json of an evaluation")
     if not isinstance(figures, dict) or "frame_map_50" not in figures:
         raise UserError(
             f"{path}: expected the metrics.json of an evaluation, found other JSON; "

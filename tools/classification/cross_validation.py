@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from stadet.detect.classification_batch import UNKNOWN
 from stadet.engine.csv_files import cell_text
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
+from stadet.engine.reading import csv_rows, parse_number
 from stadet.tools.classification.config import ClassifierConfig
 from stadet.tools.classification.data import open_footage
 from stadet.tools.classification.reports import answers_of
@@ -156,12 +156,15 @@ def read_held_out(
     names: list[str] = []
     rows = []
     for path in paths:
-        with open(path, encoding="utf-8", newline="") as stream:
-            reader = csv.reader(stream)
-            names = [cell_text(name) for name in next(reader)[5:]]
-            for row in reader:
-                video, truth, _, _, known, *probabilities = map(cell_text, row)
-                values = [float(p) for p in probabilities] + [float(known or "nan")]
-                label = names.index(truth) if truth else UNKNOWN
-                rows.append((video, label, np.array(values)))
+        lines = csv_rows(path, "held-out answers")
+        names = [cell_text(name) for name in next(lines, (0, []))[1][5:]]
+        for number, row in lines:
+            where = f"{path}, line {number}"
+            if len(row) != 5 + len(names) or (row[1] and cell_text(row[1]) not in names):
+                raise UserError(f"{where}: expected an answer for each class; run it again")
+            video, truth, _, _, known, *probabilities = map(cell_text, row)
+            values = [parse_number(p, where) for p in probabilities]
+            values.append(parse_number(known, where) if known else np.nan)
+            label = names.index(truth) if truth else UNKNOWN
+            rows.append((video, label, np.array(values)))
     return names, rows

@@ -13,6 +13,7 @@ from typing import Any
 from stadet.engine.config import from_dict, load_config, to_dict
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
+from stadet.engine.reading import read_json
 
 RESULT = "result.json"
 
@@ -92,7 +93,7 @@ def text_table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 def _finished(place: Path) -> dict[str, Any] | None:
     path = place / RESULT
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    return read_json(path, "the result of a run") if path.is_file() else None
 
 
 def _expect_same(place: Path, wanted: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from stadet.detect.report.build import write_report
 from stadet.detect.report.figures import read_figures
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
+from stadet.engine.reading import read_json, whole_number
 from stadet.engine.runlog import read_events
 from stadet.tools.evaluation.ava import ava_columns, ava_detections, is_csv
 
@@ -265,20 +266,21 @@ def _thresholds(
 
 
 def _spans(path: str | Path) -> dict[str, list[tuple[int, int]]]:
-    import json
-
+    spans = read_json(path, 'JSON {"video": [[first, last], ..]}')
     try:
-        spans = json.loads(Path(path).read_text(encoding="utf-8"))
         if "schema" in spans:
             from stadet.datasets.restaurant.facts import read_facts
 
             stops = read_facts(path).stops
             return {name: [(s.first, s.last) for s in own] for name, own in stops.items()}
         return {
-            video: [(int(first), int(last)) for first, last in ranges]
+            video: [
+                (whole_number(first, f"{path}: {video}"), whole_number(last, f"{path}: {video}"))
+                for first, last in ranges
+            ]
             for video, ranges in spans.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f'{path}: expected JSON {{"video": [[first, last], ..]}}, found {error}'
         ) from error

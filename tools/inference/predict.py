@@ -128,7 +128,13 @@ def _written_floor(path: Path) -> float | None:
     try:
         with open(path, encoding="utf-8") as stream:
             return float(json.loads(stream.readline())["score_floor"])
-    except (OSError, ValueError, KeyError, TypeError):  # the writer says what is wrong with it
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    ):  # the writer says what is wrong with it
         return None
 
 
