@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 MAX_FRAMES = 10**7  # of one video whose footage is not at hand: 111 hours at 25 frames a second
 MAX_FRAME = 2**40  # frame numbers, which are exact in every type that holds them
 MAX_SIDE = 2**20  # pixels of an image's side
+MAX_MESSAGE = 1000  # characters
 MAX_NAME, MAX_PART = 1024, 255  # bytes of a name, and of each part between its slashes
 MAX_YAML_NODES = 10**6  # aliases followed
 
@@ -49,7 +50,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 def guarded(what: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Decorator of a reader whose first argument is a path: an error that is not a `UserError`
-    becomes one, naming the file and `what` was expected in it.
+    becomes one, naming the file and `what` was expected in it, and every message becomes one line.
 
     `STAD_TRACEBACK=1` shows the error itself, as the project's own tests do.
     """
@@ -60,8 +61,11 @@ def guarded(what: str) -> Callable[[Callable[Parameters, Result]], Callable[Para
             path = args[0] if args else next(iter(kwargs.values()), "")
             try:
                 return reader(*args, **kwargs)
-            except UserError:
-                raise
+            except UserError as error:
+                line = one_line(str(error))
+                if line == str(error):
+                    raise
+                raise UserError(line) from error
             except OSError as error:
                 raise cannot_read(path, error) from error
             except MemoryError as error:
@@ -80,6 +84,17 @@ def guarded(what: str) -> Callable[[Callable[Parameters, Result]], Callable[Para
         return read
 
     return decorate
+
+
+def one_line(text: str) -> str:
+    """A message that quotes a file, safe to print: without control characters and not longer than
+    `MAX_MESSAGE`, of which the begin and the end are kept."""
+    if len(text) > MAX_MESSAGE:
+        half = MAX_MESSAGE // 2
+        text = f"{text[:half]} .. {text[-half:]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text)
 
 
 def cannot_read(path: Any, error: OSError) -> UserError:

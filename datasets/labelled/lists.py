@@ -9,7 +9,7 @@ from pathlib import Path
 from stadet.datasets.footage.video import VIDEO_SUFFIXES
 from stadet.datasets.labelled.labelled_video import ClassificationSet, LabelledVideo
 from stadet.engine.errors import UserError, neighbours
-from stadet.engine.reading import guarded, read_text, safe_label, safe_name
+from stadet.engine.reading import guarded, read_text, safe_label, safe_name, shown
 
 HMDB_FLAGS = {"1": "train", "2": "test", "0": None}
 JESTER_FPS = 12.0
@@ -35,7 +35,7 @@ def read_ucf101(root: Path, lists: Path, split: int = 1) -> ClassificationSet:
             if not found or folder not in names:
                 raise UserError(
                     f"{lists / file}, line {number}: expected Class/v_Class_g01_c01.avi of a class "
-                    f"in classInd.txt, found {line!r}{neighbours(folder, names)}"
+                    f"in classInd.txt, found {shown(line)}{neighbours(folder, names)}"
                 )
             path = _video_or_frames(root / entry, f"{lists / file}, line {number}")
             name = f"{folder}/{Path(video).stem}"
@@ -63,7 +63,7 @@ def read_hmdb51(root: Path, lists: Path, split: int = 1) -> ClassificationSet:
             entry = entry.strip()
             if flag not in HMDB_FLAGS or not entry:
                 raise UserError(
-                    f"{file}, line {number}: expected a video and 0, 1 or 2, found {line!r}"
+                    f"{file}, line {number}: expected a video and 0, 1 or 2, found {shown(line)}"
                 )
             side = HMDB_FLAGS[flag]
             if side is None:
@@ -100,7 +100,7 @@ def read_jester(root: Path, lists: Path) -> ClassificationSet:
         identity, separator, label = line.partition(";")
         if not separator or label not in names:
             raise UserError(
-                f"{file}, line {number}: expected ID;label, found {line!r}"
+                f"{file}, line {number}: expected ID;label, found {shown(line)}"
                 f"{neighbours(label, names)}"
             )
         path = root / safe_name(identity, f"{file}, line {number}")
@@ -136,7 +136,7 @@ def _class_index(path: Path) -> tuple[str, ...]:
         index, _, name = line.partition(" ")
         if index != str(len(names) + 1) or not name:
             raise UserError(
-                f"{path}, line {number}: expected '{len(names) + 1} ClassName', found {line!r}"
+                f"{path}, line {number}: expected '{len(names) + 1} ClassName', found {shown(line)}"
             )
         names.append(safe_label(name.strip(), f"{path}, line {number}"))
     return tuple(names)

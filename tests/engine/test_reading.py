@@ -11,6 +11,7 @@ from stadet.engine.reading import (
     frame_rate,
     guarded,
     matched_label,
+    one_line,
     open_lines,
     parse_number,
     parse_whole,
@@ -195,6 +196,13 @@ def test_broken_csv(tmp_path):
     (tmp_path / "a.csv").write_text("a," + "x" * 200_000)
     with pytest.raises(UserError, match="line 1: expected a table, found broken csv"):
         list(csv_rows(tmp_path / "a.csv", "a table"))
+
+
+def test_messages_that_quote_a_file_are_one_printable_line():
+    assert one_line("größe 3 'a b'") == "größe 3 'a b'"
+    assert one_line("a\nb\x1b[2J\ud800") == "a b\\x1b[2J\\ud800"
+    long = one_line("begin" + "x" * 10_000 + "end")
+    assert len(long) < 1010 and long.startswith("begin") and long.endswith("end")
 
 
 def test_the_guard_names_the_file_and_can_be_opened(monkeypatch):
