@@ -1,93 +1,339 @@
-"""Boxes of one class joined through time: the graph of links and its best paths.
+"""Boxes of one class joined through time: the links between them and their best paths.
 
 The energy of a path is that of Saha et al. 2016 ("Deep Learning for Detecting Multiple Space-Time
 Action Tubes in Videos", BMVC, eq. 1): the sum of its boxes' scores plus `overlap_weight` times the
 sum of the IoUs of its links. A path may begin and end at any box. The best path of each class is
 taken, its boxes are removed, and so on until no box is left: the paths share out the boxes.
 
-All classes are solved together. A link never leaves its connected component, so the best paths of
-all components are found at once, frame after frame over all of them.
+Taken literally this is one pass over all links for each path. Here a pass takes every path that
+nothing could beat: scores are positive, so that energies only fall as boxes are removed, and a path
+will be taken as it is if every other path through its boxes has less energy than it. Such paths
+follow links that are the best way into their target and the best way out of their source, from a
+box with no way in to one with no way out. Passes are few, as the paths of a scene compete with
+their neighbours only.
+
+IoUs are computed once for all classes and kept by pairs of boxes that do overlap; classes are taken
+in groups, so that memory grows with the overlaps of the video and not with its classes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from stadet.detect.boxes import rowwise_iou
+from stadet.detect.tubes.greedy import paths_in_turn
+
+PAIRS_AT_ONCE = 1 << 16  # box pairs compared at once
+LINKS_AT_ONCE = 1 << 20  # links of the classes that are taken together
+FEW = 0.01  # share of boxes: after a pass that takes fewer, paths are taken one after another
+MARGIN = 1e-9  # relative; far above the rounding of an energy
 
 
 @dataclass(frozen=True, eq=False)
-class LinkGraph:
-    """K nodes (a box taken for one class) and the E links between them.
+class BoxLinks:
+    """E links between M boxes of a video, sorted by target, then by source.
 
-    rows (K,): the box of a node; classes (K,); scores (K,); frames (K,). Nodes are sorted by box,
-    boxes by frame.
-    sources, targets (E,): nodes of a link, earlier to later, of one class; overlaps (E,): IoU.
-    Links are sorted by target, then by source.
+    first (M + 1,): the links into box m are first[m]:first[m + 1]; sources (E,) int32 boxes;
+    overlaps (E,) IoU.
     """
 
-    rows: np.ndarray
-    classes: np.ndarray
-    scores: np.ndarray
-    frames: np.ndarray
+    first: np.ndarray
     sources: np.ndarray
-    targets: np.ndarray
     overlaps: np.ndarray
 
+    def targets(self) -> np.ndarray:
+        """(E,) int32 box that each link leads to."""
+        return np.repeat(np.arange(len(self.first) - 1, dtype=np.int32), np.diff(self.first))
 
-def build_graph(
-    frames: np.ndarray,
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    *,
-    min_score: float,
-    min_overlap: float,
-    max_gap: int,
-) -> LinkGraph:
+
+def link_boxes(
+    frames: np.ndarray, boxes: np.ndarray, *, min_overlap: float, max_gap: int
+) -> BoxLinks:
     """Every link allowed between M boxes of a video, sorted by frame.
 
-    frames (M,) int; boxes (M, 4) xyxy; scores (M, C). A box takes part in each class where its
-    score is above 0 and at least `min_score`. Two boxes are linked in the classes they share if
-    their IoU is at least `min_overlap` (and above 0) and at most `max_gap` frames lie between them.
-    The IoU of a pair is computed once, whatever the number of classes.
+    frames (M,) int; boxes (M, 4) xyxy. Two boxes are linked if their IoU is at least `min_overlap`
+    (and above 0) and at most `max_gap` frames lie between them.
     """
-    active = (scores > 0) & (scores >= min_score)
-    rows, classes = np.nonzero(active)
-    node_of = np.full(active.shape, -1, dtype=np.int32)
-    node_of[rows, classes] = np.arange(len(rows))
-
-    parts = [
-        _links_at_lag(frames, boxes, node_of, lag, min_overlap) for lag in range(1, max_gap + 2)
-    ]
-    sources, targets, overlaps = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((sources, targets))
-    return LinkGraph(
-        rows,
-        classes,
-        scores[rows, classes],
-        frames[rows],
-        sources[order],
-        targets[order],
-        overlaps[order],
+    start = np.searchsorted(frames, frames - (max_gap + 1), side="left")
+    stop = np.searchsorted(frames, frames, side="left")
+    counts = stop - start
+    sources, overlaps = [np.zeros(0, np.int32)], [np.zeros(0)]
+    into = np.zeros(len(frames), dtype=np.int64)
+    for rows in _blocks(counts, PAIRS_AT_ONCE):
+        source = _ranges(start[rows], counts[rows])
+        target = np.repeat(np.arange(rows.start, rows.stop), counts[rows])
+        meet = _meet(boxes, source, target)
+        source, target = source[meet], target[meet]
+        overlap = rowwise_iou(boxes[source], boxes[target])
+        near = (overlap >= min_overlap) & (overlap > 0)
+        sources.append(source[near].astype(np.int32))
+        overlaps.append(overlap[near])
+        into[rows] = np.bincount(target[near] - rows.start, minlength=rows.stop - rows.start)
+    return BoxLinks(
+        np.concatenate([[0], np.cumsum(into)]), np.concatenate(sources), np.concatenate(overlaps)
     )
 
 
-def _links_at_lag(
-    frames: np.ndarray, boxes: np.ndarray, node_of: np.ndarray, lag: int, min_overlap: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Links between boxes exactly `lag` frames apart: sources, targets, overlaps."""
-    first = np.searchsorted(frames, frames + lag, side="left")
-    counts = np.searchsorted(frames, frames + lag, side="right") - first
-    earlier = np.repeat(np.arange(len(frames)), counts)
-    later = _ranges(first, counts)
-    overlaps = rowwise_iou(boxes[earlier], boxes[later])
-    near = (overlaps >= min_overlap) & (overlaps > 0)
-    earlier, later, overlaps = earlier[near], later[near], overlaps[near]
-    sources, targets = node_of[earlier], node_of[later]  # (P, C)
-    pair, column = np.nonzero((sources >= 0) & (targets >= 0))
-    return sources[pair, column], targets[pair, column], overlaps[pair]
+def best_paths(
+    frames: np.ndarray,
+    links: BoxLinks,
+    classes: Iterator[tuple[int, np.ndarray]],
+    overlap_weight: float,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Share the boxes of each class out among paths.
+
+    frames (M,); classes: (class, its scores (M,), 0 where a box takes no part in it). Yields
+    (class, boxes (K,) path after path in time order, lengths (P,)) in the order of `classes`.
+
+    Equal energies: the path that ends at the earlier box, and of two predecessors the earlier one,
+    so that the result is the same at every run.
+    """
+    group: list[_ClassGraph] = []
+    for label, scores in classes:
+        group.append(_ClassGraph(label, links, scores, overlap_weight))
+        if sum(len(graph.sources) for graph in group) >= LINKS_AT_ONCE:
+            yield from _solve(group, frames)
+            group = []
+    yield from _solve(group, frames)
+
+
+class _ClassGraph:
+    """The boxes of one class and the links between them, numbered 0..n - 1 in the boxes' order."""
+
+    def __init__(
+        self, label: int, links: BoxLinks, scores: np.ndarray, overlap_weight: float
+    ) -> None:
+        self.label = label
+        active = scores > 0
+        self.rows = np.flatnonzero(active)
+        self.scores = scores[self.rows]
+        place = (np.cumsum(active) - 1).astype(np.int32)
+        inside = np.repeat(active, np.diff(links.first))
+        inside &= active[links.sources]
+        self.sources = place[links.sources[inside]]
+        self.targets = place[links.targets()[inside]]
+        self.weights = links.overlaps[inside]
+        self.weights *= overlap_weight
+
+
+def _solve(
+    group: list[_ClassGraph], frames: np.ndarray
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Paths of the classes of a group, solved as one graph."""
+    if not group:
+        return
+    starts = np.cumsum([0, *(len(graph.rows) for graph in group)])
+    rows = np.concatenate([graph.rows for graph in group])
+    # by frame, then by class: a pass goes through the frames of all classes at once
+    order = np.argsort(frames[rows], kind="stable")
+    place = np.empty(len(order), dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    sources = np.concatenate([place[g.sources + s] for g, s in zip(group, starts, strict=False)])
+    targets = np.concatenate([place[g.targets + s] for g, s in zip(group, starts, strict=False)])
+    weights = np.concatenate([graph.weights for graph in group])
+    scores = np.concatenate([graph.scores for graph in group])[order]
+    labels = [graph.label for graph in group]
+    group.clear()
+    if len(starts) > 2:
+        by_target = np.lexsort((sources, targets))
+        sources, targets, weights = sources[by_target], targets[by_target], weights[by_target]
+    nodes, lengths = share_out(frames[rows[order]], scores, sources, targets, weights)
+    original = order[nodes]  # of the classes laid end to end
+    of_path = np.searchsorted(starts, original[np.cumsum(lengths) - lengths], side="right") - 1
+    of_node = np.repeat(of_path, lengths)
+    for place_in_group, label in enumerate(labels):
+        yield (
+            label,
+            rows[original[of_node == place_in_group]],
+            lengths[of_path == place_in_group],
+        )
+
+
+def share_out(
+    frames: np.ndarray,
+    scores: np.ndarray,
+    sources: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paths of n nodes sorted by frame: (nodes (n,), path after path in time order; lengths (P,)).
+
+    scores (n,) positive; sources, targets (E,) links to a later frame, sorted by target, then by
+    source; weights (E,) of at least 0.
+    """
+    alive = np.arange(len(scores))
+    nodes, lengths = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    order = np.argsort(sources, kind="stable")
+    into = _Links.of(targets, sources, weights, len(scores))
+    out = _Links.of(sources[order], targets[order], weights[order], len(scores))
+    while len(alive):
+        # Nodes in use are numbered 0..len(alive) - 1 from here to the end of the pass.
+        linked = np.zeros(len(alive), dtype=bool)
+        linked[into.others] = True
+        linked |= into.sizes > 0
+        alone = alive[~linked]
+        nodes.append(alone)
+        lengths.append(np.ones(len(alone), dtype=np.int64))
+        if len(alone):
+            into, out, alive = into.among(linked), out.among(linked), alive[linked]
+        if not len(alive):
+            break
+        energies = _add_up(scores[alive], frames[alive], into)
+        taken, counts = _unbeatable(scores[alive], frames[alive], into, out, energies)
+        if len(taken) < FEW * len(alive):
+            parents = into.best(np.arange(len(alive)), energies)[0]
+            taken, counts = paths_in_turn(
+                scores[alive],
+                into.others,
+                into.first,
+                into.weights,
+                energies,
+                parents,
+            )
+        nodes.append(alive[taken])
+        lengths.append(counts)
+        left = np.ones(len(alive), dtype=bool)
+        left[taken] = False
+        into, out, alive = into.among(left), out.among(left), alive[left]
+    return np.concatenate(nodes), np.concatenate(lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class _Links:
+    """E links between n nodes as seen from one of their ends: first (n + 1,), node v has the links
+    first[v]:first[v + 1]; others (E,) rising within a node; weights (E,)."""
+
+    first: np.ndarray
+    others: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, nodes: np.ndarray, others: np.ndarray, weights: np.ndarray, count: int) -> _Links:
+        """From both ends (E,) of links sorted by `nodes`, of `count` nodes."""
+        sizes = np.bincount(nodes, minlength=count)
+        return cls(np.concatenate([[0], np.cumsum(sizes)]), others, weights)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(n,) number of links of each node."""
+        return np.diff(self.first)
+
+    def among(self, keep: np.ndarray) -> _Links:
+        """The links between nodes where `keep` (n,) is True, these numbered 0, 1, .."""
+        if keep.all():
+            return self
+        sizes = self.sizes
+        kept = np.repeat(keep, sizes)
+        kept &= keep[self.others]
+        before = np.concatenate([[0], np.cumsum(kept)])
+        first = before[self.first]
+        first = np.concatenate([first[:-1][keep], first[-1:]])
+        place = (np.cumsum(keep) - 1).astype(np.int32)
+        return _Links(first, place[self.others[kept]], self.weights[kept])
+
+    def by_frame(self, frames: np.ndarray) -> list[tuple[slice, np.ndarray, np.ndarray]]:
+        """(slice of links, nodes (k,) with links, where the links of each begin in the slice (k,))
+        of the nodes of each frame, frame by frame."""
+        nodes = np.flatnonzero(self.first[1:] > self.first[:-1])
+        begins = self.first[nodes]
+        turns = np.flatnonzero(np.diff(frames[nodes], prepend=-1)).tolist()
+        bounds = [*turns, len(nodes)]
+        edges = [*begins[turns].tolist(), len(self.others)]
+        return [
+            (
+                slice(edges[k], edges[k + 1]),
+                nodes[bounds[k] : bounds[k + 1]],
+                begins[bounds[k] : bounds[k + 1]] - edges[k],
+            )
+            for k in range(len(turns))
+        ]
+
+    def best(self, nodes: np.ndarray, worth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of each of `nodes` (k,): the other end (k,) of highest weight + worth[other end], the
+        first of equals and -1 without links; and the second-highest of these sums (k,), at least 0.
+        """
+        start = self.first[nodes]
+        sizes = self.first[nodes + 1] - start
+        chosen, second = np.full(len(nodes), -1, dtype=np.int64), np.zeros(len(nodes))
+        some = np.flatnonzero(sizes)
+        if not len(some):
+            return chosen, second
+        links = _ranges(start[some], sizes[some])
+        first = np.cumsum(sizes[some]) - sizes[some]
+        value = worth[self.others[links]] + self.weights[links]
+        highest = np.repeat(np.maximum.reduceat(value, first), sizes[some])
+        at = np.flatnonzero(value == highest)[::-1]
+        owner = np.repeat(np.arange(len(some)), sizes[some])
+        place = np.empty(len(some), dtype=np.int64)
+        place[owner[at]] = at  # reversed: the first of equals is written last
+        chosen[some] = self.others[links[place]]
+        value[place] = 0.0
+        second[some] = np.maximum.reduceat(value, first)
+        return chosen, second
+
+
+def _add_up(
+    scores: np.ndarray, frames: np.ndarray, links: _Links, backwards: bool = False
+) -> np.ndarray:
+    """Energy of the best path that ends at each node, or begins there: (n,).
+
+    links: into each node, or out of it.
+    """
+    energies = scores.copy()
+    turns = links.by_frame(frames)
+    for rows, nodes, first in reversed(turns) if backwards else turns:
+        worth = energies[links.others[rows]]
+        worth += links.weights[rows]
+        energies[nodes] += np.maximum.reduceat(worth, first)
+    return energies
+
+
+def _unbeatable(
+    scores: np.ndarray, frames: np.ndarray, into: _Links, out: _Links, energies: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paths through whose nodes every other path has less energy, by `MARGIN` at least: as
+    `share_out` returns them.
+
+    A path that leaves it for good at some node is worth the energies up to there and what is best
+    from there on, so the links out of each node are compared: the best has to lead along the path,
+    and what the second-best and stopping are worth has to stay below the path's energy.
+    """
+    onward = _add_up(scores, frames, out, backwards=True)
+    ends = np.flatnonzero(out.sizes == 0)
+    limits = energies[ends] * (1 - MARGIN)
+    current, path = ends, np.arange(len(ends))
+    holds = np.ones(len(ends), dtype=bool)
+    walked, paths = [], []
+    while len(current):
+        walked.append(current)
+        paths.append(path)
+        before, _ = into.best(current, energies)
+        goes_on = before >= 0
+        current, before, path = current[goes_on], before[goes_on], path[goes_on]
+        following, second = out.best(before, onward)
+        fits = (following == current) & (energies[before] + second < limits[path])
+        holds[path[~fits]] = False
+        current, path = before[fits], path[fits]
+    nodes = np.concatenate([np.zeros(0, dtype=np.int64), *walked[::-1]])
+    paths = np.concatenate([np.zeros(0, dtype=np.int64), *paths[::-1]])
+    kept = holds[paths]
+    nodes, paths = nodes[kept], paths[kept]
+    lengths = np.bincount(paths, minlength=len(ends))
+    return nodes[np.argsort(paths, kind="stable")], lengths[holds]
+
+
+def _blocks(counts: np.ndarray, most: int) -> Iterator[slice]:
+    """Slices over `counts` whose sums stay near `most`."""
+    ends = np.cumsum(counts)
+    start = 0
+    while start < len(counts):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield slice(start, stop)
+        start = stop
 
 
 def _ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -97,96 +343,9 @@ def _ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.arange(total) + np.repeat(first - (ends - counts), counts)
 
 
-def extract_paths(graph: LinkGraph, overlap_weight: float) -> tuple[np.ndarray, np.ndarray]:
-    """Share the nodes out among paths: (nodes (K,), path after path in time order; lengths (P,)).
-
-    Equal energies: the path that ends at the earlier node in the graph's order, and of two
-    predecessors the earlier one, so the result is the same at every run.
-    """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    alive = np.arange(len(graph.rows))
-    sources, targets = graph.sources, graph.targets
-    weights = graph.overlaps * overlap_weight
-    nodes, lengths = [], []
-    while len(alive):
-        # Nodes in use are numbered 0..len(alive) - 1 from here to the end of the turn.
-        linked = np.zeros(len(alive), dtype=bool)
-        linked[sources] = True
-        linked[targets] = True
-        alone = alive[~linked]
-        nodes.append(alone)
-        lengths.append(np.ones(len(alone), dtype=np.int64))
-        sources, targets = _renumber(linked, sources, targets)
-        alive = alive[linked]
-        if not len(alive):
-            break
-        energies, parents = _viterbi(
-            graph.scores[alive], graph.frames[alive], sources, targets, weights
-        )
-        ones = np.ones(len(sources), dtype=np.int8)
-        links = coo_array((ones, (sources, targets)), shape=(len(alive), len(alive)))
-        component = connected_components(links, directed=False)[1]
-        order = np.lexsort((-energies, component))  # stable: the earlier node of equals
-        ends = order[np.flatnonzero(np.diff(component[order], prepend=-1))]
-        taken, counts = _walk_back(ends, parents)
-        nodes.append(alive[taken])
-        lengths.append(counts)
-
-        left = np.ones(len(alive), dtype=bool)
-        left[taken] = False
-        kept = left[sources] & left[targets]
-        sources, targets = _renumber(left, sources[kept], targets[kept])
-        weights = weights[kept]
-        alive = alive[left]
-    empty = np.zeros(0, dtype=np.int64)
-    return np.concatenate([empty, *nodes]), np.concatenate([empty, *lengths])
-
-
-def _renumber(
-    keep: np.ndarray, sources: np.ndarray, targets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    place = np.cumsum(keep) - 1
-    return place[sources], place[targets]
-
-
-def _viterbi(
-    scores: np.ndarray,
-    frames: np.ndarray,
-    sources: np.ndarray,
-    targets: np.ndarray,
-    weights: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Energy of the best path that ends at each node, and the node before it (-1: it begins)."""
-    energies = scores.copy()
-    first = np.flatnonzero(np.diff(targets, prepend=-1))  # where the links of a target begin
-    reached = targets[first]
-    best = np.empty(len(reached))
-    turn = np.flatnonzero(np.diff(frames[reached], prepend=-1))
-    turn_ends = [*turn[1:].tolist(), len(reached)]
-    link_of = [*first.tolist(), len(targets)]
-    for a, b in zip(turn.tolist(), turn_ends, strict=True):
-        links = slice(link_of[a], link_of[b])
-        candidates = energies[sources[links]] + weights[links]
-        best[a:b] = np.maximum.reduceat(candidates, first[a:b] - link_of[a])
-        energies[reached[a:b]] += best[a:b]
-    counts = np.diff(np.append(first, len(targets)))
-    chosen = np.flatnonzero(energies[sources] + weights == np.repeat(best, counts))[::-1]
-    parents = np.full(len(scores), -1, dtype=np.int64)
-    parents[targets[chosen]] = sources[chosen]  # reversed: the first of equals is written last
-    return energies, parents
-
-
-def _walk_back(ends: np.ndarray, parents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes of the paths that end at `ends`, path after path in time order, and path lengths."""
-    path = np.arange(len(ends))
-    current, walked, paths = ends, [], []
-    while len(current):
-        walked.append(current)
-        paths.append(path)
-        current = parents[current]
-        goes_on = current >= 0
-        current, path = current[goes_on], path[goes_on]
-    nodes, paths = np.concatenate(walked[::-1]), np.concatenate(paths[::-1])
-    return nodes[np.argsort(paths, kind="stable")], np.bincount(paths)
+def _meet(boxes: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Places of the pairs whose boxes share more than an edge."""
+    x1, y1, x2, y2 = boxes.T
+    left = np.flatnonzero((x1[a] < x2[b]) & (x1[b] < x2[a]))
+    a, b = a[left], b[left]
+    return left[(y1[a] < y2[b]) & (y1[b] < y2[a])]

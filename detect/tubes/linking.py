@@ -5,14 +5,14 @@ The same input gives the same tubes, whatever the order of the boxes within a fr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from stadet.detect.detections.detection_set import VideoDetections
 from stadet.detect.structures import Tube
-from stadet.detect.tubes.graph import build_graph, extract_paths
+from stadet.detect.tubes.graph import best_paths, link_boxes
 from stadet.detect.tubes.overlap import suppress_tubes
 from stadet.detect.tubes.trimming import trim
 
@@ -48,32 +48,46 @@ def link_video(video: VideoDetections, options: LinkOptions | None = None) -> li
     """
     options = options or LinkOptions()
     order = np.lexsort((*video.boxes.T[::-1], video.frames))  # whatever the order in a frame
-    frames, boxes, scores = video.frames[order], video.boxes[order], video.scores[order]
-    graph = build_graph(
-        frames,
-        boxes,
-        scores,
-        min_score=options.min_score,
-        min_overlap=options.min_overlap,
-        max_gap=options.max_gap,
+    frames, boxes = video.frames[order], video.boxes[order]
+    links = link_boxes(frames, boxes, min_overlap=options.min_overlap, max_gap=options.max_gap)
+    classes = (
+        (label, _taking_part(video.scores[order, label], options.min_score))
+        for label in range(video.num_classes)
     )
-    nodes, lengths = extract_paths(graph, options.overlap_weight)
-    rows, node_scores = graph.rows[nodes], graph.scores[nodes]
-    frames, boxes = frames[rows], boxes[rows]  # path after path
-    stops = np.cumsum(lengths)
-    starts = stops - lengths
     tubes = []
-    for start, stop, label in zip(
-        starts.tolist(), stops.tolist(), graph.classes[nodes[starts]].tolist(), strict=True
-    ):
-        for first, last in _parts(node_scores[start:stop], options.switch_cost):
+    for label, rows, lengths in best_paths(frames, links, classes, options.overlap_weight):
+        scores = video.scores[order[rows], label]
+        found = [
+            make_tube(frames[rows[part]], boxes[rows[part]], label, score)
+            for part, score in _stretches(frames[rows], scores, lengths, options)
+        ]
+        # of equal scores the longer is better, then the earlier
+        found.sort(key=lambda tube: (-len(tube), tube.start, *tube.boxes[0]))
+        tubes += suppress_tubes(found, options.max_tube_overlap)
+    return in_order(tubes)
+
+
+def _taking_part(scores: np.ndarray, min_score: float) -> np.ndarray:
+    """Scores (M,) of a class, 0 where a box takes no part in it."""
+    return np.where(scores >= min_score, scores, 0.0)
+
+
+def _stretches(
+    frames: np.ndarray, scores: np.ndarray, lengths: np.ndarray, options: LinkOptions
+) -> Iterator[tuple[slice, float]]:
+    """What is left of each path after trimming, if it is long enough: (rows, score of the tube).
+
+    frames, scores (K,): path after path; lengths (P,).
+    """
+    stops = np.cumsum(lengths)
+    spans = frames[stops - 1] - frames[stops - lengths] + 1
+    long = np.flatnonzero(spans >= options.min_length)
+    for start, stop in zip((stops - lengths)[long].tolist(), stops[long].tolist(), strict=True):
+        for first, last in _parts(scores[start:stop], options.switch_cost):
             part = slice(start + first, start + last)
             length = int(frames[part.stop - 1] - frames[part.start]) + 1
             if length >= options.min_length:
-                score = float(node_scores[part].sum()) / length
-                tubes.append(make_tube(frames[part], boxes[part], label, score))
-    tubes = suppress_tubes(tubes, options.max_tube_overlap)
-    return in_order(tubes)
+                yield part, float(scores[part].sum()) / length
 
 
 def in_order(tubes: Iterable[Tube]) -> list[Tube]:

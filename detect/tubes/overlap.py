@@ -106,6 +106,35 @@ def _shares(
     return np.add.reduceat(spatial, begins), both, either - both
 
 
+def _may_overlap(
+    columns: TubeColumns, order: np.ndarray, counts: np.ndarray, max_overlap: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of tubes whose overlap may exceed `max_overlap`: their temporal IoU does, and what they
+    cover meets. The tube at place k of `order` is paired with the next `counts[k]`."""
+    low = np.minimum.reduceat(columns.boxes[:, :2], columns.offsets)
+    high = np.maximum.reduceat(columns.boxes[:, 2:], columns.offsets)
+    pairs = [(np.zeros(0, dtype=np.int64),) * 2]
+    ends = np.cumsum(counts)
+    start = 0
+    while start < len(counts):
+        before = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + CHUNK, side="right")))
+        own = counts[start:stop]
+        i = np.repeat(np.arange(start, stop), own)
+        j = i + 1 + np.arange(len(i)) - np.repeat(np.cumsum(own) - own, own)
+        i, j = order[i], order[j]
+        shared = np.minimum(columns.stops[i], columns.stops[j]) - np.maximum(
+            columns.starts[i], columns.starts[j]
+        )
+        either = (columns.stops - columns.starts)[i] + (columns.stops - columns.starts)[j] - shared
+        near = shared > max_overlap * either * (1 - 1e-9)
+        i, j = i[near], j[near]
+        meet = ((low[i] < high[j]) & (low[j] < high[i])).all(axis=1)
+        pairs.append((i[meet], j[meet]))
+        start = stop
+    return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs])
+
+
 def suppress_tubes(tubes: Sequence[Tube], max_overlap: float) -> list[Tube]:
     """Greedy suppression: a tube that overlaps a better one of its class by more than `max_overlap`
     goes. The order of `tubes` is kept; of equal scores the earlier in `tubes` is better."""
@@ -117,9 +146,7 @@ def suppress_tubes(tubes: Sequence[Tube], max_overlap: float) -> list[Tube]:
     order = np.argsort(columns.starts + shift, kind="stable")
     begins, ends = (columns.starts + shift)[order], (columns.stops + shift)[order]
     counts = np.searchsorted(begins, ends) - np.arange(len(order)) - 1
-    i = np.repeat(np.arange(len(order)), counts)
-    j = i + 1 + np.arange(len(i)) - np.repeat(np.cumsum(counts) - counts, counts)
-    i, j = order[i], order[j]
+    i, j = _may_overlap(columns, order, counts, max_overlap)
     alike = pair_overlaps(columns, columns, i, j) > max_overlap
     rank = np.empty(len(order), dtype=np.int64)
     rank[np.argsort(-columns.scores, kind="stable")] = np.arange(len(order))
