@@ -8,13 +8,13 @@ one batch belongs to the window in the same place of the next.
 from __future__ import annotations
 
 import bisect
-import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from stadet.detect.batch import PADDING, ClipRequest
+from stadet.engine.dealing import deal_longest_first
 from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.sequences import ActionSequence
 
@@ -131,13 +131,7 @@ class HybridClipSampler:
 
     def _pack(self, windows: np.ndarray) -> list[list[int]]:
         """Clips for each lane of all processes, given their windows, longest first."""
-        lanes: list[list[int]] = [[] for _ in range(self.world * self.config.streaming_lanes)]
-        heap = [(0, lane) for lane in range(len(lanes))]
-        for clip in np.argsort(-windows, kind="stable"):
-            load, lane = heapq.heappop(heap)
-            lanes[lane].append(int(clip))
-            heapq.heappush(heap, (load + int(windows[clip]), lane))
-        return lanes
+        return deal_longest_first(windows.tolist(), self.world * self.config.streaming_lanes)
 
     def _plan(self) -> list[list[_Showing]]:
         """The showings of each of this process's streaming lanes, in order."""

@@ -46,7 +46,8 @@ class SequenceConfig:
 
     Attributes:
         pad: footage before and after the actions.
-        merge: pauses up to this length stay inside a sequence.
+        merge: pauses up to this length stay inside a sequence. Frames that nobody looked at do not
+            count, as long as the whole pause is at most `shortest`.
         shortest: shorter sequences are extended where there is footage.
         longest: longer sequences are cut.
         overlap: footage shared by the pieces of a cut sequence.
@@ -80,9 +81,9 @@ def action_sequences(
 
     has_action, looked_at: (F,) bool; an action on a frame nobody looked at does not count.
     clock: of the video, or its frames a second.
-    allowed: (F,) bool, frames that may be shown at all (one side of a split); a sequence lies
-    within one run of them. By default these are the looked-at frames. A run shorter than
-    `shortest` is taken whole.
+    allowed: (F,) bool, frames that may be shown at all (those that no other side of a split
+    holds), looked at or not; a sequence lies within one run of them. By default these are the
+    looked-at frames. A run shorter than `shortest` is taken whole.
     """
     config = config or SequenceConfig()
     has_action, looked_at = np.asarray(has_action, bool), np.asarray(looked_at, bool)
@@ -100,7 +101,7 @@ def action_sequences(
     found = []
     for first, last in runs(allowed):
         actions = runs((has_action & looked_at)[first:last])
-        for start, stop in _merge(actions, merge):
+        for start, stop in _merge(actions, merge, looked_at[first:last], max(merge, shortest)):
             start, stop = _extend(start - pad, stop + pad, shortest, last - first)
             found += [(first + a, first + b) for a, b in _cut(start, stop, longest, overlap)]
     return found
@@ -141,10 +142,14 @@ def repeat_factors(labels: np.ndarray, threshold: float) -> np.ndarray:
     return np.rint(np.where(labels, wanted, 1).max(axis=1, initial=1)).astype(np.int64)
 
 
-def _merge(parts: Sequence[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
+def _merge(
+    parts: Sequence[tuple[int, int]], gap: int, looked_at: np.ndarray, longest_gap: int
+) -> list[tuple[int, int]]:
+    """Join parts with at most `gap` looked-at frames and `longest_gap` frames between them."""
     merged: list[tuple[int, int]] = []
     for start, stop in parts:
-        if merged and start - merged[-1][1] <= gap:
+        pause = looked_at[merged[-1][1] : start] if merged else looked_at
+        if merged and pause.sum() <= gap and len(pause) <= longest_gap:
             merged[-1] = (merged[-1][0], stop)
         else:
             merged.append((start, stop))

@@ -55,6 +55,26 @@ def test_actions_nobody_looked_at_do_not_count():
     assert cut(100, (10, 20), (40, 50), looked_at=flags(100, (30, 100))) == [(40, 50)]
 
 
+def unseen(length, *spans):
+    return ~flags(length, *spans)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "options", "expected"),
+    [
+        ([(20, 30)], {"shortest": 10}, [(10, 40)]),  # nobody looked between: no pause
+        ([(20, 29)], {"shortest": 10}, [(10, 20), (30, 40)]),  # one looked-at frame is a pause
+        ([(20, 29)], {"shortest": 10, "merge": 1}, [(10, 40)]),
+        ([(20, 30)], {"shortest": 9}, [(10, 20), (30, 40)]),  # too long a pause
+        ([(15, 25), (5, 10)], {"shortest": 10, "merge": 5, "pad": 3}, [(7, 43)]),
+    ],
+)
+def test_frames_that_nobody_looked_at_are_shown(hidden, options, expected):
+    actions, everything = ((10, 20), (30, 40)), flags(100, (0, 100))
+    found = cut(100, *actions, looked_at=unseen(100, *hidden), allowed=everything, **options)
+    assert found == expected
+
+
 def test_a_sequence_stays_on_its_side():
     side = flags(100, (10, 30), (50, 100))
     assert cut(100, (5, 60), pad=8, looked_at=side, merge=50) == [(10, 30), (50, 68)]

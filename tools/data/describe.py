@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stadet.datasets.clips.streams import coverage
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.datasets.statistics import Statistics, measure
 from stadet.detect.structures import AnnotationSet
@@ -152,6 +153,10 @@ def _sides(dataset: Dataset, sides: dict[str, dict[str, int]]) -> Iterator[str]:
     split = dataset.config.split
     parts = [f"{side} {n['frames']} frames, {n['boxes']} boxes" for side, n in sides.items()]
     yield f"Split by {split.method}, {dataset.split.digest}: {'; '.join(parts)}"
+    for side in sides:
+        annotations = dataset.side(side)
+        masks = {v.name: dataset.split.visible(side, v.name, v.num_frames) for v in annotations}
+        yield f"  {side}: {coverage(annotations, masks)}"
 
 
 def _write(folder: Path, description: Description) -> None:

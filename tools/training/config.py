@@ -31,6 +31,9 @@ class DataConfig:
         batch: frames (clips, lanes) of one process in one step.
         negatives: frames without action drawn for each frame with one.
         balance: how far rare classes are repeated, from 0 (not at all) to 1 (to equal counts).
+        lead_in: seconds of footage before a looked-at frame that detectors with memory run through
+            when they are judged; null = all of it, as `stad predict` does, so that both give one
+            figure. A number saves time where long footage has few looked-at frames.
         workers: loading processes.
         cache: folder of reduced frames (default: next to the data set file).
         cache_kind: store the reduced frames as JPEG, raw, or raw if they fit ("auto").
@@ -42,6 +45,7 @@ class DataConfig:
     batch: int = 16
     negatives: float = 1.0
     balance: float = 0.0
+    lead_in: float | None = None
     workers: int = 2
     cache: str | None = None
     cache_kind: Literal["auto", "jpeg", "raw"] = "auto"
@@ -54,6 +58,7 @@ class DataConfig:
             batch=(1, INFINITE),
             negatives=(0, INFINITE),
             balance=(0, 1),
+            lead_in=(0, INFINITE),
             workers=(0, INFINITE),
         )
 

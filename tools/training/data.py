@@ -17,6 +17,7 @@ from stadet.datasets.clips.clip_dataset import ClipDataset
 from stadet.datasets.clips.evaluation_requests import evaluation_requests, stream_lanes
 from stadet.datasets.clips.loader import build_loader
 from stadet.datasets.clips.samplers import BatchSampler, FixedPlan, Share
+from stadet.datasets.clips.streams import Coverage, coverage
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.datasets.footage.cache import FrameCache, build_cache
 from stadet.detect.detector import Detector
@@ -51,24 +52,26 @@ class Footage:
             reverses=self.dataset.reverses,
         )
 
-    def usable(self, side: str, annotations: AnnotationSet) -> dict[str, np.ndarray]:
-        """For each video the frames of that side, which alone a clip may show."""
-        return {v.name: self.dataset.split.mask(side, v.name, v.num_frames) for v in annotations}
-
     def visible(self, side: str, annotations: AnnotationSet) -> dict[str, np.ndarray]:
-        """For each video the frames that no other side holds: what a key frame's clip may show."""
+        """For each video the frames that no other side holds: what its clips and streams show."""
         return {v.name: self.dataset.split.visible(side, v.name, v.num_frames) for v in annotations}
+
+    def coverage(self, side: str) -> Coverage:
+        """How much of a side is looked at, and what its streams run through."""
+        annotations = self.dataset.side(side)
+        return coverage(annotations, self.visible(side, annotations), self.config.lead_in)
 
     def evaluation_loader(self, side: str, model: Detector) -> DataLoader:
         """This process's share of a side, as `model` wants it, without augmentation."""
         annotations = self.dataset.side(side)
-        every_frame, streams = model.predicts == "every_frame", model.follows_streams
+        streams = model.follows_streams
         requests = evaluation_requests(
             annotations,
             EVALUATION_WINDOW if streams else model.clip_length,
             clip_step=model.clip_step,
             predicts=model.predicts,
-            usable=(self.usable if every_frame else self.visible)(side, annotations),
+            visible=self.visible(side, annotations),
+            lead_in=self.config.lead_in,
             share=process_share(),
         )
         if streams:

@@ -88,6 +88,8 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
         refuse_duplicates(footage.dataset.split)
     expect_boxes(train_side, "train")
     expect_boxes(val_side, "val")
+    for side in ("train", "val"):
+        say(f"{side}: {footage.coverage(side)}")
     anchors = _run_anchors(recipe, folder, train_side, resume)
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
     base = recipe.build_base(len(train_side.names), anchors)

@@ -48,8 +48,8 @@ def test_windows_as_a_table():
     requests = evaluation_requests(data, 3)
     assert [r.frames for r in requests] == [(0, 1, 2), (3, 4, PADDING)]
     assert [r.starts_stream for r in requests] == [True, False]
-    usable = {"a": np.array([0, 1, 1, 0, 1, 1, 1], dtype=bool)}
-    requests = evaluation_requests(data, 3, usable=usable)
+    visible = {"a": np.array([0, 1, 1, 0, 1, 1, 1], dtype=bool)}
+    requests = evaluation_requests(data, 3, visible=visible)
     assert [r.frames for r in requests] == [(1, 2, PADDING), (4, PADDING, PADDING)]
     assert [r.starts_stream for r in requests] == [True, True]
     assert evaluation_requests(annotation_set(video("a", [0, 0], {})), 3) == []

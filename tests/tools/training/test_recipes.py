@@ -35,7 +35,7 @@ def test_sequences_of_a_recurrent_model_stay_on_their_side(footage):
     clips = training_sequences(RecurrentConfig(), opened, train)
     shown = {name: np.zeros(video.num_frames, bool) for name, video in train.videos.items()}
     for clip in clips:
-        allowed = opened.dataset.split.mask("train", clip.video, len(shown[clip.video]))
+        allowed = opened.dataset.split.visible("train", clip.video, len(shown[clip.video]))
         assert allowed[clip.start : clip.stop].all()
         shown[clip.video][clip.start : clip.stop] = True
     for video in train:  # no labelled frame is left out

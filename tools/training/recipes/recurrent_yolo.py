@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from stadet.detect.detector import Detector
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.loop import EpochSampler, TrainingStep
 from stadet.recurrent_yolo.sequences import ActionSequence, action_sequences, repeat_factors
+from stadet.tools.training.command import say
 from stadet.tools.training.config import RecurrentConfig
 from stadet.tools.training.data import Footage, process_share
 from stadet.tools.training.recipes.reversals import reverse_share
@@ -53,8 +55,10 @@ class RecurrentYoloRecipe(YoloRecipe):
 
         config, share = self.config.recurrent.sampler, process_share()
         reverse = reverse_share("recurrent.sampler.reverse", config.reverse, footage)
+        sequences = training_sequences(self.config.recurrent, footage, train)
+        say(f"train: {describe_sequences(sequences, train)}")
         return HybridClipSampler(
-            training_sequences(self.config.recurrent, footage, train),
+            sequences,
             replace(config, reverse=reverse),
             seed=self.config.seed,
             rank=share.rank,
@@ -65,15 +69,19 @@ class RecurrentYoloRecipe(YoloRecipe):
 def training_sequences(
     config: RecurrentConfig, footage: Footage, train: AnnotationSet
 ) -> list[ActionSequence]:
-    """The action sequences of the training side, rare classes repeated."""
+    """The action sequences of the training side, rare classes repeated.
+
+    They run through frames that nobody looked at, which have no loss, and end at frames of other
+    sides; `sequences.pad` is the lead-in before the first action.
+    """
     found: list[tuple[str, int, int]] = []
     labels: list[np.ndarray] = []
-    usable = footage.usable("train", train)
+    visible = footage.visible("train", train)
     for video in train.objects():
         has_action = np.zeros(video.num_frames, dtype=bool)
         has_action[video.frames] = True
         spans = action_sequences(
-            has_action, video.looked_at, video.clock, config.sequences, allowed=usable[video.name]
+            has_action, video.looked_at, video.clock, config.sequences, allowed=visible[video.name]
         )
         for start, stop in spans:
             rows = slice(*np.searchsorted(video.frames, [start, stop]))
@@ -84,3 +92,16 @@ def training_sequences(
         ActionSequence(name, start, stop, repeats=int(times))
         for (name, start, stop), times in zip(found, repeats, strict=True)
     ]
+
+
+def describe_sequences(sequences: Sequence[ActionSequence], train: AnnotationSet) -> str:
+    """What the memory will see in training, in words."""
+    if not sequences:
+        return "no action sequence"
+    lengths = [len(sequence) for sequence in sequences]
+    seen = [train.videos[s.video].looked_at[s.start : s.stop].sum() for s in sequences]
+    return (
+        f"{len(sequences)} sequences of {min(lengths)} to {max(lengths)} frames (median "
+        f"{np.median(lengths):.0f}); {100 * sum(seen) / sum(lengths):.0f} % of their frames are "
+        "looked at and have a loss"
+    )
