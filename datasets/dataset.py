@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ import numpy as np
 from stadet.datasets.footage.catalog import VideoCatalog, find_video_paths
 from stadet.datasets.footage.video import Video
 from stadet.datasets.formats import FORMATS, find_format
+from stadet.datasets.label_maps import symmetric_labels
 from stadet.datasets.splits.ranges import ranges_to_mask
 from stadet.datasets.splits.split import Split, SplitConfig, make_split, view_groups
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
@@ -145,8 +146,8 @@ def load_dataset(
         config=config,
         annotations=annotations,
         views=config.views,
-        reverses=_symmetric(config.reverses, annotations.names, f"{path}: reverses"),
-        flip_labels=_symmetric(config.flip_labels, annotations.names, f"{path}: flip_labels"),
+        reverses=symmetric_labels(config.reverses, annotations.names, f"{path}: reverses"),
+        flip_labels=symmetric_labels(config.flip_labels, annotations.names, f"{path}: flip_labels"),
         split=make_split(
             annotations, config.split, views=config.views, video_digests=digests, folder=root
         ),
@@ -229,18 +230,3 @@ def _expect_known(
     for name in names:
         if name not in known:
             raise UserError(f"{path}: {key}: no video {name!r}{neighbours(name, known)}")
-
-
-def _symmetric(pairs: Mapping[str, str], names: Sequence[str], where: str) -> dict[str, str]:
-    """Both directions of a label map; UserError for unknown or contradictory labels."""
-    result: dict[str, str] = {}
-    for a, b in pairs.items():
-        for label in (a, b):
-            if label not in names:
-                raise UserError(f"{where}: unknown label {label!r}{neighbours(label, names)}")
-        for label, other in ((a, b), (b, a)):
-            if result.setdefault(label, other) != other:
-                raise UserError(
-                    f"{where}: {label!r} is paired with {result[label]!r} and with {other!r}"
-                )
-    return result

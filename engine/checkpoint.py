@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import random
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path
 from stadet.engine.torch_file import expect_undamaged, first_line, load_torch_file
 
 SCHEMA = "stad-checkpoint/1"
+UNFIT = "its weights do not fit its own configuration"
 
 
 def save_checkpoint(path: str | os.PathLike, content: dict[str, Any]) -> None:
@@ -68,6 +71,15 @@ def is_checkpoint(path: str | os.PathLike) -> bool:
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         return any(SCHEMA.encode() in archive.read(name) for name in pickles)
+
+
+def load_state(model: nn.Module, weights: Mapping[str, Tensor], complaint: str) -> None:
+    """Fill a model with all of its tensors; UserError, which begins with `complaint`, otherwise."""
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        last = str(error).splitlines()[-1].strip()
+        raise UserError(f"{complaint} ({last})") from error
 
 
 def random_state() -> dict[str, Any]:

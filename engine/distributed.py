@@ -6,13 +6,15 @@ Without a process group every function is the identity, so code is written once.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+Result = TypeVar("Result")
 
 
 def is_distributed() -> bool:
@@ -109,3 +111,10 @@ def unwrap(model: nn.Module) -> nn.Module:
             model = model._orig_mod
         else:
             return model
+
+
+def main_first(work: Callable[[], Result]) -> Result:
+    """`work()` in the main process first; the others wait, then call it to find what it made."""
+    made = work() if is_main() else None
+    gather_objects(None)
+    return work() if made is None else made

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from stadet.engine import distributed
 from stadet.engine.checkpoint import (
     load_checkpoint,
+    load_state,
     random_state,
     restore_random_state,
     save_checkpoint,
@@ -501,11 +502,7 @@ class _Run:
                 f"{path}: written by {len(training['processes'])} processes, resumed with {world}; "
                 "resume with the same number (lanes and random states belong to processes)"
             )
-        try:
-            self.model.load_state_dict(training["model"])
-        except RuntimeError as error:
-            first = str(error).splitlines()[-1].strip()
-            raise UserError(f"{path}: written by another model ({first})") from error
+        load_state(self.model, training["model"], f"{path}: written by another model")
         if self.average is not None:
             self.average.load_state_dict(training["average"])
         self.optimiser.load_state_dict(training["optimiser"])

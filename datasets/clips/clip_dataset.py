@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal
 
@@ -11,10 +11,10 @@ import torch
 from torch.utils.data import Dataset
 
 from stadet.datasets.clips.augment import AugmentConfig, draw_view, recolour, visible_boxes
+from stadet.datasets.label_maps import swap_order
 from stadet.detect.batch import PADDING, Clip, ClipRequest, Targets
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.view import PAD_VALUE, View
-from stadet.engine.errors import UserError, neighbours
 
 ReadFrame = Callable[[str, int], np.ndarray]
 
@@ -127,25 +127,3 @@ def clip_pixels(
         if index != PADDING:
             out[step] = seen[place[index]]
     return out
-
-
-def swap_order(names: Sequence[str], swaps: Mapping[str, str], what: str) -> np.ndarray:
-    """(C,) order of columns such that `labels[:, order]` has the classes of `swaps` exchanged.
-
-    UserError where a name is unknown or where a -> b has no b -> a.
-    """
-    order = np.arange(len(names))
-    for one, other in swaps.items():
-        for name in (one, other):
-            if name not in names:
-                raise UserError(
-                    f"{what}: expected class names of the data set, found "
-                    f"{name!r}{neighbours(name, names)}"
-                )
-        if swaps.get(other) != one:
-            raise UserError(
-                f"{what}: {one!r} becomes {other!r}, so {other!r} must become {one!r}; found "
-                f"{swaps.get(other)!r}"
-            )
-        order[names.index(one)] = names.index(other)
-    return order

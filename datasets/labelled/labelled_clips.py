@@ -12,8 +12,9 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from stadet.datasets.clips.augment import AugmentConfig, draw_view, recolour
-from stadet.datasets.clips.clip_dataset import ReadFrame, clip_pixels, swap_order
+from stadet.datasets.clips.clip_dataset import ReadFrame, clip_pixels
 from stadet.datasets.clips.samplers import BatchSampler
+from stadet.datasets.label_maps import swap_order
 from stadet.datasets.labelled.camera_motion import CameraMotionConfig, move_camera
 from stadet.datasets.labelled.clip_sampling import SamplingConfig, evaluation_clips, training_clip
 from stadet.datasets.labelled.labelled_video import ClassificationSet

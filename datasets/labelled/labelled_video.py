@@ -11,7 +11,7 @@ import numpy as np
 
 from stadet.datasets.footage.video import Video, open_video
 from stadet.detect.classification_batch import UNKNOWN
-from stadet.engine.errors import UserError, neighbours
+from stadet.engine.errors import UserError
 
 SIDES = ("train", "val", "test")
 
@@ -114,26 +114,6 @@ def check_sides(data: ClassificationSet, where: str = "data") -> None:
             f"{where}: expected training videos of class {name!r}, found {found}; move some to the "
             "training side, or remove the class"
         )
-
-
-def symmetric_labels(
-    pairs: Mapping[str, str], names: Sequence[str], what: str = "flip_labels"
-) -> dict[str, str]:
-    """Both directions of a label map. UserError for an unknown class or one with two partners."""
-    result: dict[str, str] = {}
-    for one, other in pairs.items():
-        for name in (one, other):
-            if name not in names:
-                raise UserError(
-                    f"{what}: expected class names of the data set, found "
-                    f"{name!r}{neighbours(name, names)}"
-                )
-        for name, partner in ((one, other), (other, one)):
-            if result.setdefault(name, partner) != partner:
-                raise UserError(
-                    f"{what}: {name!r} is paired with {result[name]!r} and with {partner!r}"
-                )
-    return result
 
 
 @dataclass(frozen=True)

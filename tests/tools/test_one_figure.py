@@ -92,7 +92,7 @@ def test_every_route_gives_one_figure(run, sparse, tmp_path):
     assert len(videos) == 2
     file = tmp_path / "predicted.jsonl"
     start = ["predict", *videos, "--checkpoint", best, "--out", str(file), "--device", "cpu"]
-    assert main([*start, "--window", "7"]) == 0
+    assert main([*start, "--window", "7", "--for-evaluation"]) == 0
     report = ["--detections", str(file), "--out", str(tmp_path / "predicted"), *quiet]
     assert main([*judged, *report]) == 0
 

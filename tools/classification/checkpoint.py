@@ -14,7 +14,7 @@ from stadet.classify.models.classifier import ClipClassifier
 from stadet.classify.models.multi_head import MultiHead
 from stadet.classify.models.registry import build_model, model_options
 from stadet.classify.rejection import Rejection
-from stadet.engine.checkpoint import load_checkpoint
+from stadet.engine.checkpoint import UNFIT, load_checkpoint, load_state
 from stadet.engine.config import from_dict, to_dict
 from stadet.engine.errors import UserError
 from stadet.tools.classification.config import ClassifierConfig
@@ -93,13 +93,7 @@ def open_classifier(
     if not 0 <= head < len(heads):
         raise UserError(f"checkpoint {path}: expected a head from 0 to {len(heads) - 1}")
     model: nn.Module = build_classifier(config, heads)
-    try:
-        model.load_state_dict(content["model"])
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise UserError(
-            f"checkpoint {path}: its weights do not fit its own configuration ({first})"
-        ) from error
+    load_state(model, content["model"], f"checkpoint {path}: {UNFIT}")
     if isinstance(model, MultiHead):
         model = model.branch(head)
     return ClassifierFile(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -118,12 +118,9 @@ def open_footage(
     check_sides(data, source.root)
     kept = [videos[item.name] for item in data.items]
     fit = "contain" if config.resize == "letterbox" else "cover"
-    fill: Callable = lambda: build_cache(  # noqa: E731
-        kept, cache, tuple(config.size), kind=config.cache_kind, fit=fit
+    frames = distributed.main_first(
+        lambda: build_cache(kept, cache, tuple(config.size), kind=config.cache_kind, fit=fit)
     )
-    frames = fill() if distributed.is_main() else None
-    distributed.gather_objects(None)  # the others wait until the cache is full, then find it
-    frames = frames or fill()
     pixels = Pixels(
         {video.name: len(video) for video in kept},
         {video.name: video.size for video in kept},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from stadet.datasets.label_maps import symmetric_labels
 from stadet.datasets.labelled.array_clips import read_array_clips
 from stadet.datasets.labelled.folders import (
     read_class_folders,
@@ -12,7 +13,7 @@ from stadet.datasets.labelled.folders import (
     read_ucf11,
     read_unknown,
 )
-from stadet.datasets.labelled.labelled_video import ClassificationSet, symmetric_labels
+from stadet.datasets.labelled.labelled_video import ClassificationSet
 from stadet.datasets.labelled.lists import mirrored_labels, read_hmdb51, read_jester, read_ucf101
 from stadet.datasets.labelled.splits import deal_sides, folds
 from stadet.engine.errors import UserError

@@ -10,7 +10,7 @@ import torch
 
 from stadet.anchors.anchors import Anchors
 from stadet.detect.detector import Detector
-from stadet.engine.checkpoint import load_checkpoint
+from stadet.engine.checkpoint import UNFIT, load_checkpoint, load_state
 from stadet.engine.config import from_dict, to_dict
 from stadet.engine.errors import UserError
 from stadet.tools.training.config import TrainConfig
@@ -64,14 +64,9 @@ def open_detector(path: str | Path, device: torch.device | str = "cpu") -> Detec
         names = tuple(content["names"])
         anchors = read_anchors(content, config)
         model = config.recipe.build(len(names), anchors)
-        model.load_state_dict(content["model"])
+        load_state(model, content["model"], f"checkpoint {path}: {UNFIT}")
     except (KeyError, ValueError) as error:
         raise UserError(f"checkpoint {path}: not of a detector ({error})") from error
-    except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise UserError(
-            f"checkpoint {path}: its weights do not fit its own configuration ({first})"
-        ) from error
     return DetectorFile(
         Path(path),
         model.to(device).eval(),

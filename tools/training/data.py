@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,17 +96,17 @@ def open_footage(config: DataConfig, reach: tuple[int, int] | None = None) -> Fo
     if distributed.is_main():
         dataset.findings.report()
     folder = frames_folder(config.cache, dataset.path.parent, dataset.video_paths.values())
-    fill: Callable[[], FrameCache] = lambda: build_cache(  # noqa: E731
-        [dataset.open_video(name) for name in dataset.annotations.videos],
-        folder,
-        tuple(config.size),
-        kind=config.cache_kind,
-        fit="contain" if config.resize == "letterbox" else "cover",
-        frames=None if reach is None else frames_within_reach(dataset.annotations, *reach),
+    cache = distributed.main_first(
+        lambda: build_cache(
+            [dataset.open_video(name) for name in dataset.annotations.videos],
+            folder,
+            tuple(config.size),
+            kind=config.cache_kind,
+            fit="contain" if config.resize == "letterbox" else "cover",
+            frames=None if reach is None else frames_within_reach(dataset.annotations, *reach),
+        )
     )
-    cache = fill() if distributed.is_main() else None
-    distributed.gather_objects(None)  # the others wait until the cache is full, then find it
-    return Footage(dataset, cache or fill(), config)
+    return Footage(dataset, cache, config)
 
 
 def frames_within_reach(

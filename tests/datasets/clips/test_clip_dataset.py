@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from stadet.datasets.clips.augment import AugmentConfig
-from stadet.datasets.clips.clip_dataset import ClipDataset, swap_order
+from stadet.datasets.clips.clip_dataset import ClipDataset
 from stadet.datasets.clips.collate import collate
+from stadet.datasets.label_maps import swap_order
 from stadet.detect.batch import PADDING, ClipRequest
 from stadet.detect.view import PAD_VALUE
 from stadet.engine.errors import UserError

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from stadet.datasets.label_maps import symmetric_labels
 from stadet.datasets.labelled.array_clips import read_array_clips
 from stadet.datasets.labelled.folders import (
     handwash_group,
@@ -18,7 +19,6 @@ from stadet.datasets.labelled.labelled_video import (
     LabelledVideo,
     check_sides,
     open_all,
-    symmetric_labels,
     without_bad,
 )
 from stadet.datasets.labelled.lists import mirrored_labels, read_hmdb51, read_jester, read_ucf101
