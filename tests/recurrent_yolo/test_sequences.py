@@ -66,7 +66,7 @@ def unseen(length, *spans):
         ([(20, 29)], {"shortest": 10}, [(10, 20), (30, 40)]),  # one looked-at frame is a pause
         ([(20, 29)], {"shortest": 10, "merge": 1}, [(10, 40)]),
         ([(20, 30)], {"shortest": 9}, [(10, 20), (30, 40)]),  # too long a pause
-        ([(15, 25), (5, 10)], {"shortest": 10, "merge": 5, "pad": 3}, [(7, 43)]),
+        ([(15, 25), (5, 10)], {"shortest": 15, "merge": 5, "pad": 3}, [(7, 43)]),
     ],
 )
 def test_frames_that_nobody_looked_at_are_shown(hidden, options, expected):
