@@ -82,9 +82,15 @@ def test_videos_without_annotations_are_reported(tmp_path):
         ("names: [pick]\naction: 3\n", "action"),
         ("names: [pick, pick]\n", "more than once"),
         ("names: [pik]\n", "unknown label 'pick'"),
-        ("reverses: {pick: putt}\n", "reverses: unknown label 'putt' .did you mean put"),
+        (
+            "reverses: {pick: putt}\n",
+            "reverses: expected class names of the data set, found 'putt' .did you mean put",
+        ),
         ("reverses: {pick: put, put: put}\n", "paired with"),
-        ("flip_labels: {left: put}\n", "unknown label 'left'"),
+        (
+            "flip_labels: {left: put}\n",
+            "flip_labels: expected class names of the data set, found 'left'",
+        ),
         ("views: {x: [a, c]}\n", "views: x: no video 'c'"),
         ("views: {x: [a, b], y: [a]}\n", "is in 'x' and 'y'"),
         ("looked_at: {c: [[0, 1]]}\n", "looked_at: no video 'c'"),
