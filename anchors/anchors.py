@@ -26,11 +26,16 @@ SCHEMA = "stad-anchors/1"
 class Anchors:
     """Prior box sizes of a detector.
 
-    levels: one (A_l, 2) float64 array of (width, height) in network pixels for each detection
-    level; strides: network pixels per grid cell of each level, ascending, so that level 0 is the
-    finest; network_size: (height, width) for which the sizes were made; resize: how frames were
-    brought to it ("letterbox" or "stretch"), None where that is not known.
-    Levels may hold different numbers of anchors, but none is empty. ValueError otherwise.
+    Attributes:
+        levels: one (A_l, 2) float64 array of (width, height) in network pixels for each detection
+            level; numbers of anchors may differ, but no level is empty.
+        strides: network pixels per grid cell of each level, ascending, so that level 0 is the
+            finest.
+        network_size: (height, width) for which the sizes were made.
+        resize: how frames were brought to it ("letterbox" or "stretch"); None = not known.
+
+    Raises:
+        ValueError: for arrays of other shapes or an empty level.
     """
 
     levels: tuple[np.ndarray, ...]

@@ -40,10 +40,20 @@ def pick_anchors(
     labels: np.ndarray | None = None,
     seed: int = 0,
 ) -> Anchors:
-    """`count` anchors over all levels from box sizes (N, 2) in network pixels, to 0.01 px.
+    """Anchors over all levels from box sizes, rounded to 0.01 pixels.
 
-    labels (N, C) bool: classes of the boxes, for `balanced` and `coverage` (without them all boxes
-    are one class). UserError for an unknown strategy or sizes that do not do.
+    Args:
+        strategy: kmeans, spread, balanced, coverage, ..
+        sizes: (N, 2) width and height of boxes in network pixels.
+        count: anchors over all levels.
+        strides: of the levels, finest first, pixels.
+        network_size: (height, width).
+        labels: (N, C) bool classes of the boxes, for `balanced` and `coverage`; by default all
+            boxes are of one class.
+        seed: of everything random.
+
+    Raises:
+        UserError: for an unknown strategy, or unusable sizes.
     """
     if strategy not in STRATEGIES:
         raise UserError(

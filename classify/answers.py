@@ -16,11 +16,16 @@ from stadet.engine import distributed
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Answers:
-    """One row a video.
+    """A classifier's answers, one row per video.
 
-    names: the classes; videos (N,) names; labels (N,) int64, `UNKNOWN` where the truth is none of
-    the classes or not given; probabilities (N, C), rows sum to 1; known (N,): probability that the
-    video shows one of the classes at all, NaN from a model without a binary head.
+    Attributes:
+        names: the classes.
+        videos: names of the N videos.
+        labels: (N,) int64 true classes, `UNKNOWN` where the truth is none of the classes or not
+            given.
+        probabilities: (N, C) float64; rows sum to 1.
+        known: (N,) probability that the video shows one of the classes at all, NaN from a model
+            without a binary head.
     """
 
     names: tuple[str, ...]

@@ -17,10 +17,15 @@ from stadet.engine.files import atomic_path, atomic_write
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """Answers to the windows of one video.
+    """Answers to the W windows of one video.
 
-    names: the classes; starts, stops (W,) seconds; probabilities (W, C); none (W,) bool: the window
-    shows none of the classes.
+    Attributes:
+        video: name of the video.
+        names: the C classes.
+        starts: (W,) seconds.
+        stops: (W,) seconds.
+        probabilities: (W, C).
+        none: (W,) bool, True where a window shows none of the classes.
     """
 
     video: str

@@ -78,9 +78,17 @@ class DatasetConfig:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set file resolved.
+    """A resolved data set file.
 
-    reverses and flip_labels hold both directions; views: name -> videos of the same time.
+    Attributes:
+        path: the data set file.
+        config: its keys.
+        annotations: truth of all videos.
+        views: name -> videos that show the same time.
+        reverses: label -> label when time runs backwards, in both directions.
+        flip_labels: label -> label in a mirrored frame, in both directions.
+        split: frames of the training, validation and test sides.
+        findings: what was clipped, converted or left out on reading.
     """
 
     path: Path
@@ -116,12 +124,17 @@ class Dataset:
 def load_dataset(
     path: str | Path, *, index_dir: Path | None = None, findings: Findings | None = None
 ) -> Dataset:
-    """Read a data set file (or a folder that holds `dataset.yaml`), its annotations and its split.
+    """Read a data set file, its annotations and its split.
 
-    Videos are opened for their size, rate and length only; index_dir: where their indices are kept
-    (`open_video`'s default otherwise). findings: collects what was clipped or left out; print it
-    with `dataset.findings.report()`.
-    UserError, one line, for anything that is wrong in the file or the annotations.
+    Videos are opened for their size, rate and length only.
+
+    Args:
+        path: the file, or a folder that holds `dataset.yaml`.
+        index_dir: folder for the indices of videos (default: as `open_video`).
+        findings: collects what was clipped or left out; `dataset.findings.report()` prints it.
+
+    Raises:
+        UserError: for any fault in the file or the annotations, in one line.
     """
     path = Path(path)
     path = path / "dataset.yaml" if path.is_dir() else path

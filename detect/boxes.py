@@ -73,10 +73,17 @@ def clip_boxes(boxes: Array, size: tuple[int, int]) -> Array:
 
 
 def pairwise_iou(a: np.ndarray, b: np.ndarray, *, plus_one: bool = False) -> np.ndarray:
-    """IoU of every box of `a` (N, 4) with every box of `b` (M, 4), xyxy: (N, M), float64.
+    """IoU of every box of `a` with every box of `b`.
 
-    `plus_one` counts a box from x1 to x2 as x2 - x1 + 1 wide (VOC's integer pixels). Two boxes of
-    no area have IoU 0. Torch tensors: use `torchvision.ops.box_iou`.
+    For torch tensors use `torchvision.ops.box_iou`.
+
+    Args:
+        a: (N, 4) xyxy.
+        b: (M, 4) xyxy.
+        plus_one: count a box from x1 to x2 as x2 - x1 + 1 wide (VOC's integer pixels).
+
+    Returns:
+        (N, M) float64 in [0, 1]; 0 for two boxes of no area.
     """
     a = np.asarray(a, dtype=np.float64).reshape(-1, 4)
     b = np.asarray(b, dtype=np.float64).reshape(-1, 4)

@@ -34,11 +34,15 @@ def _expect(array: np.ndarray, shape: tuple[int | None, ...], what: str) -> None
 
 @dataclass(frozen=True, eq=False)
 class FrameAnnotations:
-    """Truth for one frame that somebody looked at (an unseen frame has `None` in its place).
+    """Truth of one frame that was looked at; N = 0 means that there is nothing on it.
 
-    boxes (N, 4) xyxy in the video's pixels; labels (N, C) bool multi-hot; track_ids (N,) int64,
-    `NO_TRACK` where there is none; ignored (N,) bool: see `VideoAnnotations`, all False where it is
-    not given. N = 0 means: looked, nothing there.
+    A frame that was not looked at has `None` instead.
+
+    Attributes:
+        boxes: (N, 4) float64 xyxy in the video's pixels.
+        labels: (N, C) bool, multi-hot.
+        track_ids: (N,) int64, `NO_TRACK` where there is none.
+        ignored: (N,) bool, see `VideoAnnotations`; all False where not given.
     """
 
     boxes: np.ndarray
@@ -66,18 +70,24 @@ class FrameAnnotations:
 
 @dataclass(frozen=True, eq=False)
 class VideoAnnotations:
-    """Truth for one video, in columns sorted by frame.
+    """Truth of one video of F frames, in columns sorted by frame.
 
-    name: the video's name, unique in its set.
-    size: (height, width) of the pixels the boxes refer to = the video's own.
-    fps: frames a second, the mean where the rate varies.
-    looked_at: (F,) bool, F = number of frames; True where somebody looked.
-    frames: (M,) int64 sorted, the frame of each box; boxes (M, 4); labels (M, C); track_ids (M,).
-    ignored: (M,) bool, all False where it is not given: regions that count neither way (COCO's
-    `iscrowd` and `ignore`, VOC's "difficult"). Metrics need not find them and do not blame a
-    detection inside one of its class; losses treat them neither as object nor as background.
-    Every box lies on a looked-at frame.
-    times: (F,) seconds of each frame from the first where the rate varies; None: frame / fps.
+    Every box is on a frame that was looked at.
+
+    Attributes:
+        name: the video's name, unique in its set.
+        size: (height, width) of the pixels that the boxes refer to, the video's own.
+        fps: frames per second, the mean where the rate varies.
+        looked_at: (F,) bool, True where somebody looked.
+        frames: (M,) int64 sorted, the frame of each box.
+        boxes: (M, 4) float64 xyxy.
+        labels: (M, C) bool, multi-hot.
+        track_ids: (M,) int64, `NO_TRACK` where there is none.
+        ignored: (M,) bool, all False where not given: regions that count neither way (COCO's
+            `iscrowd` and `ignore`, VOC's "difficult"). Metrics need not find them and do not blame
+            a detection inside one of its class; losses treat them neither as object nor as
+            background.
+        times: (F,) seconds of each frame from the first where the rate varies; None = frame / fps.
     """
 
     name: str
@@ -212,7 +222,12 @@ class VideoAnnotations:
 
 @dataclass(frozen=True, eq=False)
 class AnnotationSet:
-    """Truth for a set of videos under one order of classes."""
+    """Truth for a set of videos under one order of classes.
+
+    Attributes:
+        names: class names; column c of every labels array is names[c].
+        videos: annotations by the name of the video.
+    """
 
     names: tuple[str, ...]  # class names; column c of every labels array is names[c]
     videos: Mapping[str, VideoAnnotations] = field(default_factory=dict)
@@ -519,8 +534,11 @@ def _pairs_of(detections: Detections, row: int) -> list[str]:
 class Tube:
     """One actor doing one action through time.
 
-    start: first frame; boxes (L, 4) xyxy video pixels, one for each consecutive frame; label:
-    class index; score: one number for the whole tube.
+    Attributes:
+        start: first frame.
+        boxes: (L, 4) float64 xyxy video pixels, one for each consecutive frame.
+        label: class index.
+        score: of the whole tube.
     """
 
     start: int

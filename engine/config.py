@@ -22,10 +22,15 @@ Config = TypeVar("Config")
 def load_config(
     kind: type[Config], path: str | Path | None = None, overrides: Sequence[str] = ()
 ) -> Config:
-    """An instance of the dataclass `kind` from its defaults, a YAML file and overrides.
+    """Configuration from its defaults, a YAML file and overrides.
 
-    overrides: `["loop.epochs=3", "data.size=[288, 512]"]`, later ones win. Raises UserError for a
-    missing file, bad YAML, an unknown key or a value of the wrong type.
+    Args:
+        kind: the dataclass, as `TrainConfig`.
+        path: the YAML file; None = defaults only.
+        overrides: such as `["loop.epochs=3", "data.size=[288, 512]"]`; later ones win.
+
+    Raises:
+        UserError: for a missing file, bad YAML, an unknown key or a value of the wrong type.
     """
     merged: dict[str, Any] = {}
     if path is not None:

@@ -28,7 +28,12 @@ compare.md and compare.html.
 
 @dataclass(frozen=True, eq=False)
 class ComparisonResult:
-    """A comparison and the page that shows it."""
+    """A comparison and its page.
+
+    Attributes:
+        comparison: the runs, and the differences of each later one to the first.
+        page: path of compare.html.
+    """
 
     comparison: Comparison
     page: Path

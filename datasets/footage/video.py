@@ -162,10 +162,14 @@ def open_video(
 ) -> Video:
     """Open a video file or a folder of numbered images.
 
-    name: by default the file's name without suffix, or the folder's name.
-    index_dir: where the index of a video file is kept (default: `load_or_build_index`'s rule).
-    fps: of a frame folder (default 25); a file's comes from its timestamps.
-    Raises `UserError` where there is nothing, no video, or no frame to decode.
+    Args:
+        path: the file or folder.
+        name: default: the file's name without suffix, or the folder's name.
+        index_dir: folder for the index of a video file (default: as `load_or_build_index`).
+        fps: frames per second of a frame folder (default 25); a file's come from its timestamps.
+
+    Raises:
+        UserError: where there is nothing, no video, or no frame that can be decoded.
     """
     path = Path(path)
     if path.is_dir():

@@ -15,11 +15,15 @@ from stadet.detect.structures import Detections
 class VideoDetections:
     """Detections of one video, in columns sorted by frame.
 
-    name: the video's name; frames (M,) int64 sorted, 0-based; boxes (M, 4) xyxy float64, pixels of
-    the video; objectness (M,), NaN where the model has none; scores (M, C), 0 = class not listed
-    (no detection of that class); processed (R, 2) int64, inclusive ranges of frames that the model
-    has seen, sorted and disjoint; clock: when the frames are shown, None where the file does not
-    say.
+    Attributes:
+        name: the video's name.
+        frames: (M,) int64, the 0-based frame of each box.
+        boxes: (M, 4) float64 xyxy, pixels of the video.
+        objectness: (M,) in [0, 1]; NaN where the model has none.
+        scores: (M, C) in [0, 1]; 0 = not detected as that class.
+        processed: (R, 2) int64, inclusive ranges of frames that the model has seen, sorted and
+            disjoint.
+        clock: times of the frames; None where the file does not say.
     """
 
     name: str
@@ -71,8 +75,11 @@ class VideoDetections:
 class DetectionSet:
     """Detections of a set of videos under one order of classes.
 
-    names: class names, column c of every scores array is names[c]; score_floor: scores below it
-    were never written; videos: by name; notes: what was wrong with the file, one line a kind.
+    Attributes:
+        names: class names; column c of every scores array is names[c].
+        score_floor: scores below it were not written.
+        videos: detections by the name of the video.
+        notes: faults of the file, one line per kind.
     """
 
     names: tuple[str, ...]

@@ -55,14 +55,19 @@ def read_detections(
 ) -> DetectionSet:
     """Read a detections file into columns.
 
-    truth: an annotation set (its order of classes is used; its videos and lengths are checked) or
-    an order of class names; without it the header's classes are used as they are.
-    ground_truth_json: the COCO-video file whose image and category ids a COCO results file uses.
-    strict: anything wrong with the file is a `UserError`; otherwise it is counted, left out and
-    told in `DetectionSet.notes`.
+    A last line that was cut off (a killed program) is left out.
 
-    A last line that was cut off (a killed program) is left out and the rest counts.
-    Raises `UserError` for a file that is missing, empty or no detections file.
+    Args:
+        path: `stad-detections/1` JSON Lines, or COCO results.
+        truth: an annotation set (its order of classes is used, its videos and lengths are checked)
+            or an order of class names; by default the header's classes are used.
+        ground_truth_json: the COCO-video file whose image and category ids a COCO results file
+            uses.
+        strict: any fault is a `UserError`; by default it is counted, left out and noted in
+            `DetectionSet.notes`.
+
+    Raises:
+        UserError: for a file that is missing, empty or not a detections file.
     """
     path = Path(path)
     complaints = Complaints(path.name)

@@ -22,7 +22,15 @@ from stadet.detect.structures import AnnotationSet, Detections, FrameAnnotations
 
 @dataclass(frozen=True, eq=False)
 class FrameMAPResult:
-    """AP of each class at each IoU: ap (K, C), NaN for a class without truth; truths (C,)."""
+    """Average precision of each class at each IoU.
+
+    Attributes:
+        names: the C classes.
+        protocol: the rules of matching.
+        thresholds: (K,) IoUs.
+        ap: (K, C) in [0, 1], NaN for a class without truth.
+        truths: (C,) numbers of truth boxes.
+    """
 
     names: tuple[str, ...]
     protocol: Protocol
@@ -110,7 +118,14 @@ def frame_map(
     protocol: str | Protocol = "voc",
     thresholds: Sequence[float] = IOU_THRESHOLDS,
 ) -> FrameMAPResult:
-    """frame-mAP of a whole set."""
+    """Frame-mAP of a whole set.
+
+    Args:
+        annotations: the truth.
+        detections: of the same videos.
+        protocol: rules of matching, by name or as a `Protocol`.
+        thresholds: IoUs.
+    """
     return frame_map_of_columns(gather(annotations, detections), get_protocol(protocol), thresholds)
 
 

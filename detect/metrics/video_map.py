@@ -54,12 +54,21 @@ def video_map(
     options: LinkOptions | None = None,
     protocol: str | Protocol = "voc",
 ) -> dict[str, float]:
-    """video-mAP of a whole set: `{"0.1": .., "0.2": .., "0.5": .., "0.75": .., "0.5:0.95": ..}`;
-    under `multisports` its script's `{"0.2": .., "0.5": .., "0.05:0.45": .., "0.10:0.90": ..,
-    "0.50:0.95": ..}`.
+    """Video-mAP of a whole set.
 
-    Videos without detections count as missed. Detections of videos that `annotations` does not hold
-    take no part (`read_detections` tells of them). NaN where no class has truth.
+    Videos without detections count as missed; detections of videos without annotations are ignored.
+
+    Args:
+        annotations: the truth.
+        detections: of the same videos.
+        thresholds: spatiotemporal overlaps.
+        options: linking of detections into tubes.
+        protocol: rules of matching.
+
+    Returns:
+        `{"0.1": .., "0.2": .., "0.5": .., "0.75": .., "0.5:0.95": ..}`, under `multisports` its
+            script's `{"0.2": .., "0.5": .., "0.05:0.45": .., "0.10:0.90": .., "0.50:0.95": ..}`;
+            NaN where no class has truth.
     """
     if annotations.names != detections.names:
         raise ValueError(
@@ -94,8 +103,16 @@ def video_map_of_tubes(
 
 @dataclass(frozen=True, eq=False)
 class VideoMAPResult:
-    """ap (K, C) of each class at thresholds (K,), NaN for a class without truth; truths (C,) and
-    detected (C,): numbers of tubes; named: the thresholds asked for besides 0.5:0.95."""
+    """Average precision of each class over tubes.
+
+    Attributes:
+        names: the C classes.
+        named: the thresholds asked for, besides 0.5:0.95.
+        thresholds: (K,) spatiotemporal overlaps.
+        ap: (K, C) in [0, 1], NaN for a class without truth.
+        truths: (C,) numbers of truth tubes.
+        detected: (C,) numbers of detected tubes.
+    """
 
     names: tuple[str, ...]
     named: tuple[float, ...]

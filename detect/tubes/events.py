@@ -35,10 +35,16 @@ JOIN_OVERLAP = 0.2  # IoU of last and first box from which two tubes may be one 
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """One action from `start` to `stop` (seconds from the video's beginning).
+    """One action in a video.
 
-    label: class index; score: mean of its tubes by length; box (4,): mean box, xyxy video pixels;
-    tubes: ids of the tubes it was made of.
+    Attributes:
+        video: name of the video.
+        label: class index.
+        start: seconds from the video's beginning.
+        stop: seconds from the video's beginning.
+        score: mean score of its tubes, weighted by their lengths.
+        box: (4,) mean box, xyxy video pixels.
+        tubes: ids of its tubes.
     """
 
     video: str
@@ -57,8 +63,14 @@ class Event:
 
 @dataclass(frozen=True)
 class EventOptions:
-    """min_score, min_seconds: weaker and shorter events are left out; join_seconds: tubes of one
-    class at the same place, apart by at most so much, are one event (0: none are joined)."""
+    """Which events are kept, and which tubes are joined.
+
+    Attributes:
+        min_score: tubes of a lower score are left out.
+        min_seconds: shorter events are left out.
+        join_seconds: tubes of one class and place with at most this pause between them are one
+            event; 0 = none are joined.
+    """
 
     min_score: float = 0.3
     min_seconds: float = 0.2
@@ -68,8 +80,12 @@ class EventOptions:
 def find_events(tubes: TubeSet, options: EventOptions | None = None) -> list[Event]:
     """Events of all videos, sorted by video (in the set's order), start and class.
 
-    Tubes below `min_score` are left out first, so that they join nothing. UserError for a video
-    whose fps is not known.
+    Args:
+        tubes: the tubes; those below `min_score` are left out first, so that they join nothing.
+        options: default `EventOptions()`.
+
+    Raises:
+        UserError: for a video whose frame rate is not known.
     """
     options = options or EventOptions()
     return [event for video in tubes for event in _events_of(video, options)]

@@ -37,7 +37,12 @@ SCHEMA = "stad-tubes/1"
 
 
 def write_tubes(path: str | os.PathLike, tubes: TubeSet) -> None:
-    """Write a tube file, whole or not at all."""
+    """Write a tube file, whole or not at all.
+
+    Args:
+        path: the file to write.
+        tubes: its content.
+    """
     document = {
         "schema": SCHEMA,
         "names": list(tubes.names),
@@ -68,7 +73,14 @@ def write_tubes(path: str | os.PathLike, tubes: TubeSet) -> None:
 
 @guarded("a tube file")
 def read_tubes(path: str | os.PathLike) -> TubeSet:
-    """Read a tube file; `UserError` naming video and tube for anything that is not one."""
+    """Read a tube file.
+
+    Args:
+        path: a `stad-tubes/1` JSON file, from `stad tubes`.
+
+    Raises:
+        UserError: for another file, naming the video and tube at fault.
+    """
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: expected a tube file, found none; make one with stad tubes")

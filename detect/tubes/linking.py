@@ -21,14 +21,16 @@ from stadet.detect.tubes.trimming import trim
 class LinkOptions:
     """Linking of detections into tubes.
 
-    min_score: a box takes no part in a class below it.
-    min_overlap: IoU below which two boxes are never linked.
-    overlap_weight: weight of a link's IoU against the scores, lambda of Saha et al. 2016.
-    max_gap: frames without a box that a tube may bridge; its boxes there are interpolated.
-    switch_cost: of a change between action and background in trimming; `None`: no trimming.
-    max_tube_overlap: a tube that overlaps a better one of its class by more is dropped.
-    min_length: tubes of fewer frames are dropped: one-frame blunders of high score would otherwise
-        are at the top of the ranking (the public evaluation of ACT drops those under 15).
+    Attributes:
+        min_score: boxes of a lower score take no part in a class.
+        min_overlap: IoU below which two boxes are never linked.
+        overlap_weight: weight of a link's IoU against the scores, lambda of Saha et al. 2016.
+        max_gap: frames without a box that a tube may bridge; its boxes there are interpolated.
+        switch_cost: cost of a change between action and background in trimming; None = no
+            trimming.
+        max_tube_overlap: a tube that overlaps a better one of its class by more is dropped.
+        min_length: tubes of fewer frames are dropped, since single-frame errors of high score
+            would otherwise lead the ranking (the public evaluation of ACT drops those under 15).
     """
 
     min_score: float = 0.01

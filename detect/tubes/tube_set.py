@@ -15,11 +15,14 @@ from stadet.detect.tubes.overlap import TubeColumns
 
 @dataclass(frozen=True, eq=False)
 class VideoTubes:
-    """Tubes of one video; a tube's id is its place in `tubes`.
+    """Tubes of one video; a tube's id is its index in `tubes`.
 
-    fps: frames a second, the mean where the rate varies; None: not known.
-    num_frames: the video's length as far as it was seen; None: not known.
-    times: seconds of each frame from the first where the rate varies; None: frame / fps.
+    Attributes:
+        name: the video's name.
+        tubes: the tubes.
+        fps: frames per second, the mean where the rate varies; None = not known.
+        num_frames: the video's length as far as it was seen; None = not known.
+        times: seconds of each frame from the first where the rate varies; None = frame / fps.
     """
 
     name: str
@@ -49,7 +52,10 @@ class VideoTubes:
 class TubeSet:
     """Tubes of many videos under one order of classes.
 
-    linking: the options that made them, for the record.
+    Attributes:
+        names: class names.
+        videos: tubes by the name of the video.
+        linking: the options that the tubes were linked with.
     """
 
     names: tuple[str, ...]

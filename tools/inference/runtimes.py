@@ -20,9 +20,14 @@ EXPORTED = ".onnx"
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """runtime: plain torch, folded and compiled torch, or an exported graph; precision: of the
-    arithmetic; temporal_every: YOWO's 3D branch on every k-th frame; feature_bank: YOWO's 3D
-    features averaged over 64 frames."""
+    """How a detector is run.
+
+    Attributes:
+        runtime: plain torch, folded and compiled torch, or an exported graph.
+        precision: of the arithmetic.
+        temporal_every: run YOWO's 3D branch on every k-th frame only.
+        feature_bank: average YOWO's 3D features over 64 frames.
+    """
 
     runtime: str = "eager"
     precision: str = "fp32"
