@@ -1,4 +1,4 @@
-"""What a data set was when a run began, in digests, so that a resumed run can tell what changed."""
+"""Digests of a data set at the beginning of a run, by which a resumed run finds changes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def annotations_digest(video: VideoAnnotations) -> str:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What changed between two identities, in words; what one of them does not say is left out."""
+    """Changes between two identities, in words; entries that one of them lacks are left out."""
     found = []
     for key, noun in (("names", "the classes"), ("reverses", "reverses"), ("flip_labels", "")):
         if key in before and before[key] != now.get(key):

@@ -102,15 +102,32 @@ def configuration_page() -> str:
     return "\n".join(parts) + "\n"
 
 
+GROUPS = {
+    "tools": "Detectors, and the verbs as functions",
+    "detect": "Detections, metrics, tubes and drawing",
+    "datasets": "Data sets and videos",
+    "classify": "Classifiers",
+    "anchors": "Anchors",
+    "engine": "Configuration and errors",
+}
+
+
 def api_page() -> str:
-    """Every public name of the package."""
+    """Every public name of the package, by the package that it comes from."""
     import stadet
 
+    names: dict[str, list[str]] = {title: [] for title in GROUPS.values()}
+    for name in sorted(stadet.__all__, key=str.lower):
+        origin = stadet._MODULE_OF[name].split(".")[1]
+        names.setdefault(GROUPS.get(origin, origin), []).append(name)
     parts = [
-        "# Python API\n\n`import stadet` is quick: each name is loaded when it is first used. "
-        "Everything here is also importable from the module named below it.\n"
+        "# Python API\n\n`import stadet` is quick: each name is loaded when it is first used.\n"
     ]
-    parts += [f"::: stadet.{name}\n" for name in sorted(stadet.__all__, key=str.lower)]
+    for title, members in names.items():
+        if members:
+            parts.append(f"## {title}\n")
+            options = "    options:\n      heading_level: 3\n"
+            parts += [f"::: stadet.{name}\n{options}" for name in members]
     return "\n".join(parts)
 
 

@@ -25,7 +25,7 @@ def frames_folder(
     beside: str | os.PathLike | None = None,
     footage: Iterable[str | os.PathLike] = (),
 ) -> Path:
-    """Where reduced frames are kept.
+    """Folder for reduced frames.
 
     chosen: the user's own choice, taken as it is. Otherwise `.stad-cache` in `beside` (the data set
     file's folder), unless `$STAD_CACHE` is set, that folder holds videos itself or cannot be

@@ -67,7 +67,7 @@ def map_state(function: Callable[..., Any], state: State, *others: State) -> Sta
 
 
 def parts_of(state: State) -> Iterator[tuple[Any, State]]:
-    """What a dataclass, dict, tuple or list of states holds, with names or places."""
+    """Content of a dataclass, dict, tuple or list of states, with names or places."""
     if is_dataclass(state):
         return ((entry.name, getattr(state, entry.name)) for entry in fields(state))
     return iter(state.items() if isinstance(state, dict) else enumerate(state))
@@ -82,7 +82,7 @@ def to_plain(state: State) -> State:
 
 
 def from_plain(plain: State) -> State:
-    """What `to_plain` was given."""
+    """Inverse of `to_plain`."""
     if plain is None or isinstance(plain, Tensor):
         return plain
     if isinstance(plain, dict):

@@ -42,7 +42,7 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Carry:
-    """What `RecurrentTrainingStep` hands from batch to batch, all detached.
+    """Values that `RecurrentTrainingStep` hands from batch to batch, all detached.
 
     Attributes:
         windows: the bptt_windows - 1 last ones, oldest first.

@@ -49,7 +49,7 @@ def _shortly_before(video: VideoAnnotations, seconds: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of a side's footage is looked at, and what its streams run through.
+    """Share of a side's footage that is looked at, and the frames its streams run through.
 
     Attributes:
         frames: frames that may be shown, in the videos with looked-at frames.

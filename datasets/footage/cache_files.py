@@ -1,4 +1,4 @@
-"""What lies in a folder of reduced frames: sizes, last use, and what can go."""
+"""Content of a folder of reduced frames: sizes, last use, removable files."""
 
 from __future__ import annotations
 

@@ -146,8 +146,8 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Upright:
-    """How a stored image becomes upright: transposed first, then mirrored left to right and top to
-    bottom."""
+    """Operations that make a stored image upright: transposed first, then mirrored left to right
+    and top to bottom."""
 
     transpose: bool = False
     mirror_x: bool = False

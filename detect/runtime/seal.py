@@ -20,7 +20,7 @@ def seal(content: bytes) -> bytes:
 
 
 def without_seal(content: bytes) -> bytes:
-    """What `seal` was given; other content as it is."""
+    """The content that `seal` was given; other content unchanged."""
     return content[: -len(_entry("0" * _HEX))] if is_sealed(content) else content
 
 

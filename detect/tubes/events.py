@@ -63,7 +63,7 @@ class Event:
 
 @dataclass(frozen=True)
 class EventOptions:
-    """Which events are kept, and which tubes are joined.
+    """Options for joining tubes and keeping events.
 
     Attributes:
         min_score: tubes of a lower score are left out.

@@ -77,7 +77,7 @@ def _taking_part(scores: np.ndarray, min_score: float) -> np.ndarray:
 def _stretches(
     frames: np.ndarray, scores: np.ndarray, lengths: np.ndarray, options: LinkOptions
 ) -> Iterator[tuple[slice, float]]:
-    """What is left of each path after trimming, if it is long enough: (rows, score of the tube).
+    """The remainder of each path after trimming, if it is long enough: (rows, score of the tube).
 
     frames, scores (K,): path after path; lengths (P,).
     """

@@ -210,7 +210,7 @@ def split_record(footage: Sequence[ClassFootage]) -> Split:
 
 
 def classification_identity(footage: Sequence[ClassFootage], split: Split) -> dict[str, Any]:
-    """What `stadet.datasets.identity` compares when a run is resumed: classes, labels, videos and
+    """Identity of the data, compared when a run is resumed: classes, labels, videos and
     their sides."""
     record = split.record()
     labels = {item.name: str(item.label) for part in footage for item in part.data.items}

@@ -20,7 +20,7 @@ EXPORTED = ".onnx"
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """How a detector is run.
+    """Options for running a detector.
 
     Attributes:
         runtime: plain torch, folded and compiled torch, or an exported graph.

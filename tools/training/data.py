@@ -57,7 +57,7 @@ class Footage:
         return {v.name: self.dataset.split.visible(side, v.name, v.num_frames) for v in annotations}
 
     def coverage(self, side: str) -> Coverage:
-        """How much of a side is looked at, and what its streams run through."""
+        """Share of a side that is looked at, and the frames its streams run through."""
         annotations = self.dataset.side(side)
         return coverage(annotations, self.visible(side, annotations), self.config.lead_in)
 

@@ -1,4 +1,4 @@
-"""Whether a resumed run goes on with the settings and the data that it began with."""
+"""Check that a resumed run continues with its original settings and data."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def training_sequences(
 
 
 def describe_sequences(sequences: Sequence[ActionSequence], train: AnnotationSet) -> str:
-    """What the memory will see in training, in words."""
+    """Summary of what the memory sees in training."""
     if not sequences:
         return "no action sequence"
     lengths = [len(sequence) for sequence in sequences]
