@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cache_folder(kind: str = "") -> Path:
-    """Where this toolkit keeps what can be made again; never beside the footage.
+    """The toolkit's cache folder, for files that can be made again.
 
     `$STAD_CACHE`, else `$XDG_CACHE_HOME/stad`, else `~/.cache/stad`; below it one folder a kind
     ("video-index", "frames"). The folder need not exist.

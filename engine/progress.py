@@ -36,7 +36,7 @@ def progress_bar(
     """A bar to be fed by hand with `.update(n)`; use it as a context manager.
 
     Where stderr is no terminal (a pipe, a file, nohup), it writes lines to it instead. hidden: it
-    shows nothing (of processes beside the main one).
+    shows nothing (of processes other than the main one).
     """
     if not hidden and (sys.stderr is None or not sys.stderr.isatty()):
         return ProgressLines(description, total, unit)

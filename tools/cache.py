@@ -17,7 +17,7 @@ SUMMARY = "list or empty the caches of reduced frames and video indices"
 EXAMPLES = """\
 examples:
   stad cache                                        the user's cache folder
-  stad cache data/kitchen                           and the frames kept beside that data set
+  stad cache data/kitchen                           and the frames kept next to that data set
   stad cache data/kitchen --empty --older-than 7    remove what no run opened for a week
   stad cache --empty                                remove all of it
 

@@ -253,7 +253,7 @@ class _Document:
         return record[key]
 
     def name(self, record: dict) -> Any:
-        """The record's name; a number stands for its digits."""
+        """The record's name; a number is read as its digits."""
         name = self.get(record, "name")
         return str(name) if type(name) is int and abs(name) < 10**18 else name
 

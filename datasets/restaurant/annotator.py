@@ -25,7 +25,7 @@ class Track:
 
     track_id: the same in all views; label; frames (L,) where it is annotated; boxes (L, 4) xyxy
     pixels clipped to the picture; still: (first, last) annotated frames on which the carrying hand
-    stands at one place, or None.
+    stays at one place, or None.
     """
 
     track_id: int

@@ -1,4 +1,4 @@
-"""On exact time reversals, averaging over time stands at chance and temporal models do not."""
+"""On exact time reversals, averaging over time stays at chance and temporal models do not."""
 
 import json
 

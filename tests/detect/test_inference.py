@@ -13,7 +13,7 @@ EVERYTHING = InferenceConfig(score_floor=0.0)
 
 
 class Counter(Detector):
-    """A box as wide as the frames of the stream so far; a lane begins anew where a stream does."""
+    """A box as wide as the frames of the stream so far; a lane is reset where a stream begins."""
 
     predicts = "every_frame"
 

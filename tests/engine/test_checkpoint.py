@@ -132,7 +132,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path):
     resource = pytest.importorskip("resource")
     save_checkpoint(tmp_path / "a.pt", {"step": 1})
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # stands for a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # simulates a full disk
     try:
         with pytest.raises(UserError, match=r"^cannot write .*a\.pt: [^\n]*disk full[^\n]*$"):
             save_checkpoint(tmp_path / "a.pt", {"step": 2, "weights": torch.zeros(100_000)})

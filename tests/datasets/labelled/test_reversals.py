@@ -1,4 +1,4 @@
-"""The generated order set: each video's reversal stands in the opposite class."""
+"""The generated order set: each video's reversal is in the opposite class."""
 
 import cv2
 import numpy as np

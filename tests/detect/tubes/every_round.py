@@ -1,4 +1,4 @@
-"""The best paths as the toolkit found them at first: every path anew in every round, links of all
+"""The best paths as the toolkit found them at first: every path again in every round, links of all
 classes at once. Slow and hungry; what `stadet.detect.tubes.graph` is held against.
 """
 
