@@ -41,7 +41,7 @@ from stadet.engine.optimise import (
 from stadet.engine.progress import progress_bar
 from stadet.engine.runlog import RunLog
 from stadet.engine.stop import Stopped, StopRequest, stop_requests
-from stadet.engine.torch_file import is_finite, tensors_in
+from stadet.engine.torch_file import first_line, is_finite, tensors_in
 
 Validate = Callable[[nn.Module], dict[str, float]]
 
@@ -503,6 +503,16 @@ class _Run:
                 "resume with the same number (lanes and random states belong to processes)"
             )
         load_state(self.model, training["model"], f"{path}: written by another model")
+        try:
+            self._restore_rest(content["progress"], training)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(
+                f"{path}: its training state does not fit this run ({first_line(error)}); was it "
+                "written with other settings?"
+            ) from error
+        self.log.rewind(self.steps, self.epoch)
+
+    def _restore_rest(self, progress: dict[str, Any], training: dict[str, Any]) -> None:
         if self.average is not None:
             self.average.load_state_dict(training["average"])
         self.optimiser.load_state_dict(training["optimiser"])
@@ -511,7 +521,6 @@ class _Run:
         packed, random = training["processes"][distributed.rank()]
         self.carry = self.step.unpack(packed)
         restore_random_state(random)
-        for name, value in content["progress"].items():
+        for name, value in progress.items():
             setattr(self, name, value)
         self._losses, self._observed = dict(training["losses"]), training["observed"]
-        self.log.rewind(self.steps, self.epoch)

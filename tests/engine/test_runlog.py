@@ -29,6 +29,29 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
     assert len(read_events(log.path)) == 1
 
 
+@pytest.mark.parametrize(
+    "line", ["{broken", "[1]", '{"step": 1}', '{"event": 3, "step": 1}', "\x00\xff", "[" * 100_000]
+)
+def test_a_broken_line_is_named(tmp_path, line):
+    log = RunLog(tmp_path)
+    log.event("train", 1, loss=1.0)
+    with open(log.path, "a", encoding="latin-1") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl, line 2: expected an event"):
+        read_events(log.path)
+
+
+def test_a_validation_that_is_due_again_is_dropped(tmp_path):
+    log = RunLog(tmp_path)
+    log.event("validation", 3, epoch=1, score=0.1)
+    log.event("train", 6, loss=1.0)
+    log.event("validation", 6, epoch=2, score=0.2)
+    log.rewind(6, 2)
+    assert len(log.events()) == 3
+    log.rewind(6, 1)
+    assert [(e["event"], e["step"]) for e in log.events()] == [("validation", 3), ("train", 6)]
+
+
 def test_csv_has_a_column_for_every_value(tmp_path):
     log = RunLog(tmp_path)
     log.event("train", 1, loss=1.0)

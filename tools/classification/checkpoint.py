@@ -88,8 +88,11 @@ def open_classifier(
     content = load_checkpoint(path)
     if content.get("kind") != "classifier":
         raise UserError(f"checkpoint {path}: expected one of stad train-classifier")
-    config = from_dict(ClassifierConfig, content["config"], f"checkpoint {path}")
-    heads = tuple(tuple(names) for names in content["heads"])
+    try:
+        config = from_dict(ClassifierConfig, content["config"], f"checkpoint {path}")
+        heads = tuple(tuple(names) for names in content["heads"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"checkpoint {path}: not of a classifier ({error})") from error
     if not 0 <= head < len(heads):
         raise UserError(f"checkpoint {path}: expected a head from 0 to {len(heads) - 1}")
     model: nn.Module = build_classifier(config, heads)

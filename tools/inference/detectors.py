@@ -65,7 +65,7 @@ def open_detector(path: str | Path, device: torch.device | str = "cpu") -> Detec
         anchors = read_anchors(content, config)
         model = config.recipe.build(len(names), anchors)
         load_state(model, content["model"], f"checkpoint {path}: {UNFIT}")
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"checkpoint {path}: not of a detector ({error})") from error
     return DetectorFile(
         Path(path),
