@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 
 from stadet.detect.detections.columns import DetectionColumns
-from stadet.engine.complaints import Complaints
 from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 from stadet.engine.reading import read_json, safe_label, safe_name, shown, whole_number
 
 KEYS = ("image_id", "category_id", "bbox", "score")
 
 
 def read_coco_results(
-    path: str | os.PathLike, ground_truth_json: str | os.PathLike | None, complaints: Complaints
+    path: str | os.PathLike, ground_truth_json: str | os.PathLike | None, findings: Findings
 ) -> tuple[list[str], DetectionColumns]:
     """Class names in the ground truth's order, and the rows in columns (classes index the names).
 
     Rows of unknown images or categories, and rows without the four keys, are counted in
-    `complaints` and left out. Raises `UserError` where the ground truth is not given or either file
+    `findings` and left out. Raises `UserError` where the ground truth is not given or either file
     is not JSON.
     """
     if ground_truth_json is None:
@@ -53,23 +53,23 @@ def read_coco_results(
     if not isinstance(results, list):
         raise UserError(f"{path}: expected a list of results, found {shown(results)}")
     rows = list(enumerate(results, start=1))
-    rows = _keep(rows, complaints, "rows without image_id, category_id, bbox, score", _fault)
+    rows = _keep(rows, findings, "rows without image_id, category_id, bbox, score", _fault)
     rows = _keep(
         rows,
-        complaints,
+        findings,
         "rows of images that are not in the ground truth",
         lambda row: "" if row["image_id"] in images else f"image_id {shown(row['image_id'])}",
     )
     rows = _keep(
         rows,
-        complaints,
+        findings,
         "rows of categories that are not in the ground truth",
         lambda row: (
             "" if row["category_id"] in categories else f"category_id {shown(row['category_id'])}"
         ),
     )
     given = [str(row["id"])[:40] for _, row in rows if "id" in row]
-    complaints.add("repeated ids of rows", len(given) - len(set(given)), [], "used as they are")
+    findings.add("repeated ids of rows", len(given) - len(set(given)), [], "used as they are")
     places = [images[row["image_id"]] for _, row in rows]
     codes = {name: code for code, name in enumerate(dict.fromkeys(name for name, _ in places))}
     count = len(rows)
@@ -101,8 +101,8 @@ def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 10**300)
 
 
-def _keep(rows: list, complaints: Complaints, what: str, fault) -> list:
+def _keep(rows: list, findings: Findings, what: str, fault) -> list:
     faults = [fault(row) for _, row in rows]
     bad = [f"row {number}: {f}" for (number, _), f in zip(rows, faults, strict=True) if f]
-    complaints.add(what, len(bad), bad, "left out")
+    findings.add(what, len(bad), bad, "left out")
     return [row for row, f in zip(rows, faults, strict=True) if not f] if bad else rows

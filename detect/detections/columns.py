@@ -17,7 +17,7 @@ from stadet.detect.detections.detection_set import (
     merge_ranges,
 )
 from stadet.detect.structures import AnnotationSet
-from stadet.engine.complaints import Complaints
+from stadet.engine.findings import Findings
 
 SUSPICIOUS_SHARE = 0.2  # of boxes far outside the frame: a convention, not bad predictions
 
@@ -80,19 +80,19 @@ def assemble(
     names: Sequence[str],
     score_floor: float,
     truth: AnnotationSet | None,
-    complaints: Complaints,
+    findings: Findings,
 ) -> DetectionSet:
     """Check the columns, leave out what cannot be used, and distribute the rest over videos.
 
     With `truth`, boxes of videos it does not hold and of frames past a video's end are left out,
-    and a file without range rows counts as complete. Everything left out is in `complaints`.
+    and a file without range rows counts as complete. Everything left out is in `findings`.
     """
-    _drop_unusable(columns, complaints)
+    _drop_unusable(columns, findings)
     lengths = None
     if truth is not None:
         lengths = {name: video.num_frames for name, video in truth.videos.items()}
-        _drop_unknown_places(columns, lengths, complaints)
-    _report_oddities(columns, truth, complaints)
+        _drop_unknown_places(columns, lengths, findings)
+    _report_oddities(columns, truth, findings)
 
     order = np.lexsort((columns.frames, columns.videos))
     place = np.empty(len(order), dtype=np.int64)
@@ -111,7 +111,7 @@ def assemble(
     for row in columns.ranges:
         ranges.setdefault(row.video, []).append(row)
     lost = [name for name in ranges if lengths is not None and name not in lengths]
-    complaints.add(
+    findings.add(
         "processed videos that are not in the ground truth", len(lost), map(repr, lost), "left out"
     )
     videos = {}
@@ -133,12 +133,12 @@ def assemble(
             objectness[rows],
             scores[rows],
             merge_ranges(seen),
-            _clock(ranges.get(name, []), complaints),
+            _clock(ranges.get(name, []), findings),
         )
-    return DetectionSet(tuple(names), score_floor, videos, tuple(complaints.lines()))
+    return DetectionSet(tuple(names), score_floor, videos, tuple(findings.notes()))
 
 
-def _clock(ranges: Sequence[ProcessedRange], complaints: Complaints) -> Clock | None:
+def _clock(ranges: Sequence[ProcessedRange], findings: Findings) -> Clock | None:
     """Times of a video's frames from its range rows; None where they have none."""
     rates = [row.fps for row in ranges if row.fps is not None]
     timed = [row for row in ranges if row.times is not None]
@@ -153,7 +153,7 @@ def _clock(ranges: Sequence[ProcessedRange], complaints: Complaints) -> Clock | 
     times = np.array([seconds[frame] for frame in frames.tolist()])
     if (np.diff(times) <= 0).any():
         name, place = timed[0].video, int((np.diff(times) <= 0).argmax())
-        complaints.add(
+        findings.add(
             "videos whose times do not rise",
             1,
             [f"{name!r}: {times[place + 1]} s of frame {frames[place + 1]} after {times[place]} s"],
@@ -167,26 +167,26 @@ def _clock(ranges: Sequence[ProcessedRange], complaints: Complaints) -> Clock | 
     return Clock(fps, np.interp(every, frames, times) + before)
 
 
-def _drop_unusable(columns: DetectionColumns, complaints: Complaints) -> None:
+def _drop_unusable(columns: DetectionColumns, findings: Findings) -> None:
     def where(bad: np.ndarray, value) -> list[str]:
         return [f"line {columns.lines[i]}: {value(i)}" for i in np.flatnonzero(bad)[:3]]
 
     bad = ~np.isfinite(columns.boxes).all(axis=1)
-    complaints.add(
+    findings.add(
         "boxes that are not finite",
         bad.sum(),
         where(bad, lambda i: columns.boxes[i].tolist()),
         "left out",
     )
     negative = (columns.boxes[:, 2:] < 0).any(axis=1) & ~bad
-    complaints.add(
+    findings.add(
         "boxes of negative width or height (expected x, y, width, height)",
         negative.sum(),
         where(negative, lambda i: columns.boxes[i].tolist()),
         "left out",
     )
     early = columns.frames < 0
-    complaints.add(
+    findings.add(
         "boxes on negative frames",
         early.sum(),
         where(early, lambda i: columns.frames[i]),
@@ -196,7 +196,7 @@ def _drop_unusable(columns: DetectionColumns, complaints: Complaints) -> None:
 
     finite = np.isfinite(columns.scores) & (columns.scores >= 0)
     bad_entries = np.flatnonzero(~finite)
-    complaints.add(
+    findings.add(
         "scores that are NaN, infinite or negative",
         len(bad_entries),
         (f"line {columns.lines[columns.rows[e]]}: {columns.scores[e]}" for e in bad_entries[:3]),
@@ -206,12 +206,12 @@ def _drop_unusable(columns: DetectionColumns, complaints: Complaints) -> None:
 
 
 def _drop_unknown_places(
-    columns: DetectionColumns, lengths: dict[str, int], complaints: Complaints
+    columns: DetectionColumns, lengths: dict[str, int], findings: Findings
 ) -> None:
     length = np.array([lengths.get(name, -1) for name in columns.video_names] or [0])
     limit = length[columns.videos]
     unknown = limit < 0
-    complaints.add(
+    findings.add(
         "boxes of videos that are not in the ground truth",
         unknown.sum(),
         (
@@ -221,7 +221,7 @@ def _drop_unknown_places(
         "left out",
     )
     late = ~unknown & (columns.frames >= limit)
-    complaints.add(
+    findings.add(
         "boxes on frames past the end of the video",
         late.sum(),
         (
@@ -235,18 +235,18 @@ def _drop_unknown_places(
 
 
 def _report_oddities(
-    columns: DetectionColumns, truth: AnnotationSet | None, complaints: Complaints
+    columns: DetectionColumns, truth: AnnotationSet | None, findings: Findings
 ) -> None:
     """Things that are probably mistakes but are used as they are."""
     twice = _repeated_entries(columns)
-    complaints.add(
+    findings.add(
         "repeated rows (same video, frame, box, class and score)",
         len(twice),
         (f"line {columns.lines[columns.rows[e]]}" for e in twice[:3]),
         "used as they are",
     )
     large = np.flatnonzero(columns.scores > 1)
-    complaints.add(
+    findings.add(
         "scores above 1 (percentages or logits?)",
         len(large),
         (f"line {columns.lines[columns.rows[e]]}: {columns.scores[e]}" for e in large[:3]),
@@ -263,7 +263,7 @@ def _report_oddities(
     ends = columns.boxes[:, :2] + columns.boxes[:, 2:]
     outside = (ends > 1.1 * limits[:, ::-1]).any(axis=1)
     if outside.mean() > SUSPICIOUS_SHARE:
-        complaints.add(
+        findings.add(
             "boxes that reach far past the frame (corners instead of x, y, width, height? another "
             "resolution?)",
             outside.sum(),
@@ -279,7 +279,7 @@ def _report_oddities(
         return
     truth_sizes = [video.boxes[:, 2:] - video.boxes[:, :2] for video in truth if len(video.boxes)]
     if truth_sizes and np.median(np.concatenate(truth_sizes)) > 2:
-        complaints.add(
+        findings.add(
             "boxes that look normalised (no side above 2), where the ground truth is in pixels",
             len(sizes),
             [f"line {columns.lines[0]}: {columns.boxes[0].tolist()}"],

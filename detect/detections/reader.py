@@ -25,8 +25,8 @@ from stadet.detect.detections.columns import DetectionColumns, ProcessedRange, a
 from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
 from stadet.detect.detections.writer import SCHEMA, DetectionsWriter
 from stadet.detect.structures import AnnotationSet
-from stadet.engine.complaints import Complaints
 from stadet.engine.errors import UserError
+from stadet.engine.findings import Findings
 from stadet.engine.reading import (
     MAX_FRAME,
     MAX_FRAMES,
@@ -70,16 +70,16 @@ def read_detections(
         UserError: for a file that is missing, empty or not a detections file.
     """
     path = Path(path)
-    complaints = Complaints(path.name)
+    findings = Findings(path.name)
     annotations = truth if isinstance(truth, AnnotationSet) else None
     with open_lines(path, "a detections file") as stream:
         if _first_character(stream) == b"[":
             from stadet.detect.detections.coco_results import read_coco_results
 
-            names, columns = read_coco_results(path, ground_truth_json, complaints)
+            names, columns = read_coco_results(path, ground_truth_json, findings)
             ids, score_floor = {i: i for i in range(len(names))}, 0.0
             wanted = names if truth is None else _names_of(truth)
-            column_of = _match_names(ids, names, wanted, complaints)
+            column_of = _match_names(ids, names, wanted, findings)
             lookup = np.array([column_of[i] for i in range(len(names))] + [-1], dtype=np.int64)
             columns.classes = lookup[columns.classes]
         else:
@@ -87,12 +87,12 @@ def read_detections(
             floor = header.get("score_floor")
             score_floor = 0.0 if floor is None else finite_number(floor, f"{path}: score_floor")
             wanted = names if truth is None else _names_of(truth)
-            column_of = _match_names(ids, names, wanted, complaints)
+            column_of = _match_names(ids, names, wanted, findings)
             keyed = {str(key): column for key, column in column_of.items()}
-            columns = _read_rows(stream, keyed, complaints)
-    result = assemble(columns, wanted, score_floor, annotations, complaints)
+            columns = _read_rows(stream, keyed, findings)
+    result = assemble(columns, wanted, score_floor, annotations, findings)
     if strict:
-        complaints.raise_if_any()
+        findings.raise_if_any()
     return result
 
 
@@ -134,35 +134,35 @@ def _read_header(stream: IO[bytes], path: Path) -> tuple[dict, dict[int | str, i
 
 
 def _match_names(
-    ids: dict, names: Sequence[str], wanted: Sequence[str], complaints: Complaints
+    ids: dict, names: Sequence[str], wanted: Sequence[str], findings: Findings
 ) -> dict:
     """Category id -> column of `wanted`, -1 where the class is unknown there."""
     place = {name: column for column, name in enumerate(wanted)}
     unknown = [name for name in names if name not in place]
     if len(unknown) == len(names) and names:
         raise UserError(
-            f"{complaints.source}: expected classes of the ground truth ({', '.join(wanted[:3])}, "
+            f"{findings.source}: expected classes of the ground truth ({', '.join(wanted[:3])}, "
             f"..), found none of them ({', '.join(names[:3])}, ..); give the matching ground truth"
         )
-    complaints.add(
+    findings.add(
         "classes that are not in the ground truth", len(unknown), map(repr, unknown), "left out"
     )
     return {key: place.get(names[index], -1) for key, index in ids.items()}
 
 
 def _read_rows(
-    stream: IO[bytes], column_of: dict[str, int], complaints: Complaints
+    stream: IO[bytes], column_of: dict[str, int], findings: Findings
 ) -> DetectionColumns:
     video_codes: dict[str, int] = {}
     parts: list[tuple[np.ndarray, ...]] = []
     ranges: list[ProcessedRange] = []
     boxes_before = 0
-    for numbers, rows in _parsed_chunks(stream, complaints):
+    for numbers, rows in _parsed_chunks(stream, findings):
         try:
             part = _columns_of(numbers, rows, column_of, video_codes, ranges)
         except _FAULTY:  # find the rows at fault
             faults = [_fault(row) for row in rows]
-            complaints.add(
+            findings.add(
                 "rows that are no detection and no range",
                 sum(map(bool, faults)),
                 (f"line {n}: {f}" for n, f in zip(numbers, faults, strict=True) if f),
@@ -173,7 +173,7 @@ def _read_rows(
                 numbers[sound], [rows[i] for i in sound], column_of, video_codes, ranges
             )
         *columns, unknown = part
-        complaints.add(
+        findings.add(
             "scores of categories that the header does not list",
             len(unknown),
             (f"category {key}" for key in unknown),
@@ -194,9 +194,7 @@ def _read_rows(
     )
 
 
-def _parsed_chunks(
-    stream: IO[bytes], complaints: Complaints
-) -> Iterator[tuple[np.ndarray, list[Any]]]:
+def _parsed_chunks(stream: IO[bytes], findings: Findings) -> Iterator[tuple[np.ndarray, list[Any]]]:
     """Line numbers and parsed rows, some megabytes at a time; unreadable lines are counted.
 
     One `json.loads` over many lines joined to a list is some three times faster than one a line;
@@ -211,12 +209,12 @@ def _parsed_chunks(
         except (ValueError, RecursionError):
             rows = []
         if len(rows) != len(lines):
-            numbers, rows = _parse_one_by_one(numbers, lines, complaints)
+            numbers, rows = _parse_one_by_one(numbers, lines, findings)
         yield numbers, rows
 
 
 def _parse_one_by_one(
-    numbers: np.ndarray, lines: list[bytes], complaints: Complaints
+    numbers: np.ndarray, lines: list[bytes], findings: Findings
 ) -> tuple[np.ndarray, list[Any]]:
     kept, rows = [], []
     for number, line in zip(numbers.tolist(), lines, strict=True):
@@ -232,7 +230,7 @@ def _parse_one_by_one(
             else:
                 what = "last line cut off in the middle"
                 done = "left out; the rest of the file counts"
-            complaints.add(what, 1, [f"line {number}: {found!r}"], done)
+            findings.add(what, 1, [f"line {number}: {found!r}"], done)
     return np.array(kept, dtype=np.int64), rows
 
 
