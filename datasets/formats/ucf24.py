@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from stadet.datasets.footage.info import VideoInfo, find_video
-from stadet.datasets.formats.mat_file import load_mat
+from stadet.datasets.formats.mat_file import load_mat, number
 from stadet.datasets.formats.rows import build_video, rescale
 from stadet.datasets.formats.safe_pickle import load_pickle
 from stadet.detect.boxes import xywh_to_xyxy
@@ -177,26 +177,39 @@ def _pickle_entries(content: dict, path: Path) -> Iterator[tuple[str, int, list[
 
 
 def _from_mat(path: Path) -> Iterator[tuple[str, int, list[_Tube]]]:
-    content = load_mat(path, squeeze_me=True, struct_as_record=False)
-    if "annot" not in content:
-        raise UserError(f"{path}: expected the variable 'annot' in this MATLAB file, found none")
-    for entry in np.atleast_1d(content["annot"]):
+    content = load_mat(path)
+    if not isinstance(content.get("annot"), list):
+        raise UserError(
+            f"{path}: expected the struct array 'annot' in this MATLAB file, found none"
+        )
+    for entry in content["annot"]:
+        where = f"{path}: {entry.get('name', '?') if isinstance(entry, dict) else '?'}"
         try:
             tubes = [
                 _Tube(
-                    whole_number(t.__dict__["class"], str(path)) - 1,
-                    whole_number(t.sf, str(path)) - 1,
-                    whole_number(t.ef, str(path)),
-                    _boxes(t.boxes),
+                    whole_number(number(t["class"]), where) - 1,
+                    whole_number(number(t["sf"]), where) - 1,
+                    whole_number(number(t["ef"]), where),
+                    _boxes(t["boxes"]),
                 )
-                for t in np.atleast_1d(entry.tubes)
+                for t in _structs(entry["tubes"])
             ]
-            yield safe_name(entry.name, str(path)), whole_number(entry.num_imgs, str(path)), tubes
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            length = whole_number(number(entry["num_imgs"]), where)
+            yield safe_name(entry["name"], str(path)), length, tubes
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{path}: {getattr(entry, 'name', '?')}: expected name, num_imgs and tubes of "
-                f"class, sf, ef, boxes; found {error}"
+                f"{where}: expected name, num_imgs and tubes of class, sf, ef, boxes; found "
+                f"{type(error).__name__}: {error}"
             ) from None
+
+
+def _structs(value: Any) -> list[dict]:
+    """A struct array; an empty matrix stands for none, a cell of structs for those."""
+    if isinstance(value, np.ndarray) and not value.size:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise ValueError("no struct array of tubes")
+    return value
 
 
 def _boxes(boxes: Any) -> np.ndarray:

@@ -322,9 +322,15 @@ def _zipped(text: str) -> bytes:
 def _ucf_mat(boxes: np.ndarray) -> bytes:
     from scipy.io import savemat
 
-    tube = {"class": 1, "sf": 1, "ef": 2, "boxes": boxes.astype(np.float64)}
+    def struct(**fields: object) -> np.ndarray:
+        array = np.zeros((1, 1), dtype=[(name, object) for name in fields])
+        for name, value in fields.items():
+            array[name][0, 0] = value
+        return array
+
+    tube = struct(**{"class": 1, "sf": 1, "ef": 2, "boxes": boxes.astype(np.float64)})
     stream = io.BytesIO()
-    savemat(stream, {"annot": [{"name": "A/v", "num_imgs": 20, "tubes": [tube]}]})
+    savemat(stream, {"annot": struct(name="A/v", num_imgs=20, tubes=tube)})
     return stream.getvalue()
 
 
