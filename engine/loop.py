@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -203,6 +204,7 @@ def fit(
                 if number := _asked_to_stop(stop):
                     return FitResult(run.steps, run.best, number)
         except Stopped as stopped:
+            traceback.clear_frames(stopped.__traceback__)  # lets go of the loading processes
             run.return_to_mark()
             run.save("last.pt")
             return FitResult(run.steps, run.best, stopped.number)

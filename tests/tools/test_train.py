@@ -173,6 +173,7 @@ def test_data_that_changed_since_the_run_began_is_named(footage, tmp_path, capsy
             path.unlink()
         message = "'counter01_side' gone"
         content["views"] = {k: v for k, v in content["views"].items() if "counter01_side" not in v}
+        content["looked_at"].pop("counter01_side")
         (data / "dataset.yaml").write_text(yaml.safe_dump(content))
     capsys.readouterr()
     assert main(["train", "--resume", str(tmp_path / "run")]) == 2
