@@ -15,9 +15,11 @@ from stadet.anchors.shapes import best_anchor, check_sizes
 class Diagnosis:
     """Anchors against boxes, by shape alone (both laid at one centre).
 
-    mean_iou: mean IoU of a box with its best anchor; recall_50: share of boxes whose best anchor
-    reaches IoU 0.5; counts (A,): boxes whose best anchor this is, in the order of `anchors.sizes`;
-    per_class: name -> (boxes, mean IoU, recall at 0.5), for classes with boxes.
+    Attributes:
+        mean_iou: mean IoU of a box with its best anchor.
+        recall_50: share of boxes whose best anchor reaches IoU 0.5.
+        counts: (A,) boxes whose best anchor this is, in the order of `anchors.sizes`.
+        per_class: name -> (boxes, mean IoU, recall at 0.5), for classes with boxes.
     """
 
     anchors: Anchors

@@ -22,9 +22,11 @@ ROUNDING = 1e-5  # what float32 may add to a distance
 class Clustering:
     """Cluster centres and how good they are.
 
-    sizes (k, 2) float64 (width, height), smallest area first, in the unit of the boxes;
-    mean_iou: mean over the boxes of the IoU with their best centre; rounds: how many it took;
-    converged: another round would change no assignment.
+    Attributes:
+        sizes: (k, 2) float64 (width, height), smallest area first, in the unit of the boxes.
+        mean_iou: mean over the boxes of the IoU with their best centre.
+        rounds: how many it took.
+        converged: another round would change no assignment.
     """
 
     sizes: np.ndarray

@@ -16,9 +16,16 @@ QUANTILES = (0.0, 0.1, 0.5, 0.9, 1.0)
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """One class. clips: its tubes (an actor doing it from when to when); boxes and frames: how many
-    have it; seconds: `QUANTILES` of the clips' durations, None without clips; width, height:
-    `QUANTILES` of its boxes in network pixels, None without boxes."""
+    """One class.
+
+    Attributes:
+        clips: its tubes (an actor doing it from when to when).
+        boxes: how many have it.
+        frames: how many have it.
+        seconds: `QUANTILES` of the clips' durations, None without clips.
+        width: `QUANTILES` of its boxes in network pixels, None without boxes.
+        height: `QUANTILES` of its boxes in network pixels, None without boxes.
+    """
 
     name: str
     clips: int

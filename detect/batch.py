@@ -16,11 +16,14 @@ PADDING = -1  # frame index of a clip's padding
 class ClipRequest:
     """Request of a sampler to a clip data set: frames, order, seed of the augmentation.
 
-    video: its name in the annotation set; frames: source frame indices in the order the network
-    sees them (descending where time runs backwards), `PADDING` where there is none;
-    starts_stream: a recurrent state must be reset before it; augment_seed: the one draw of
-    augmentation of this clip (windows that share a seed share the draw), None = no augmentation;
-    reverse_time: the frames run backwards, so labels that have a reverse swap.
+    Attributes:
+        video: its name in the annotation set.
+        frames: source frame indices in the order the network sees them (descending where time runs
+            backwards), `PADDING` where there is none.
+        starts_stream: a recurrent state must be reset before it.
+        augment_seed: the one draw of augmentation of this clip (windows that share a seed share the
+            draw), None = no augmentation.
+        reverse_time: the frames run backwards, so labels that have a reverse swap.
     """
 
     video: str
@@ -41,9 +44,12 @@ class ClipRequest:
 class Targets:
     """Truth of a batch of N images in network pixels, flat over boxes.
 
-    boxes (M, 4) xyxy float32 network pixels; labels (M, C) float32 multi-hot; item (M,) int64, the
-    image of each box in 0..N-1; looked_at (N,) bool: images outside take no part in the loss;
-    ignored (M,) bool, by default none: boxes that are neither an object nor background.
+    Attributes:
+        boxes: (M, 4) xyxy float32 network pixels.
+        labels: (M, C) float32 multi-hot.
+        item: (M,) int64, the image of each box in 0..N-1.
+        looked_at: (N,) bool: images outside take no part in the loss.
+        ignored: (M,) bool, by default none: boxes that are neither an object nor background.
     """
 
     boxes: Tensor
@@ -71,9 +77,14 @@ class Targets:
 class Clip:
     """A run of frames of one video as the network will see it.
 
-    frames (T, C, H, W) uint8 RGB; targets over its T frames; valid (T,) bool, False on padding;
-    starts_stream: a recurrent state must be reset before it; view: constant along the clip;
-    video, frame_indices (T,): where it comes from.
+    Attributes:
+        frames: (T, C, H, W) uint8 RGB.
+        targets: truth of its T frames.
+        valid: (T,) bool, False on padding.
+        starts_stream: a recurrent state must be reset before it.
+        view: constant along the clip.
+        video: name of its video.
+        frame_indices: (T,) int64 frames of the video, `PADDING` where there is none.
     """
 
     frames: Tensor
@@ -128,8 +139,10 @@ class ClipBatch:
 class Predictions:
     """Decoded, not yet suppressed boxes of N images, in network pixels.
 
-    boxes (N, K, 4) xyxy; objectness (N, K) in [0, 1]; scores (N, K, C): the final class scores
-    (YOLO: objectness x class probability).
+    Attributes:
+        boxes: (N, K, 4) xyxy.
+        objectness: (N, K) in [0, 1].
+        scores: (N, K, C) the final class scores (YOLO: objectness x class probability).
     """
 
     boxes: Tensor

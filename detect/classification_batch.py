@@ -15,10 +15,12 @@ UNKNOWN = -1  # label of a video that shows none of the classes
 class LabelledClip:
     """A clip and its class.
 
-    inputs: what a classifier takes, by name, without the batch axis: `frames` (T, 3, H, W) uint8
-    RGB, `keypoints` (T, K) float32, `flow`, `hog` (T, 3, H, W) uint8; label: index of the class, or
-    `UNKNOWN`; valid: False on padding, which takes no part in the loss; head: of
-    a model of several data sets, the one whose classes the label is of.
+    Attributes:
+        inputs: what a classifier takes, by name, without the batch axis: `frames` (T, 3, H, W)
+            uint8 RGB, `keypoints` (T, K) float32, `flow`, `hog` (T, 3, H, W) uint8.
+        label: index of the class, or `UNKNOWN`.
+        valid: False on padding, which takes no part in the loss.
+        head: of a model of several data sets, the one whose classes the label is of.
     """
 
     inputs: dict[str, Tensor]

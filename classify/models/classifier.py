@@ -12,12 +12,15 @@ from stadet.engine.errors import UserError
 class ClipClassifier(nn.Module):
     """Clips in, logits out: `forward` is `forward_head(forward_features(...))`.
 
-    inputs: what the model takes of a batch, in order: `"frames"` (B, T, 3, H, W) uint8 or [0, 1],
-    `"keypoints"` (B, T, 1662), `"flow"` and `"hog"` (B, T, 3, H, W) uint8 images.
-    clip_length: T that it is trained with. cam_layer: the layer that explains best, the last one
-    with places. head_keys: prefixes of the tensors that depend on the classes; starting weights
-    may lack them or have them in other shapes. trunk_key: prefix of the tensors that public weights
-    fill. torchvision_name: the torchvision network whose weights fit, if any.
+    Attributes:
+        inputs: what the model takes of a batch, in order: `"frames"` (B, T, 3, H, W) uint8 or [0,
+            1], `"keypoints"` (B, T, 1662), `"flow"` and `"hog"` (B, T, 3, H, W) uint8 images.
+        clip_length: T that it is trained with.
+        cam_layer: the layer that explains best, the last one with places.
+        head_keys: prefixes of the tensors that depend on the classes; starting weights may lack
+            them or have them in other shapes.
+        trunk_key: prefix of the tensors that public weights fill.
+        torchvision_name: the torchvision network whose weights fit, if any.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("frames",)

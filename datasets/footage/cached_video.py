@@ -24,10 +24,14 @@ JPEG, RAW = "jpeg", "raw"
 class CachedVideo:
     """The cached frames of one video.
 
-    path: the file of frames; kind: `"jpeg"` or `"raw"`; size: (height, width) of the copies;
-    frames: (M,) int64 sorted, the frame indices it holds; offsets: (M + 1,) int64, where each
-    frame's bytes begin, and the end; checksums: (M,) uint32, the CRC-32 of each frame's bytes,
-    compared when a process reads the frame for the first time.
+    Attributes:
+        path: the file of frames.
+        kind: `"jpeg"` or `"raw"`.
+        size: (height, width) of the copies.
+        frames: (M,) int64 sorted, the frame indices it holds.
+        offsets: (M + 1,) int64, where each frame's bytes begin, and the end.
+        checksums: (M,) uint32, the CRC-32 of each frame's bytes, compared when a process reads the
+            frame for the first time.
     """
 
     path: Path

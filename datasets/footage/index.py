@@ -43,13 +43,18 @@ SAMPLES, SAMPLE_BYTES = 64, 64 << 10
 class VideoIndex:
     """The facts of one video file of F frames.
 
-    digest: key of the file's content; size: (height, width) upright; rate: frames a second;
-    pts: (F,) int64 presentation times in ticks of `time_base` seconds, strictly increasing;
-    key_frames: (F,) bool, undamaged ones; checksums: (K,) uint32 of their brightness, so that a
-    seek can be verified; clean (F,) bool: no damage from its last undamaged key frame on, so that
-    decoding from there gives what a pass from the start gives; seekable: False where the file's own
-    timestamps were unusable and `pts` counts frames instead; notes: what a user should know
-    (damage, missing frames), one line each.
+    Attributes:
+        digest: key of the file's content.
+        size: (height, width) upright.
+        rate: frames a second.
+        pts: (F,) int64 presentation times in ticks of `time_base` seconds, strictly increasing.
+        key_frames: (F,) bool, undamaged ones.
+        checksums: (K,) uint32 of their brightness, so that a seek can be verified.
+        clean: (F,) bool: no damage from its last undamaged key frame on, so that decoding from
+            there gives what a pass from the start gives.
+        seekable: False where the file's own timestamps were unusable and `pts` counts frames
+            instead.
+        notes: what a user should know (damage, missing frames), one line each.
     """
 
     digest: str

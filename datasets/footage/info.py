@@ -23,12 +23,13 @@ _SUFFIX = re.compile(r"\.(avi|mp4|mkv|mov|webm|m4v)$", re.IGNORECASE)
 class VideoInfo:
     """Facts of a video, known before its annotations are read.
 
-    name: unique in its set.
-    size: (height, width) in pixels.
-    fps: frames a second, the mean where the rate varies.
-    num_frames: by counting.
-    times: (F,) seconds of each frame from the first where the rate varies; None: frame / fps.
-    first_number: the number of the first image of a frame folder; None of a video file.
+    Attributes:
+        name: unique in its set.
+        size: (height, width) in pixels.
+        fps: frames a second, the mean where the rate varies.
+        num_frames: by counting.
+        times: (F,) seconds of each frame from the first where the rate varies; None: frame / fps.
+        first_number: the number of the first image of a frame folder; None of a video file.
     """
 
     name: str

@@ -30,8 +30,11 @@ MAX_PACKED = 400
 class Image:
     """One `<image>` of CVAT for images: a frame of the video with boxes that have no track.
 
-    name: of the image; number: the frame's; rows: (box, labels) of its shapes; shapeless: it also
-    has a shape without a box.
+    Attributes:
+        name: of the image.
+        number: the frame's.
+        rows: (box, labels) of its shapes.
+        shapeless: it also has a shape without a box.
     """
 
     name: str
@@ -44,9 +47,13 @@ class Image:
 class Task:
     """One task of a file, or the frames of a task that belong to one job.
 
-    source: the file; names: what it calls its video, the most trusted first; labels: class names
-    that it declares; size: frames of the task, None where it is not stated; image_size: (height,
-    width), None likewise; every_frame_listed: see `interpolate`.
+    Attributes:
+        source: the file.
+        names: what it calls its video, the most trusted first.
+        labels: class names that it declares.
+        size: frames of the task, None where it is not stated.
+        image_size: (height, width), None likewise.
+        every_frame_listed: see `interpolate`.
     """
 
     source: str

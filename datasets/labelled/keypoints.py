@@ -27,8 +27,11 @@ NUM_KEYPOINTS = 1662  # a frame: the report's, in the order of `stadet.classify.
 class KeypointSet:
     """One side of a set; the arrays are memory maps.
 
-    frames (N, T, H, W, 3) RGB, uint8 or floats as stored; keypoints (N, T, K) float; labels (N,)
-    int64 into names; names: the classes by their number.
+    Attributes:
+        frames: (N, T, H, W, 3) RGB, uint8 or floats as stored.
+        keypoints: (N, T, K) float.
+        labels: (N,) int64 into names.
+        names: the classes by their number.
     """
 
     frames: np.ndarray

@@ -20,9 +20,11 @@ SIDES = ("train", "val", "test")
 class LabelledVideo:
     """One video file or frame folder and its class.
 
-    name: unique in its set; label: index of the class, `UNKNOWN` for none of them; group: videos of
-    one group (a person, a recording) belong on the same side of a split; side: "train", "val",
-    "test", or None where no split assigned it.
+    Attributes:
+        name: unique in its set.
+        label: index of the class, `UNKNOWN` for none of them.
+        group: videos of one group (a person, a recording) belong on the same side of a split.
+        side: "train", "val", "test", or None where no split assigned it.
     """
 
     name: str

@@ -18,8 +18,14 @@ from stadet.datasets.restaurant.classes import FOOD, ClassSet
 
 @dataclass(frozen=True)
 class Station:
-    """A place of work. kind: as in `ActionClass.station`; content: an ingredient, or empty;
-    centre (x, y) and size (width, height) in counter units."""
+    """A place of work.
+
+    Attributes:
+        kind: as in `ActionClass.station`.
+        content: an ingredient, or empty.
+        centre: (x, y) in counter units.
+        size: (width, height) in counter units.
+    """
 
     kind: str
     content: str

@@ -80,9 +80,14 @@ class Direction:
 class Evaluation:
     """Evaluation of a detections file on an annotation set under a protocol.
 
-    All figures at IoU 0.5 unless they say otherwise. counts: at the overall threshold;
-    own_counts: at each class's own; clips (C,): runs of truth of each class; top: by k;
-    strata: by "size" (root of area, pixels), "duration" (s), "motion" (box sizes a second).
+    All figures at IoU 0.5 unless they say otherwise.
+
+    Attributes:
+        counts: at the overall threshold.
+        own_counts: at each class's own.
+        clips: (C,) runs of truth of each class.
+        top: by k.
+        strata: by "size" (root of area, pixels), "duration" (s), "motion" (box sizes a second).
     """
 
     protocol: Protocol

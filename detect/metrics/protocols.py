@@ -34,27 +34,28 @@ MULTISPORTS_NOT_EVALUATED = (
 class Protocol:
     """Rules by which detections are matched and average precision is computed.
 
-    matching: `best_overlap`: a detection takes its best-overlapping truth of the class and is false
-    if a detection of higher score holds it already (VOC); `best_free`: it takes the best truth that
-    is still free (COCO).
-    interpolation: `all_points` under the precision envelope (VOC 2010 on), or `101_points`.
-    plus_one: a box from x1 to x2 is x2 - x1 + 1 wide.
-    frames: `looked_at`: every frame that somebody looked at; `annotated`: only frames with truth,
-    so that false alarms on empty frames cost nothing.
-    max_detections: the highest-scoring ones of a class in a frame that count; max_per_frame: the
-    same over all classes of a frame.
-    no_area: detected boxes without area are `false` alarms, or are `dropped`.
-    ties: how equal scores rank. `file_order`: in the order of videos, frames and rows; `ava`,
-    `multisports`: as the sorting of that data set's evaluation script leaves them.
-    not_evaluated: names of classes that are not scored; not_evaluated_ids: ids (from 1) that are
-    not scored where there are `AVA_ACTIONS` classes.
-
     Under every protocol: IoU matches at or above the threshold; further detections of one truth are
     false; a class without truth has no AP and takes no part in the mean; frames that nobody looked
     at take no part at all; looked-at frames that the model never processed count, with their truths
     missed; ignored regions (`VideoAnnotations.ignored`) need not be found. Under `best_free` they
     are pycocotools' crowd regions; under `best_overlap` a detection of their class that would be
     false is left out if at least the threshold's share of its own area lies inside one.
+
+    Attributes:
+        matching: `best_overlap`: a detection takes its best-overlapping truth of the class and is
+            false if a detection of higher score holds it already (VOC); `best_free`: it takes the
+            best truth that is still free (COCO).
+        interpolation: `all_points` under the precision envelope (VOC 2010 on), or `101_points`.
+        plus_one: a box from x1 to x2 is x2 - x1 + 1 wide.
+        frames: `looked_at`: every frame that somebody looked at; `annotated`: only frames with
+            truth, so that false alarms on empty frames cost nothing.
+        max_detections: the highest-scoring ones of a class in a frame that count.
+        max_per_frame: the same over all classes of a frame.
+        no_area: detected boxes without area are `false` alarms, or are `dropped`.
+        ties: how equal scores rank. `file_order`: in the order of videos, frames and rows; `ava`,
+            `multisports`: as the sorting of that data set's evaluation script leaves them.
+        not_evaluated: names of classes that are not scored.
+        not_evaluated_ids: ids (from 1) that are not scored where there are `AVA_ACTIONS` classes.
     """
 
     name: str

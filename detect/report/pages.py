@@ -17,9 +17,10 @@ HERE = "stadet.detect.report"
 class Cell:
     """A table cell with a bar under its words.
 
-    words: text of the cell.
-    share: length of the bar, 0 to 1; None = no bar.
-    style: "quiet" for a grey bar, "" for a coloured one.
+    Attributes:
+        words: text of the cell.
+        share: length of the bar, 0 to 1; None = no bar.
+        style: "quiet" for a grey bar, "" for a coloured one.
     """
 
     words: str
@@ -40,9 +41,10 @@ class Card:
 class Picture:
     """A frame of the gallery.
 
-    anchor: id on the page, which links name; unique on the page.
-    jpeg: base64 text.
-    caption: words under the picture.
+    Attributes:
+        anchor: id on the page, which links name; unique on the page.
+        jpeg: base64 text.
+        caption: words under the picture.
     """
 
     anchor: str

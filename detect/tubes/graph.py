@@ -36,8 +36,10 @@ MARGIN = 1e-9  # relative; far above the rounding of an energy
 class BoxLinks:
     """E links between M boxes of a video, sorted by target, then by source.
 
-    first (M + 1,): the links into box m are first[m]:first[m + 1]; sources (E,) int32 boxes;
-    overlaps (E,) IoU.
+    Attributes:
+        first: (M + 1,) the links into box m are first[m]:first[m + 1].
+        sources: (E,) int32 boxes.
+        overlaps: (E,) IoU.
     """
 
     first: np.ndarray

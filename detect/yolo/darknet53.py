@@ -16,9 +16,12 @@ STAGE_STRIDES = (2, 4, 8, 16, 32)
 class BodyStyle:
     """Differences between the published YOLOv3 body and ultralytics' `yolov3.yaml`.
 
-    activation: `"leaky"` (slope 0.1) or `"silu"`; eps: of the batch norms; residual_kernel: side of
-    the kernel that halves the channels in a residual block; reducing_kernels: sides of the three
-    kernels that do so in the neck, one triple a level, coarsest first.
+    Attributes:
+        activation: `"leaky"` (slope 0.1) or `"silu"`.
+        eps: of the batch norms.
+        residual_kernel: side of the kernel that halves the channels in a residual block.
+        reducing_kernels: sides of the three kernels that do so in the neck, one triple a level,
+            coarsest first.
     """
 
     activation: str

@@ -50,9 +50,14 @@ SHORTER = "choose shorter clips (sampling.frames) or set sampling.pad_short=true
 
 @dataclass(frozen=True, eq=False)
 class ClassFootage:
-    """One data set with access to its frames. digests: video -> content key; head: its number among
-    the data sets that train together; bad: the videos that were left out; arrays: of a set that
-    brings its clips and keypoints as arrays."""
+    """One data set with access to its frames.
+
+    Attributes:
+        digests: video -> content key.
+        head: its number among the data sets that train together.
+        bad: the videos that were left out.
+        arrays: of a set that brings its clips and keypoints as arrays.
+    """
 
     data: ClassificationSet
     pixels: Pixels
