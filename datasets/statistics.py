@@ -96,7 +96,7 @@ def measure(
         frames=sum(v.num_frames for v in videos),
         looked_at=sum(int(v.looked_at.sum()) for v in videos),
         without_action=without,
-        seconds=sum(_seconds_looked_at(v) for v in videos),
+        seconds=sum(seconds_looked_at(v) for v in videos),
         boxes=sum(len(v.boxes) for v in videos),
         tracks=tracks,
         boxes_of_several_classes=several,
@@ -122,7 +122,8 @@ def measure(
     )
 
 
-def _seconds_looked_at(video: VideoAnnotations) -> float:
+def seconds_looked_at(video: VideoAnnotations) -> float:
+    """How long the looked-at frames are shown."""
     ends = video.clock.seconds(np.arange(video.num_frames + 1))
     return float(np.diff(ends)[video.looked_at].sum())
 

@@ -72,6 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="score a checkpoint on frames it was trained on, too",
     )
+    add(
+        "--fps",
+        help="with --checkpoint: frames a second shown to a model that uses earlier frames "
+        "(default: those of its training; native: every frame)",
+    )
     add("--only-processed", action="store_true", help="leave out frames the model never reached")
     add(
         "--motionless",
@@ -118,7 +123,11 @@ def run(args: argparse.Namespace) -> None:
     }
     if args.checkpoint:
         result = evaluate_checkpoint(
-            args.checkpoint, side=args.side or "val", allow_overlap=args.allow_overlap, **options
+            args.checkpoint,
+            side=args.side or "val",
+            allow_overlap=args.allow_overlap,
+            fps=args.fps,
+            **options,
         )
     else:
         result = evaluate_detections(args.detections, side=args.side, **options)

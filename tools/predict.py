@@ -17,6 +17,7 @@ examples:
   stad predict kitchen.mp4 --checkpoint runs/yolov3/best.pt --out kitchen.jsonl --tiles 2 2
   stad predict edited.mp4 --checkpoint runs/recurrent/best.pt --out edited.jsonl --scene-cuts
   stad predict footage/ --checkpoint runs/yowo/best.pt --out footage.jsonl --runtime openvino
+  stad predict footage/ --checkpoint runs/recurrent/best.pt --out footage.jsonl --fps native
 
 The file grows as frames are done; what was reached before a kill stays, and --resume continues.
 Draw it with stad render. To score it with stad evaluate, write it with --for-evaluation.
@@ -63,6 +64,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_runtime_arguments(parser)
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
+    add(
+        "--fps",
+        help="frames a second shown to a model that uses earlier frames (default: those of its "
+        "training; native: every frame)",
+    )
     add("--max-frames", type=int, help="stop after so many frames of each source")
     return parser
 
@@ -88,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
         ),
         device=args.device,
         max_frames=args.max_frames,
+        fps=args.fps,
     )
     print(f"detections: {path}")
 

@@ -24,6 +24,7 @@ def evaluation_requests(
     predicts: Literal["every_frame", "last_frame"] = "every_frame",
     visible: Mapping[str, np.ndarray] | None = None,
     lead_in: float | None = None,
+    places: Mapping[str, np.ndarray] | None = None,
     share: Share = ALONE,
 ) -> list[ClipRequest]:
     """This rank's requests, video by video and in time.
@@ -32,7 +33,8 @@ def evaluation_requests(
     `clip_step` apart; one that predicts every frame gets windows of `clip_length` one after the
     other, padded at the end, along `stream_spans` (`clip_length` 1: looked-at frames only).
     visible: for each video the (F,) bool frames that may be shown, all by default. lead_in: of
-    streams, in seconds, None = all.
+    streams, in seconds, None = all. places: for videos at another rate than the model's, see
+    `key_frame_clip`.
     """
     lengths = {video.name: int(video.looked_at.sum()) for video in annotations}
     requests: list[ClipRequest] = []
@@ -40,8 +42,9 @@ def evaluation_requests(
         video = annotations.videos[name]
         shown = np.ones(video.num_frames, dtype=bool) if visible is None else visible[name]
         if predicts == "last_frame":
+            own = (places or {}).get(name)
             requests += [
-                ClipRequest(name, key_frame_clip(frame, clip_length, clip_step, shown))
+                ClipRequest(name, key_frame_clip(frame, clip_length, clip_step, shown, own))
                 for frame in np.flatnonzero(video.looked_at).tolist()
             ]
         elif clip_length == 1:

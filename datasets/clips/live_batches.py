@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import torch
 
+from stadet.datasets.clips.resample import clip_by_time
 from stadet.detect.batch import ClipBatch, Targets
 from stadet.detect.view import View
 from stadet.engine.errors import UserError
@@ -56,6 +57,37 @@ def key_frame_batches(
         ring_indices.extend([index] * repeats)
         clips.append(list(ring)[::clip_step])
         indices.append(list(ring_indices)[::clip_step])
+        if len(clips) == batch:
+            yield _batch(clips, indices, video, view, True)
+            clips, indices = [], []
+    if clips:
+        yield _batch(clips, indices, video, view, True)
+
+
+def timed_key_frame_batches(
+    frames: Iterable[tuple[int, float, np.ndarray]],
+    video: str,
+    view: View,
+    clip_length: int,
+    batch: int,
+    clip_step: int = 1,
+) -> Iterator[ClipBatch]:
+    """`key_frame_batches` of a stream at another rate than the model's: clips of the frames nearest
+    to even steps of time (`samplers.key_frame_clip`).
+
+    frames: (index, when it is shown, counted in frames of the model's, image).
+    """
+    span = (clip_length - 1) * clip_step
+    ring: deque[tuple[int, float, np.ndarray]] = deque()
+    clips: list[list[np.ndarray]] = []
+    indices: list[list[int]] = []
+    for index, place, image in frames:
+        ring.append((index, place, view.apply(image)))
+        while len(ring) > 2 and ring[2][1] <= place - span:
+            ring.popleft()
+        rows = clip_by_time(np.array([shown for _, shown, _ in ring]), clip_length, clip_step)
+        clips.append([ring[row][2] for row in rows.tolist()])
+        indices.append([ring[row][0] for row in rows.tolist()])
         if len(clips) == batch:
             yield _batch(clips, indices, video, view, True)
             clips, indices = [], []

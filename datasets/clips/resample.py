@@ -13,7 +13,7 @@ of its tick, at or before it and less than a tick away.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -98,8 +98,18 @@ def resample(
     return Resampling(fps, shown, ticks)
 
 
-def resampled_annotations(video: VideoAnnotations, stream: Resampling) -> VideoAnnotations:
+@dataclass(frozen=True, eq=False)
+class ResampledVideo(VideoAnnotations):
     """The truth of a video as its stream shows it: frame k is tick k.
+
+    stream: which frame of the video each tick shows.
+    """
+
+    stream: Resampling = None  # type: ignore[assignment]  # always given
+
+
+def resampled_annotations(video: VideoAnnotations, stream: Resampling) -> ResampledVideo:
+    """The truth of a video as its stream shows it.
 
     A tick counts as looked at where one of its frames is; its boxes are those of the frame it
     shows. A frame shown again brings its boxes again.
@@ -109,15 +119,17 @@ def resampled_annotations(video: VideoAnnotations, stream: Resampling) -> VideoA
     rows = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
     looked_at = video.looked_at[stream.shown]
     looked_at[stream.ticks[video.looked_at]] = True
-    return replace(
-        video,
+    return ResampledVideo(
+        name=video.name,
+        size=video.size,
         fps=stream.fps,
         looked_at=looked_at,
         frames=np.repeat(np.arange(len(stream)), counts),
-        times=None,
-        **{
-            name: getattr(video, name)[rows] for name in ("boxes", "labels", "track_ids", "ignored")
-        },
+        boxes=video.boxes[rows],
+        labels=video.labels[rows],
+        track_ids=video.track_ids[rows],
+        ignored=video.ignored[rows],
+        stream=stream,
     )
 
 
@@ -170,9 +182,9 @@ class LiveResampler:
             yield index, answer
 
 
-def clip_by_time(times: np.ndarray, clip_length: int, step_seconds: float) -> np.ndarray:
-    """(T,) indices of the frames nearest to step_seconds * (T - 1), .., step_seconds, 0 before the
-    last of `times` (F,) seconds, rising; the first is repeated before the beginning."""
-    wanted = times[-1] - step_seconds * np.arange(clip_length - 1, -1, -1)
+def clip_by_time(times: np.ndarray, clip_length: int, step: float) -> np.ndarray:
+    """(T,) indices of the frames nearest to step * (T - 1), .., step, 0 before the last of `times`
+    (F,), which rise; the first is repeated before the beginning. Any unit of time."""
+    wanted = times[-1] - step * np.arange(clip_length - 1, -1, -1)
     middles = (times[1:] + times[:-1]) / 2
     return np.searchsorted(middles, wanted - 1e-6, side="right")

@@ -15,6 +15,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from stadet.datasets.clips.frame_choice import FrameChoice
+from stadet.datasets.clips.resample import clip_by_time
 from stadet.detect.batch import PADDING, ClipRequest
 from stadet.detect.structures import AnnotationSet
 
@@ -117,7 +118,8 @@ class KeyFramePlan(FramePlan):
     usable: for each video the (F,) bool frames that a clip may show (a side of a split); before
     the key frame's run of usable frames, its first frame is repeated; steps: distances between
     frames, one drawn at random for each clip (YOWO trains with 1 and 2); reverse_share: chance of a
-    clip that begins at the key frame and is played from its end, so that it ends there too.
+    clip that begins at the key frame and is played from its end, so that it ends there too; places:
+    for videos at another rate than the model's, see `key_frame_clip`.
     """
 
     def __init__(
@@ -128,12 +130,14 @@ class KeyFramePlan(FramePlan):
         *,
         steps: Sequence[int] = (1, 2),
         reverse_share: float = 0.0,
+        places: Mapping[str, np.ndarray] | None = None,
         seed: int = 0,
         augment: bool = True,
     ) -> None:
         super().__init__(choice, seed=seed, augment=augment)
         self.clip_length = clip_length
         self.usable = usable
+        self.places = places or {}
         self.steps = tuple(steps)
         self.reverse_share = reverse_share
 
@@ -141,27 +145,43 @@ class KeyFramePlan(FramePlan):
         self, video: str, frame: int, rng: np.random.Generator, augment_seed: int | None
     ) -> ClipRequest:
         step = self.steps[int(rng.integers(len(self.steps)))]
-        usable = self.usable[video]
+        usable, places = self.usable[video], self.places.get(video)
         if rng.random() >= self.reverse_share:
-            frames = key_frame_clip(frame, self.clip_length, step, usable)
+            frames = key_frame_clip(frame, self.clip_length, step, usable, places)
             return ClipRequest(video, frames, augment_seed=augment_seed)
         last = len(usable) - 1  # the clip of the film that is played from its end
-        mirrored = key_frame_clip(last - frame, self.clip_length, step, usable[::-1])
+        mirrored = key_frame_clip(
+            last - frame,
+            self.clip_length,
+            step,
+            usable[::-1],
+            None if places is None else places[-1] - places[::-1],
+        )
         frames = tuple(last - index for index in mirrored)
         return ClipRequest(video, frames, augment_seed=augment_seed, reverse_time=True)
 
 
 def key_frame_clip(
-    frame: int, clip_length: int, step: int = 1, usable: np.ndarray | None = None
+    frame: int,
+    clip_length: int,
+    step: int = 1,
+    usable: np.ndarray | None = None,
+    places: np.ndarray | None = None,
 ) -> tuple[int, ...]:
     """Indices of the clip that ends at `frame`, edge replicated at the start of its usable run.
 
     (T,) = frame - (T - 1) * step, .., frame - step, frame; usable (F,) bool, all by default.
+    places (F,): when each frame of a video at another rate is shown, counted in frames of the
+    model's (seconds * its fps); the clip's frames are then the nearest ones.
     """
     first = 0
     if usable is not None:
         barred = np.flatnonzero(~np.asarray(usable[: frame + 1], dtype=bool))
         first = min(int(barred[-1]) + 1, frame) if len(barred) else 0
+    if places is not None:
+        span = places[frame] - (clip_length - 1) * step
+        first = max(first, int(np.searchsorted(places, span, side="right")) - 2)
+        return tuple((first + clip_by_time(places[first : frame + 1], clip_length, step)).tolist())
     return tuple(max(first, frame - back * step) for back in range(clip_length - 1, -1, -1))
 
 
@@ -201,6 +221,7 @@ def key_frame_sampler(
     steps: Sequence[int] = (1, 2),
     reverse_share: float = 0.0,
     usable: Mapping[str, np.ndarray] | None = None,
+    places: Mapping[str, np.ndarray] | None = None,
     negatives: float | None = 1.0,
     balance: float = 0.0,
     seed: int = 0,
@@ -217,6 +238,7 @@ def key_frame_sampler(
         usable,
         steps=steps,
         reverse_share=reverse_share,
+        places=places,
         seed=seed,
         augment=augment,
     )

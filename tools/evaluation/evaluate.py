@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from stadet.datasets.clips.timing import Rate
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.datasets.formats.ava_evaluation import sets_of_columns
 from stadet.detect.detections.detection_set import DetectionSet
@@ -66,6 +67,7 @@ def evaluate_checkpoint(
     data: str | Path | None = None,
     side: str = "val",
     allow_overlap: bool = False,
+    fps: Rate = None,
     **options: Any,
 ) -> EvaluationResult:
     """Run a checkpoint over one side of a data set and score it.
@@ -76,6 +78,8 @@ def evaluate_checkpoint(
         data: data set file (default: the one that the checkpoint was trained with).
         side: "train", "val" or "test".
         allow_overlap: score on frames that the checkpoint was trained on, too.
+        fps: frames a second at which a model that uses earlier frames is shown the videos (default:
+            those of its training); "native": every frame as it comes.
         options: further keywords of `evaluate_detections`.
 
     Raises:
@@ -88,7 +92,7 @@ def evaluate_checkpoint(
     data = data or open_detector(checkpoint).config.data.dataset
     Path(out).mkdir(parents=True, exist_ok=True)
     detections = Path(out) / "detections.jsonl"
-    predict_dataset(checkpoint, data, side, detections, allow_overlap=allow_overlap)
+    predict_dataset(checkpoint, data, side, detections, allow_overlap=allow_overlap, fps=fps)
     run = Path(checkpoint).parent
     return evaluate_detections(
         detections, data=data, side=side, out=out, **{"run_folder": run, **options}

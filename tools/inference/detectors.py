@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from stadet.anchors.anchors import Anchors
+from stadet.datasets.clips.timing import Timing
 from stadet.detect.detector import Detector
 from stadet.engine.checkpoint import UNFIT, load_checkpoint, load_state
 from stadet.engine.config import from_dict, to_dict
@@ -21,7 +22,8 @@ class DetectorFile:
     """A checkpoint opened for use: the model with its weights and everything stored with them.
 
     threshold: the score that gave the best F1 on the run's validation side; None before that
-    was measured.
+    was measured. timing: how far apart its frames were in training; None where the file does not
+    say (it is older than that).
     """
 
     path: Path
@@ -31,6 +33,7 @@ class DetectorFile:
     anchors: Anchors | None
     split: dict[str, Any]
     threshold: float | None
+    timing: Timing | None = None
 
 
 def checkpoint_description(
@@ -38,6 +41,7 @@ def checkpoint_description(
     names: tuple[str, ...],
     anchors: Anchors | None,
     split: dict[str, Any],
+    timing: Timing | None = None,
 ) -> dict[str, Any]:
     """Description of a run in each of its checkpoints, as plain data; `open_detector` reads it."""
     return {
@@ -46,6 +50,7 @@ def checkpoint_description(
         "anchors": anchors and anchors.to_dict(),
         "split": split,
         "threshold": None,
+        "timing": timing and timing.to_dict(),
     }
 
 
@@ -54,6 +59,16 @@ def read_anchors(content: dict[str, Any], config: TrainConfig) -> Anchors | None
     if config.recipe.anchors() is None:
         return None
     return Anchors.from_dict(content["anchors"])
+
+
+def read_timing(content: dict[str, Any], source: str) -> Timing | None:
+    """The timing that a description tells; None where it has none. UserError for one that is not
+    one."""
+    found = content.get("timing")
+    try:
+        return None if found is None else Timing.from_dict(found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{source}: its timing cannot be read ({error})") from error
 
 
 def open_detector(path: str | Path, device: torch.device | str = "cpu") -> DetectorFile:
@@ -75,4 +90,5 @@ def open_detector(path: str | Path, device: torch.device | str = "cpu") -> Detec
         anchors,
         content["split"],
         content["threshold"],
+        read_timing(content, f"checkpoint {path}"),
     )

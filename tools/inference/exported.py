@@ -12,7 +12,12 @@ from stadet.detect.runtime.sessions import SESSIONS
 from stadet.engine.config import from_dict
 from stadet.engine.errors import UserError
 from stadet.engine.files import no_file
-from stadet.tools.inference.detectors import DetectorFile, checkpoint_description, read_anchors
+from stadet.tools.inference.detectors import (
+    DetectorFile,
+    checkpoint_description,
+    read_anchors,
+    read_timing,
+)
 from stadet.tools.training.config import TrainConfig
 
 
@@ -27,7 +32,7 @@ def export_detector(detector: DetectorFile, batch: int | None = None) -> bytes:
     size = tuple(config.data.size)
     description: dict[str, Any] = {
         # which footage it was trained on stays with the checkpoint
-        **checkpoint_description(config, detector.names, detector.anchors, {}),
+        **checkpoint_description(config, detector.names, detector.anchors, {}, detector.timing),
         "threshold": detector.threshold,
         "network_size": list(size),
         "input": "RGB uint8; frames (batch, 3, H, W), or clips (batch, T, 3, H, W) of a YOWO",
@@ -67,4 +72,5 @@ def open_exported(path: str | Path, runtime: str, precision: str = "fp32") -> De
         read_anchors(description, config),
         description["split"],
         description["threshold"],
+        read_timing(description, f"exported file {path}"),
     )

@@ -45,9 +45,12 @@ class FrameStream:
     known: Clock | None = None
 
     @property
-    def clock(self) -> Clock | Callable[[int], float | None]:
-        """Times of frames: known beforehand, or of a frame that has been handed out."""
-        return self.seconds if self.known is None else self.known
+    def clock(self) -> Clock | Callable[[int], float | None] | None:
+        """Times of frames: known beforehand, or of a frame that has been handed out; None: not
+        known at all."""
+        if self.known is not None:
+            return self.known
+        return self.seconds if isinstance(self.seconds, RecentTimes) else None
 
 
 class RecentTimes:

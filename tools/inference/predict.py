@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from stadet.datasets.clips.timing import Rate, check_rate, used_timing
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
 from stadet.detect.clock import Clock
@@ -49,6 +50,7 @@ def predict(
     runtime: RuntimeOptions | None = None,
     device: str | None = None,
     max_frames: int | None = None,
+    fps: Rate = None,
 ) -> Path:
     """Run a checkpoint over videos and write a detections file.
 
@@ -70,6 +72,8 @@ def predict(
         runtime: how the checkpoint is run (default: plain torch in fp32).
         device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
         max_frames: stop after so many frames of each source.
+        fps: frames a second at which a model that uses earlier frames is shown footage (default:
+            those of its training); "native": every frame as it comes.
 
     Returns:
         The path of the detections file.
@@ -103,7 +107,9 @@ def predict(
         tiles=tiles,
         forget=forget,
         scene_cuts=scene_cuts,
+        fps=fps,
     )
+    tell_unknown_rate(predictor.detector, fps)
     names, floor = predictor.detector.names, predictor.config.score_floor
     with DetectionsWriter(out, names, floor, resume=resume) as writer:
         reached = {
@@ -148,17 +154,18 @@ def _predict_source(
 ) -> None:
     """One source to the writer, from frame number `reached` on."""
     stream = open_stream(name, source)
-    for note in stream.notes:
-        print(f"{name}: {note}", file=sys.stderr)
+    for note in [*stream.notes, predictor.rate_note(stream.known)]:
+        if note:
+            print(f"{name}: {note}", file=sys.stderr)
     total = stream.length  # None: a camera, which begins anywhere
-    first = 0 if total is None else predictor.frames_before(reached)
+    first = 0 if total is None else predictor.frames_before(reached, stream.known)
     frames = stream.frames(first)
     if max_frames is not None:
         total = min(total or max_frames, max_frames)
         frames = islice(frames, max(0, max_frames - first))
     with progress_bar(description=name, total=total, unit="frame") as bar:
         bar.update(first)
-        answers = predictor(frames, name, stream.size)
+        answers = predictor(frames, name, stream.size, clock=stream.clock)
         write_answers(
             (answer for answer in _ticking(answers, bar) if answer[0] >= reached),
             name,
@@ -174,12 +181,13 @@ def predict_dataset(
     out: str | Path,
     *,
     allow_overlap: bool = False,
+    fps: Rate = None,
 ) -> Path:
     """A checkpoint over one side ("train", "val", "test") of a data set, to a detections file.
 
     data: the data set file (None: the one it was trained with). Frames come through the cache of
     reduced frames, streams break where the side does, and every looked-at frame is answered for
-    once. The file is whole or absent.
+    once. The file is whole or absent. fps: see `predict`.
 
     UserError for a checkpoint of other classes, and for one that was trained on frames of a side
     that judges (unless `allow_overlap`, here or in the data set file).
@@ -189,7 +197,9 @@ def predict_dataset(
     settings = detector.config.data
     if data is not None:
         settings = replace(settings, dataset=str(data))
-    footage = open_footage(settings, detector.config.recipe.reach())
+    tell_unknown_rate(detector, fps)
+    timing = used_timing(detector.timing, check_rate(fps, "--fps"))
+    footage = open_footage(settings, detector.config.recipe.reach(), timing=timing)
     expect_classes(footage.dataset.names, detector)
     if side != "train" and not (allow_overlap or footage.dataset.config.split.allow_overlap):
         refuse_overlap(
@@ -199,6 +209,8 @@ def predict_dataset(
             sides=[side],
             allow="give --allow-overlap",
         )
+    if note := footage.rate_note(side, detector.model):
+        print(note, file=sys.stderr)
     loader = footage.evaluation_loader(side, detector.model)
     batches = progress(loader, description=side, unit="batch", total=len(loader))
     config = detector.config.inference
@@ -207,10 +219,21 @@ def predict_dataset(
         DetectionsWriter(temporary, detector.names, config.score_floor) as writer,
     ):
         answers = detect(detector.model, batches, config, device)
+        answers = footage.frames_of(answers, detector.model)
         for video, group in groupby(answers, key=lambda answer: answer[0]):
             clock = footage.dataset.annotations.videos[video].clock
             write_answers(((frame, found) for _, frame, found in group), video, writer, clock)
     return Path(out)
+
+
+def tell_unknown_rate(detector: DetectorFile, fps: Rate) -> None:
+    """One line where a model uses earlier frames and nobody says how far apart they should be."""
+    if fps is None and detector.timing is None and detector.model.context_frames != 0:
+        print(
+            f"checkpoint {detector.path}: does not say at what frame rate it was trained; frames "
+            "are taken as they come (--fps says it)",
+            file=sys.stderr,
+        )
 
 
 def expect_classes(names: Sequence[str], detector: DetectorFile) -> None:

@@ -12,13 +12,16 @@ from typing import Literal
 import numpy as np
 import torch
 
+from stadet.datasets.clips.resample import TickCounter
 from stadet.datasets.footage.video import Video
+from stadet.detect.clock import Clock
 from stadet.detect.structures import Detections
 from stadet.engine.errors import UserError
 from stadet.tools.inference.detectors import DetectorFile
 from stadet.tools.inference.frame_streams import (
     Channels,
     FrameStream,
+    RecentTimes,
     array_stream,
     check_frame,
     path_streams,
@@ -161,7 +164,8 @@ class VideoDetector:
             frames = stream.frames(0)
             if max_frames is not None:
                 frames = itertools.islice(frames, max_frames)
-            for frame, found in self._predictor(frames, stream.name, stream.size):
+            answers = self._predictor(frames, stream.name, stream.size, clock=stream.clock)
+            for frame, found in answers:
                 seconds = stream.seconds(frame)
                 yield self._named(found, stream.name, frame, seconds, threshold)
 
@@ -208,13 +212,19 @@ class DetectionStream:
         self._size: tuple[int, int] | None = None
         self._waiting: deque[np.ndarray] = deque()
         self._answers: Iterator[tuple[int, Detections]] | None = None
+        self._times = RecentTimes()
+        self._ticks: TickCounter | None = None
+        self._tick = -1
+        self._last: tuple[np.ndarray, Detections] | None = None  # newest frame, answer to its tick
 
     def __call__(self, frame: np.ndarray, *, seconds: float | None = None) -> Detections:
         """The next frame of the stream.
 
         Args:
             frame: (H, W, 3) uint8, of the size of those before.
-            seconds: its time (default: from `fps`).
+            seconds: its time (default: from `fps`). Where times are known, a model that uses
+                earlier frames is shown the stream at the rate of its training: a frame between two
+                of that rate has the answer of the one before it.
 
         Returns:
             Its `Detections`, the first with frame index 0.
@@ -223,17 +233,51 @@ class DetectionStream:
             UserError: for a frame of another shape or type; the stream then continues without it.
         """
         image = check_frame(frame, self._channels, self._size, self._frame + 1)
+        self._frame += 1
+        timed = seconds is not None
+        if seconds is None and self._fps:
+            seconds = self._frame / self._fps
         if self._answers is None:
             self._size = (image.shape[0], image.shape[1])
-            self._answers = self._detector._predictor(
-                self._pending(), self._name, self._size, live=True
-            )
-        self._frame += 1
+            self._begin(None if timed or not self._fps else Clock(self._fps), seconds is not None)
+        found = self._answer(image, seconds)
+        return self._detector._named(found, self._name, self._frame, seconds, self._threshold)
+
+    def _begin(self, clock: Clock | None, timed: bool) -> None:
+        predictor = self._detector._predictor
+        fps = predictor.shown_fps(clock) if timed else None
+        times = None
+        if fps is not None and predictor.model.follows_streams:
+            self._ticks = TickCounter(fps)
+        elif fps is not None:
+            times = self._times
+        self._answers = predictor(self._pending(), self._name, self._size, live=True, clock=times)
+
+    def _answer(self, image: np.ndarray, seconds: float | None) -> Detections:
+        """The model's answer; that of its tick for a frame between two ticks of the model's rate,
+        while a tick without a frame shows the one before it again."""
+        if self._ticks is not None:
+            if seconds is None:
+                raise UserError(f"frame {self._frame}: expected its time, found none")
+            tick = self._ticks(seconds)
+            if self._last is not None:
+                before, found = self._last
+                if tick == self._tick:
+                    self._last = (image, found)
+                    return found
+                for _ in range(self._tick + 1, tick):
+                    self._next(before, None)
+            self._tick = tick
+        found = self._next(image, seconds)
+        self._last = (image, found)
+        return found
+
+    def _next(self, image: np.ndarray, seconds: float | None) -> Detections:
         self._waiting.append(image)
-        index, found = next(self._answers)
-        if seconds is None and self._fps:
-            seconds = index / self._fps
-        return self._detector._named(found, self._name, index, seconds, self._threshold)
+        if seconds is not None:
+            self._times.add(self._frame, seconds)
+        _, found = next(self._answers)
+        return found
 
     def _pending(self) -> Iterator[tuple[int, np.ndarray]]:
         for index in itertools.count():
@@ -252,6 +296,7 @@ def open_detector(
     scene_cuts: float | None = None,
     temporal_every: int = 1,
     feature_bank: bool = False,
+    rate: float | Literal["native"] | None = None,
 ) -> VideoDetector:
     """Open a detector for use.
 
@@ -270,6 +315,9 @@ def open_detector(
         scene_cuts: a model with memory forgets where this share of the colours changes at once.
         temporal_every: YOWO: run the 3D branch on every k-th frame only.
         feature_bank: YOWO: average the 3D features of the clips around each frame.
+        rate: frames per second that a model which uses earlier frames is shown (default: those of
+            its training; footage of another rate is resampled by its times); `"native"`: every
+            frame as it comes.
 
     Returns:
         A `VideoDetector`.
@@ -299,6 +347,7 @@ def open_detector(
             score_floor=score_floor,
             tiles=tiles,
             scene_cuts=scene_cuts,
+            fps=rate,
         )
     )
 

@@ -66,12 +66,15 @@ def session_maker(
 
     def make_detector(name: str) -> LiveSession:
         file = open_for_runtime(checkpoint, runtime)
-        predictor = Predictor(file, where, runtime=runtime, window=1)
+        given = _wanted_rate(fps, None)
+        rate = NATIVE if fps == NATIVE else given
+        predictor = Predictor(file, where, runtime=runtime, window=1, fps=rate)
+        uses_earlier = predictor.model.context_frames != 0
         chosen = threshold if threshold is not None else file.threshold
         return DetectorSession(
             VideoDetector(predictor),
             threshold=THRESHOLD if chosen is None else chosen,
-            fps=_wanted_rate(fps, None),
+            fps=predictor.timing.stream_fps if uses_earlier else given,
             name=name,
         )
 

@@ -28,6 +28,8 @@ class DataConfig:
         dataset: the data set file.
         size: (height, width) of the network's input, pixels.
         resize: "letterbox" keeps the frame's shape and pads with grey; "stretch" fills the input.
+        fps: frames a second at which all videos are shown to a model that uses earlier frames;
+            "native" shows each at its own (default: the rate of most of the training footage).
         batch: frames (clips, lanes) of one process in one step.
         negatives: frames without action drawn for each frame with one.
         balance: how far rare classes are repeated, from 0 (not at all) to 1 (to equal counts).
@@ -42,6 +44,7 @@ class DataConfig:
     dataset: str = "dataset.yaml"
     size: tuple[int, int] = (416, 416)
     resize: Literal["letterbox", "stretch"] = "letterbox"
+    fps: float | Literal["native"] | None = None
     batch: int = 16
     negatives: float = 1.0
     balance: float = 0.0
@@ -55,6 +58,7 @@ class DataConfig:
             self,
             "data",
             size=(1, INFINITE),
+            **({} if self.fps in (None, "native") else {"fps": (POSITIVE, INFINITE)}),
             batch=(1, INFINITE),
             negatives=(0, INFINITE),
             balance=(0, 1),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from torch.utils.data import DataLoader
@@ -16,10 +18,13 @@ from stadet.datasets.clips.augment import AugmentConfig
 from stadet.datasets.clips.clip_dataset import ClipDataset
 from stadet.datasets.clips.evaluation_requests import evaluation_requests, stream_lanes
 from stadet.datasets.clips.loader import build_loader
+from stadet.datasets.clips.resample import Resampling, resample, same_rate
 from stadet.datasets.clips.samplers import BatchSampler, FixedPlan, Share
 from stadet.datasets.clips.streams import Coverage, coverage
+from stadet.datasets.clips.timing import Timing, rate_text, training_timing
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.datasets.footage.cache import FrameCache, build_cache
+from stadet.datasets.statistics import seconds_looked_at
 from stadet.detect.detector import Detector
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.view import View
@@ -28,6 +33,18 @@ from stadet.engine.cache_folder import frames_folder
 from stadet.engine.errors import UserError, neighbours
 from stadet.tools.training.command import say
 from stadet.tools.training.config import DataConfig
+from stadet.tools.training.rates import (
+    at_rate,
+    frames_within_reach,
+    read_tick,
+    shown_of,
+    source_length,
+    ticks_of,
+    times_in_frames,
+)
+
+Answer = TypeVar("Answer")
+UNTIMED = Timing(None)  # frames as they come
 
 EVALUATION_WINDOW = 16  # frames (of frame detectors), clips, or frames per lane and step
 EVALUATION_LANES = 8  # streams that a detector with memory follows at once
@@ -35,16 +52,22 @@ EVALUATION_LANES = 8  # streams that a detector with memory follows at once
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """A data set with its frame cache, ready to make loaders of any side."""
+    """A data set with its frame cache, ready to make loaders of any side.
+
+    timing: how far apart in time a model sees its frames. A model that follows streams is shown
+    videos of another rate tick by tick (`datasets.clips.resample`); key-frame clips are made of the
+    frames nearest to even steps of time.
+    """
 
     dataset: Dataset
     cache: FrameCache
     config: DataConfig
+    timing: Timing = UNTIMED
 
     def clips(self, annotations: AnnotationSet, augment: AugmentConfig | None) -> ClipDataset:
         return ClipDataset(
             annotations,
-            self.cache.read,
+            partial(read_tick, self.cache.read, ticks_of(annotations)),
             tuple(self.config.size),
             resize=self.config.resize,
             augment=augment,
@@ -54,17 +77,63 @@ class Footage:
 
     def visible(self, side: str, annotations: AnnotationSet) -> dict[str, np.ndarray]:
         """For each video the frames that no other side holds: what its clips and streams show."""
-        return {v.name: self.dataset.split.visible(side, v.name, v.num_frames) for v in annotations}
+        split = self.dataset.split
+        return {
+            v.name: shown_of(split.visible(side, v.name, source_length(v)), v) for v in annotations
+        }
 
     def coverage(self, side: str) -> Coverage:
         """Share of a side that is looked at, and the frames its streams run through."""
         annotations = self.dataset.side(side)
         return coverage(annotations, self.visible(side, annotations), self.config.lead_in)
 
+    def places(self, annotations: AnnotationSet) -> dict[str, np.ndarray]:
+        """Of videos at another rate than the model's: when each frame is shown, in its frames."""
+        return times_in_frames(annotations, self.timing.fps)
+
+    def training_side(self, model: Detector) -> AnnotationSet:
+        """The training side as `model` is shown it: streams at the model's rate, whose ticks show
+        looked-at frames where they can."""
+        fps = self.timing.fps if model.follows_streams else None
+        return at_rate(self.dataset.side("train"), fps, prefer_truth=True)
+
+    def frames_of(
+        self, answers: Iterable[tuple[str, int, Answer]], model: Detector
+    ) -> Iterator[tuple[str, int, Answer]]:
+        """(video, frame, answer) of each frame, from the answers to `evaluation_loader`."""
+        fps = self.timing.stream_fps if model.follows_streams else None
+        streams: dict[str, Resampling | None] = {}
+        for name, place, answer in answers:
+            if name not in streams:
+                video = self.dataset.annotations.videos[name]
+                even = fps is None or same_rate(video.clock, fps)
+                streams[name] = None if even else resample(video.clock, video.num_frames, fps)
+            stream = streams[name]
+            for frame in [place] if stream is None else stream.frames_of(place):
+                yield name, frame, answer
+
+    def rate_note(self, side: str, model: Detector) -> str | None:
+        """What a user should know of the rate at which `model` is shown a side."""
+        fps = self.timing.stream_fps if model.follows_streams else self.timing.fps
+        videos = list(self.dataset.side(side))
+        if fps is None or model.context_frames == 0:
+            return None
+        other = [video for video in videos if not same_rate(video.clock, fps)]
+        if not other:
+            return None
+        return (
+            f"{side}: {len(other)} of {len(videos)} videos (the first, {other[0].name!r}, at "
+            f"{rate_text(other[0].clock)} fps) shown to the model at {fps:.4g} fps "
+            "(--fps native takes every frame)"
+        )
+
     def evaluation_loader(self, side: str, model: Detector) -> DataLoader:
-        """This process's share of a side, as `model` wants it, without augmentation."""
+        """This process's share of a side, as `model` wants it, without augmentation; `frames_of`
+        brings the answers back to the videos' frames."""
         annotations = self.dataset.side(side)
         streams = model.follows_streams
+        if streams:
+            annotations = at_rate(annotations, self.timing.stream_fps)
         requests = evaluation_requests(
             annotations,
             EVALUATION_WINDOW if streams else model.clip_length,
@@ -72,6 +141,7 @@ class Footage:
             predicts=model.predicts,
             visible=self.visible(side, annotations),
             lead_in=self.config.lead_in,
+            places=self.places(annotations) if model.predicts == "last_frame" else None,
             share=process_share(),
         )
         if streams:
@@ -86,13 +156,27 @@ def process_share() -> Share:
     return Share(distributed.rank(), distributed.world_size())
 
 
-def open_footage(config: DataConfig, reach: tuple[int, int] | None = None) -> Footage:
+def open_footage(
+    config: DataConfig,
+    reach: tuple[int, int] | None = None,
+    *,
+    timing: Timing | None = None,
+    step: int = 1,
+) -> Footage:
     """Read the data set file and fill the cache of reduced frames (once, by the main process).
 
     reach: how many frames before and after a looked-at frame a clip may show; frames that no clip
     can show are then not cached. None: all frames are.
+    timing: of the model that is shown it; None: of one to be trained on it, at `data.fps`, whose
+    clips or streams take every `step`-th frame.
     """
     dataset = load_dataset(config.dataset)
+    if timing is None:
+        used = [(video.clock, seconds_looked_at(video)) for video in dataset.side("train")]
+        timing = training_timing(config.fps, used, step)
+    needed = None
+    if reach is not None:
+        needed = frames_within_reach(dataset.annotations, *reach, fps=timing.fps)
     if distributed.is_main():
         dataset.findings.report()
     folder = frames_folder(config.cache, dataset.path.parent, dataset.video_paths.values())
@@ -103,25 +187,10 @@ def open_footage(config: DataConfig, reach: tuple[int, int] | None = None) -> Fo
             tuple(config.size),
             kind=config.cache_kind,
             fit="contain" if config.resize == "letterbox" else "cover",
-            frames=None if reach is None else frames_within_reach(dataset.annotations, *reach),
+            frames=needed,
         )
     )
-    return Footage(dataset, cache, config)
-
-
-def frames_within_reach(
-    annotations: AnnotationSet, before: int, after: int = 0
-) -> dict[str, np.ndarray]:
-    """For each video the sorted indices of its looked-at frames and of so many frames before and
-    after each: a small part of a video with a key frame a second (AVA)."""
-    needed = {}
-    for video in annotations:
-        key_frames = np.flatnonzero(video.looked_at)
-        change = np.zeros(video.num_frames + 1, dtype=np.int64)
-        np.add.at(change, np.maximum(key_frames - before, 0), 1)
-        np.add.at(change, np.minimum(key_frames + after + 1, video.num_frames), -1)
-        needed[video.name] = np.flatnonzero(change.cumsum()[:-1] > 0)
-    return needed
+    return Footage(dataset, cache, config, timing)
 
 
 def expect_boxes(annotations: AnnotationSet, side: str) -> None:

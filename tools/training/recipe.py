@@ -119,6 +119,10 @@ class Recipe:
         """The batch sampler over this process's share of the training side."""
         raise NotImplementedError(f"{type(self).__name__}.sampler")
 
+    def frame_step(self) -> int:
+        """Distance in frames between two frames of a clip, or of a stream, in use; by default 1."""
+        return 1
+
     def reach(self) -> tuple[int, int] | None:
         """Numbers of frames that the model's clips reach before and after a looked-at frame; None
         (the default) = without end."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -23,14 +23,18 @@ def score(
     config: InferenceConfig,
     device: torch.device,
     precision: torch.dtype | None = None,
+    *,
+    frames_of: Callable[[Iterable, Detector], Iterable] = lambda answers, _: answers,
 ) -> dict[str, float]:
     """frame-mAP and what goes with it over `truth`'s looked-at frames: for key-frame models YOWO's
     localization recall and classification accuracy, where there is something to count.
 
     batches: this process's share; the processes' answers are merged and each frame counts once.
+    frames_of: brings the answers back to the frames of the videos (`Footage.frames_of`).
     """
     metric = FrameMAP(truth.names)
-    for video, frame, detections in detect(model, batches, config, device, precision=precision):
+    answers = detect(model, batches, config, device, precision=precision)
+    for video, frame, detections in frames_of(answers, model):
         annotations = truth.videos[video][frame]
         if annotations is not None:
             metric.update(video, frame, annotations, detections)

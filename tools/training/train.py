@@ -56,6 +56,7 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     import torch
 
     from stadet.datasets.clips.loader import build_loader
+    from stadet.datasets.clips.timing import timing_sentence
     from stadet.datasets.identity import dataset_identity
     from stadet.datasets.splits.overlap import refuse_duplicates
     from stadet.engine import distributed
@@ -78,7 +79,7 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     seed_everything(config.seed + distributed.rank())
     recipe = config.recipe
     recipe.check()
-    footage = open_footage(config.data, recipe.reach())
+    footage = open_footage(config.data, recipe.reach(), step=recipe.frame_step())
     train_side = footage.dataset.side("train")
     val_side = footage.dataset.side("val")
     identity = dataset_identity(footage.dataset)
@@ -108,9 +109,12 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
         f"{config.model}: {sum(p.numel() for p in model.parameters()):,} parameters, "
         f"{len(train_side.names)} classes, {device}; run folder {folder}"
     )
-    sampler = recipe.sampler(footage, train_side)
+    if model.context_frames != 0:
+        say(timing_sentence(footage.timing, config.data.fps))
+    shown = footage.training_side(model)
+    sampler = recipe.sampler(footage, shown)
     loader = build_loader(
-        footage.clips(train_side, config.augment),
+        footage.clips(shown, config.augment),
         sampler,
         workers=config.data.workers,
         pin_memory=device.type == "cuda",
@@ -119,7 +123,15 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     half = torch.bfloat16 if config.loop.precision == "bf16" else None
 
     def validate(evaluated: nn.Module) -> dict[str, float]:
-        found = score(evaluated, evaluation, val_side, config.inference, device, half)
+        found = score(
+            evaluated,
+            evaluation,
+            val_side,
+            config.inference,
+            device,
+            half,
+            frames_of=footage.frames_of,
+        )
         say("validation: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()))
         return found
 
@@ -133,7 +145,10 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
         config.loop,
         log,
         device,
-        describe={**checkpoint_description(config, names, anchors, split), "data": identity},
+        describe={
+            **checkpoint_description(config, names, anchors, split, footage.timing),
+            "data": identity,
+        },
         resume=resume,
     )
     if result.interrupted:

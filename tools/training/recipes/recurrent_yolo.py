@@ -50,6 +50,9 @@ class RecurrentYoloRecipe(YoloRecipe):
             self.loss(anchors, train), recurrent.bptt_windows, recurrent.warmup_frames
         )
 
+    def frame_step(self) -> int:
+        return self.config.recurrent.sampler.stride
+
     def sampler(self, footage: Footage, train: AnnotationSet) -> EpochSampler:
         from stadet.recurrent_yolo.sampler import HybridClipSampler
 

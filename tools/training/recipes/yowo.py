@@ -97,11 +97,15 @@ class YowoRecipe(Recipe):
             steps=yowo.steps,
             reverse_share=reverse_share("yowo.reverse", yowo.reverse, footage),
             usable=footage.visible("train", train),
+            places=footage.places(train),
             negatives=data.negatives,
             balance=data.balance,
             seed=self.config.seed,
             share=process_share(),
         )
+
+    def frame_step(self) -> int:
+        return self.config.yowo.clip_step
 
     def reach(self) -> tuple[int, int]:
         yowo = self.config.yowo
