@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from stadet.datasets.clips.resample import resample, resampled_annotations, same_rate
+from stadet.datasets.clips.timing import training_timing
 from stadet.datasets.footage.video import Video
 from stadet.datasets.footage.writer import VideoWriter
 from stadet.datasets.formats.coco_video import write_coco_video
@@ -88,17 +90,26 @@ def write_clips(
 
     annotations: truth of the long videos, every frame of every clip looked at; size: (height,
     width) that frames are stretched to, the video's own by default; watch: called after each clip.
-    Each video is decoded in one pass. UserError where two classes would share a folder.
+    Each video is decoded in one pass. Files keep the times of their frames. Folders of images have
+    none, so clips of `yowo` are all brought to one rate (`folder_rate`), which the data set file
+    says. UserError where two classes would share a folder.
     """
     _refuse_shared_folders(annotations.names, clips)
     names = {clip: _name(clip, layout) for clip in clips}
-    cut = {}
+    fps = folder_rate(annotations, clips) if layout == "yowo" else None
+    cut: dict[str, VideoAnnotations] = {}
     for video_name in dict.fromkeys(clip.video for clip in clips):
         video, truth = open_video(video_name), annotations.videos[video_name]
         own = [clip for clip in clips if clip.video == video_name]
         target = size or truth.size
+        repeats: dict[ExportClip, np.ndarray] = {}
         for clip in own:
-            cut[names[clip]] = cut_annotations(truth, clip, names[clip], target)
+            part = cut_annotations(truth, clip, names[clip], target)
+            if fps is not None and not same_rate(part.clock, fps):
+                stream = resample(part.clock, len(clip), fps)
+                part = resampled_annotations(part, stream)
+                repeats[clip] = np.bincount(stream.shown, minlength=len(clip))
+            cut[names[clip]] = part
 
         def sink(clip: ExportClip, target=target, clock=truth.clock) -> AbstractContextManager:
             if layout == "yowo":
@@ -107,7 +118,7 @@ def write_clips(
             return VideoWriter(path, target, clock.fps, variable_rate=not clock.constant)
 
         times = None if layout == "yowo" else truth.times
-        _write_pixels(video, own, sink, target, watch, times)
+        _write_pixels(video, own, sink, target, watch, times, repeats)
         video.close()
     result = AnnotationSet(annotations.names, cut)
     lists = _write_lists(root, clips, names, result, layout)
@@ -117,9 +128,20 @@ def write_clips(
             write_yowo_labels(root / "labels", video)
         sizes = {video.size for video in result}
         stated = {"annotation_size": list(sizes.pop())} if len(sizes) == 1 else {}
-        return {"format": "yowo", "videos": "rgb-images", "annotations": ".", **stated, **common}
+        keys = {"format": "yowo", "videos": "rgb-images", "annotations": "."}
+        return {**keys, "frame_folder_fps": round(fps, 6), **stated, **common}
     write_coco_video(root / "annotations.json", result)
     return {"format": "coco-video", "videos": ".", "annotations": "annotations.json", **common}
+
+
+def folder_rate(annotations: AnnotationSet, clips: Sequence[ExportClip]) -> float:
+    """Frames a second of most of the clips' footage."""
+    clocks = [annotations.videos[clip.video].clock for clip in clips]
+    used = [
+        (clock, clock.duration(clip.start, clip.stop))
+        for clip, clock in zip(clips, clocks, strict=True)
+    ]
+    return training_timing(None, used).fps or clocks[0].fps
 
 
 def _name(clip: ExportClip, layout: Layout) -> str:
@@ -135,9 +157,11 @@ def _write_pixels(
     size: tuple[int, int],
     watch: Callable[[ExportClip], None],
     times: np.ndarray | None,
+    repeats: Mapping[ExportClip, np.ndarray],
 ) -> None:
     """One pass over the frames of all clips, which may overlap; times (F,): seconds of the video's
-    frames, which the clips' frames keep, counted from their first."""
+    frames, which the clips' frames keep, counted from their first; repeats: how often each frame of
+    a clip is written, by default once."""
     import cv2
 
     waiting = sorted(clips, key=lambda clip: clip.start)
@@ -153,7 +177,9 @@ def _write_pixels(
                 clip = waiting.pop(0)
                 active.append((clip, closing.enter_context(open_sink(clip)), closing))
             for clip, sink, closing in active:
-                sink.write(image, None if times is None else times[index] - times[clip.start])
+                count = repeats[clip][index - clip.start] if clip in repeats else 1
+                for _ in range(count):
+                    sink.write(image, None if times is None else times[index] - times[clip.start])
                 if index == clip.stop - 1:
                     closing.close()
                     watch(clip)

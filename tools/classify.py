@@ -45,6 +45,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--threshold", type=float, help="least probability of the best class; 0 = always a class")
     add("--top", type=int, default=3, help="classes printed for each video (default 3)")
+    add(
+        "--fps",
+        help="frames a second shown to the model (default: those of its training; native: every "
+        "frame)",
+    )
     add("--out", metavar="DIR", help="folder for tables and pictures")
     add("--skip-bad", action="store_true", help="continue without videos that cannot be used")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
@@ -66,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
         "threshold": args.threshold,
         "skip_bad": args.skip_bad,
         "device": args.device,
+        "fps": args.fps,
     }
     if args.sliding is None:
         found = classify(args.sources, args.checkpoint, **options)

@@ -126,14 +126,23 @@ def used_timing(trained: Timing | None, wanted: Rate) -> Timing:
     return replace(trained, fps=float(wanted)) if trained else Timing(float(wanted))
 
 
-def timing_sentence(timing: Timing, wanted: Rate) -> str:
+def read_timing(content: Mapping[str, Any], source: str) -> Timing | None:
+    """The timing that a checkpoint tells; None where it has none. UserError for what is none."""
+    found = content.get("timing")
+    try:
+        return None if found is None else Timing.from_dict(found)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{source}: its timing cannot be read ({error})") from error
+
+
+def timing_sentence(timing: Timing, wanted: Rate, key: str = "data.fps") -> str:
     """What a training says of the rate that it chose."""
     found = ", ".join(sorted(timing.rates))
     if timing.fps is None:
         return f"frames as they come, videos at {found} fps: the model will not know its rate"
     chosen = f"{timing.fps:.4g} fps"
     if wanted is None and len(timing.rates) > 1:
-        chosen += f", the rate of most of the footage ({found}); data.fps sets another"
+        chosen += f", the rate of most of the footage ({found}); {key} sets another"
     elif list(timing.rates) != [f"{timing.fps:.4g}"]:
         chosen += f" (the videos are at {found})"
     every = "" if timing.step == 1 else f", every {timing.step}th frame"

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from stadet.anchors.anchors import Anchors
+from stadet.datasets.clips.timing import Timing
+from stadet.datasets.splits.split import Split
 from stadet.detect.yolo.head import OutputConv
 from stadet.engine.checkpoint import save_checkpoint
 from stadet.engine.config import from_dict
@@ -28,7 +30,7 @@ _SMALL = {
 }
 
 
-def save_small_checkpoint(path: Path, kind: str) -> Path:
+def save_small_checkpoint(path: Path, kind: str, timing: Timing | None = None) -> Path:
     """kind: as `model` in a configuration. Everything is above the score floor."""
     torch.manual_seed(0)
     settings = {
@@ -48,6 +50,6 @@ def save_small_checkpoint(path: Path, kind: str) -> Path:
             if isinstance(module, OutputConv):  # scores apart from each other
                 torch.nn.init.normal_(module.weight, std=0.3)
         model.train()(frames)  # batch norms that have seen something
-    description = checkpoint_description(config, NAMES, anchors, {})
+    description = checkpoint_description(config, NAMES, anchors, Split({}).record(), timing)
     save_checkpoint(path, {**description, "model": model.state_dict()})
     return path

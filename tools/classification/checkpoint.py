@@ -14,6 +14,7 @@ from stadet.classify.models.classifier import ClipClassifier
 from stadet.classify.models.multi_head import MultiHead
 from stadet.classify.models.registry import build_model, model_options
 from stadet.classify.rejection import Rejection
+from stadet.datasets.clips.timing import Timing, read_timing
 from stadet.engine.checkpoint import UNFIT, load_checkpoint, load_state
 from stadet.engine.config import from_dict, to_dict
 from stadet.engine.errors import UserError
@@ -25,7 +26,9 @@ class ClassifierFile:
     """A checkpoint opened for use: the model with its weights and everything stored with them.
 
     names: the classes of each data set it was trained on; model: answers for `head`; split: which
-    videos were on which side; rejection: learnt on the validation side, no threshold before.
+    videos were on which side; rejection: learnt on the validation side, no threshold before;
+    timing: how far apart its frames were in training, None where the file does not say (it is older
+    than that).
     """
 
     path: Path
@@ -35,6 +38,7 @@ class ClassifierFile:
     config: ClassifierConfig
     split: dict[str, Any]
     rejection: Rejection
+    timing: Timing | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,7 +72,10 @@ def build_classifier(
 
 
 def checkpoint_description(
-    config: ClassifierConfig, heads: Sequence[Sequence[str]], split: dict[str, Any]
+    config: ClassifierConfig,
+    heads: Sequence[Sequence[str]],
+    split: dict[str, Any],
+    timing: Timing | None = None,
 ) -> dict[str, Any]:
     """Description of a run in each of its checkpoints, as plain data; `open_classifier` reads
     it."""
@@ -78,6 +85,7 @@ def checkpoint_description(
         "heads": [list(names) for names in heads],
         "split": split,
         "rejection": Rejection().to_dict(),
+        "timing": timing and timing.to_dict(),
     }
 
 
@@ -107,4 +115,5 @@ def open_classifier(
         config,
         content["split"],
         Rejection(**content["rejection"]),
+        read_timing(content, f"checkpoint {path}"),
     )

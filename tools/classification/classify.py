@@ -13,6 +13,7 @@ from stadet.classify.checklist import Step, check_videos
 from stadet.classify.rejection import Rejection
 from stadet.classify.report import write_predictions
 from stadet.classify.timeline import Timeline, plot_timeline, write_timeline
+from stadet.datasets.clips.timing import Rate
 from stadet.datasets.footage.video import Video
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, file_names
@@ -50,6 +51,7 @@ def classify(
     threshold: float | None = None,
     skip_bad: bool = False,
     device: str | None = None,
+    fps: Rate = None,
 ) -> Classification:
     """Say which class each video shows.
 
@@ -62,12 +64,14 @@ def classify(
             0 = always a class (default: what training learnt).
         skip_bad: continue without videos that cannot be used.
         device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
+        fps: frames a second that the model is shown (default: those of its training); "native":
+            every frame as it comes.
 
     Raises:
         UserError: for unusable videos (unless `skip_bad`), and what is not a classifier.
     """
     classifier, videos = _open(
-        sources, checkpoint, head, threshold, device, skip_bad=skip_bad, whole=True
+        sources, checkpoint, head, threshold, device, fps, skip_bad=skip_bad, whole=True
     )
     answers = classifier.answer(videos)
     if out is not None:
@@ -86,6 +90,7 @@ def classify_windows(
     threshold: float | None = None,
     skip_bad: bool = False,
     device: str | None = None,
+    fps: Rate = None,
 ) -> list[Timeline]:
     """Classify overlapping windows of long videos.
 
@@ -93,13 +98,13 @@ def classify_windows(
         window: seconds of a window.
         stride: seconds between windows (default: a quarter of `window`).
         out: folder for `timeline.csv` and a picture of each video (None: no files).
-        sources, checkpoint, head, threshold, skip_bad, device: as of `classify`.
+        sources, checkpoint, head, threshold, skip_bad, device, fps: as of `classify`.
 
     Returns:
         A timeline for each video.
     """
     classifier, videos = _open(
-        sources, checkpoint, head, threshold, device, skip_bad=skip_bad, whole=False
+        sources, checkpoint, head, threshold, device, fps, skip_bad=skip_bad, whole=False
     )
     stride = window / 4 if stride is None else stride
     timelines = [classifier.watch(video, window, stride) for video in videos]
@@ -124,16 +129,26 @@ def _open(
     head: int,
     threshold: float | None,
     device: str | None,
+    fps: Rate,
     *,
     skip_bad: bool,
     whole: bool,
 ) -> tuple[VideoClassifier, list[Video]]:
-    classifier = open_classifier(checkpoint, device, head=head, threshold=threshold)
+    classifier = open_classifier(checkpoint, device, head=head, threshold=threshold, rate=fps)
     given = [sources] if isinstance(sources, (str, Path)) else sources
     paths = expand_sources([str(source) for source in given], cameras=False)
-    videos, bad = open_sources(paths, classifier.file, skip_bad=skip_bad, whole=whole)
+    videos, bad = open_sources(paths, classifier, skip_bad=skip_bad, whole=whole)
     for video in bad:
         print(f"left out: {video.name}: {video.reason}", file=sys.stderr)
     if not videos:
         raise UserError("no video is left to classify")
+    if fps is None and classifier.file.timing is None:
+        print(
+            f"checkpoint {checkpoint}: does not say at what frame rate it was trained; frames are "
+            "taken as they come (--fps says it)",
+            file=sys.stderr,
+        )
+    for video in videos:
+        if note := classifier.rate_note(video):
+            print(f"{video.name}: {note}", file=sys.stderr)
     return classifier, videos

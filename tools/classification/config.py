@@ -60,6 +60,8 @@ class InputConfig:
     Attributes:
         size: (height, width) of the network's input, pixels.
         resize: "stretch" fills the input; "letterbox" keeps the frame's shape and pads with grey.
+        fps: frames a second at which all videos are shown; "native" shows each at its own (default:
+            the rate of most of the training footage).
         batch: clips of one process in one step.
         balance: how far videos of rare classes are repeated, 0 (not at all) to 1 (equal counts).
         reverse_share: share of clips whose time runs backwards (needs `data.reverses`).
@@ -71,6 +73,7 @@ class InputConfig:
 
     size: tuple[int, int] = (112, 112)
     resize: Literal["stretch", "letterbox"] = "stretch"
+    fps: float | Literal["native"] | None = None
     batch: int = 16
     balance: float = 0.0
     reverse_share: float = 0.0

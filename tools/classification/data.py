@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from torch.utils.data import DataLoader
 
 from stadet.datasets.clips.augment import AugmentConfig
 from stadet.datasets.clips.loader import build_loader
+from stadet.datasets.clips.resample import resample, same_rate
 from stadet.datasets.clips.samplers import BatchSampler, FixedPlan
+from stadet.datasets.clips.timing import Timing, training_timing
 from stadet.datasets.footage.cache import build_cache
 from stadet.datasets.footage.video import Video
 from stadet.datasets.labelled.array_clips import ArrayClips, read_array_clips
@@ -43,7 +45,8 @@ from stadet.engine.cache_folder import frames_folder
 from stadet.engine.errors import UserError
 from stadet.tools.classification.config import ClassifierConfig, InputConfig, SourceConfig
 from stadet.tools.classification.sources import read_source, reverses_of
-from stadet.tools.training.data import process_share
+from stadet.tools.training.data import UNTIMED, process_share
+from stadet.tools.training.rates import read_tick
 
 SHORTER = "choose shorter clips (sampling.frames) or set sampling.pad_short=true"
 
@@ -66,6 +69,8 @@ class ClassFootage:
     bad: tuple[BadVideo, ...] = ()
     head: int = 0
     arrays: ArrayClips | None = None
+    timing: Timing = UNTIMED
+    source_lengths: Mapping[str, int] = field(default_factory=dict)
 
     def clips(
         self,
@@ -108,17 +113,31 @@ class ClassFootage:
 
 
 def open_footage(
-    source: SourceConfig, config: InputConfig, sampling: SamplingConfig, head: int = 0
+    source: SourceConfig,
+    config: InputConfig,
+    sampling: SamplingConfig,
+    head: int = 0,
+    *,
+    timing: Timing | None = None,
 ) -> ClassFootage:
     """Read the labels, open every video and fill the cache of reduced frames (once, by the main
-    process). UserError that counts and names unusable videos, unless `skip_bad`."""
+    process). Videos of another rate than the model's are shown tick by tick
+    (`datasets.clips.resample`).
+
+    timing: of a model that was trained elsewhere; None: of one to be trained on these videos, at
+    `input.fps`. UserError that counts and names unusable videos, unless `skip_bad`.
+    """
     data = read_source(source)
     if source.format == "keypoints":
         return _open_arrays(data, source, sampling, config, head)
     cache = frames_folder(config.cache)
     videos, bad = open_all(data)
     data = without_bad(data, bad, skip=config.skip_bad, remedy="copy them again")
-    short = too_short(videos, sampling)
+    if timing is None:
+        timing = _training_timing(config, data, videos)
+    streams = {name: shown_frames(video, timing.fps) for name, video in videos.items()}
+    lengths = {name: len(videos[name]) if s is None else len(s) for name, s in streams.items()}
+    short = too_short(videos, sampling, lengths)
     data = without_bad(data, short, skip=config.skip_bad, remedy=SHORTER)
     check_sides(data, source.root)
     kept = [videos[item.name] for item in data.items]
@@ -126,13 +145,41 @@ def open_footage(
     frames = distributed.main_first(
         lambda: build_cache(kept, cache, tuple(config.size), kind=config.cache_kind, fit=fit)
     )
+    shown = {name: ticks for name, ticks in streams.items() if ticks is not None}
     pixels = Pixels(
-        {video.name: len(video) for video in kept},
+        {video.name: lengths[video.name] for video in kept},
         {video.name: video.size for video in kept},
-        frames.read,
+        partial(read_tick, frames.read, shown),
     )
     digests = {video.name: video.digest for video in kept}
-    return ClassFootage(data, pixels, source, digests, (*bad, *short), head)
+    return ClassFootage(
+        data,
+        pixels,
+        source,
+        digests,
+        (*bad, *short),
+        head,
+        timing=timing,
+        source_lengths={video.name: len(video) for video in kept},
+    )
+
+
+def _training_timing(
+    config: InputConfig, data: ClassificationSet, videos: Mapping[str, Video]
+) -> Timing:
+    used = [
+        (videos[item.name].clock, float(videos[item.name].clock.seconds(len(videos[item.name]))))
+        for item in data.items
+        if item.side == "train" and item.name in videos
+    ]
+    return training_timing(config.fps, used, where="input.fps")
+
+
+def shown_frames(video: Video, fps: float | None) -> np.ndarray | None:
+    """The frame that each tick of a video shows at `fps`; None: all frames in order."""
+    if fps is None or same_rate(video.clock, fps):
+        return None
+    return resample(video.clock, len(video), fps).shown
 
 
 def _open_arrays(
@@ -155,9 +202,17 @@ def _open_arrays(
     return ClassFootage(data, pixels, source, {}, tuple(short), head, arrays)
 
 
-def too_short(videos: dict[str, Video], sampling: SamplingConfig) -> list[BadVideo]:
-    """The videos that have fewer frames than a clip spans."""
-    found = (_too_short(n, video.path, len(video), sampling) for n, video in videos.items())
+def too_short(
+    videos: Mapping[str, Video],
+    sampling: SamplingConfig,
+    lengths: Mapping[str, int] | None = None,
+) -> list[BadVideo]:
+    """The videos that have fewer frames than a clip spans; lengths: frames that a model is shown,
+    where that is another number."""
+    found = (
+        _too_short(n, video.path, len(video) if lengths is None else lengths[n], sampling)
+        for n, video in videos.items()
+    )
     return [bad for bad in found if bad is not None]
 
 
@@ -207,7 +262,8 @@ def split_record(footage: Sequence[ClassFootage]) -> Split:
     for part in footage:
         for item in part.data.items:
             if item.side:
-                length = part.pixels.lengths[item.name]
+                lengths = part.source_lengths or part.pixels.lengths
+                length = lengths[item.name]
                 masks.setdefault(item.side, {})[item.name] = np.ones(length, dtype=bool)
                 if item.name in part.digests:
                     digests[item.name] = part.digests[item.name]

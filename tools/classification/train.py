@@ -54,6 +54,7 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
     import torch
 
     from stadet.classify.training import ClassificationStep
+    from stadet.datasets.clips.timing import timing_sentence
     from stadet.datasets.splits.overlap import refuse_duplicates
     from stadet.engine import distributed
     from stadet.engine.checkpoint import seed_everything
@@ -75,10 +76,10 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
     leave_cores_to_loaders(device, config.input.workers)
     seed_everything(config.seed + distributed.rank())
     sources = [config.data] + ([config.second] if config.second else [])
-    footage = [
-        open_footage(source, config.input, config.sampling, head)
-        for head, source in enumerate(sources)
-    ]
+    footage = []
+    for head, source in enumerate(sources):  # all at the rate of the first
+        timing = footage[0].timing if footage else None
+        footage.append(open_footage(source, config.input, config.sampling, head, timing=timing))
     heads = [part.data.names for part in footage]
     split = split_record(footage)
     identity = classification_identity(footage, split)
@@ -95,6 +96,8 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
     if not resume:
         write_start(config, log, split)
     _say_start(config, model, footage, device)
+    if footage[0].timing.rates:
+        say(timing_sentence(footage[0].timing, config.input.fps, "input.fps"))
     loader, sampler = training_loader(footage, config, model.inputs, pin=device.type == "cuda")
     step = ClassificationStep(
         class_weights=_class_weights(config, footage),
@@ -111,7 +114,10 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
         config.loop,
         log,
         device,
-        describe={**checkpoint_description(config, heads, split.record()), "data": identity},
+        describe={
+            **checkpoint_description(config, heads, split.record(), footage[0].timing),
+            "data": identity,
+        },
         resume=resume,
     )
     if result.interrupted:

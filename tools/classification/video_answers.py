@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from stadet.classify.answers import Answers, average_clips, split_outputs
 from stadet.classify.rejection import Rejection
 from stadet.classify.timeline import Timeline, window_spans
 from stadet.classify.training import logits_of
+from stadet.datasets.clips.resample import resample, same_rate
+from stadet.datasets.clips.timing import Rate, check_rate, rate_text, used_timing
 from stadet.datasets.footage.video import Video, open_video
 from stadet.datasets.labelled.clip_sampling import evaluation_clips
 from stadet.datasets.labelled.clip_stream import stream_clips
@@ -23,7 +26,7 @@ from stadet.engine.errors import UserError
 from stadet.engine.limits import expect_within
 from stadet.tools.classification.checkpoint import ClassifierFile
 from stadet.tools.classification.checkpoint import open_classifier as read_classifier
-from stadet.tools.classification.data import extra_inputs, too_short
+from stadet.tools.classification.data import extra_inputs, shown_frames, too_short
 from stadet.tools.inference.runtimes import RuntimeOptions, choose_device
 from stadet.tools.inference.sources import expand_sources
 
@@ -40,14 +43,20 @@ class VideoClassifier:
     """
 
     def __init__(
-        self, file: ClassifierFile, device: torch.device, rejection: Rejection | None = None
+        self,
+        file: ClassifierFile,
+        device: torch.device,
+        rejection: Rejection | None = None,
+        *,
+        rate: Rate = None,
     ) -> None:
-        """rejection: takes the place of the checkpoint's."""
+        """rejection: takes the place of the checkpoint's; rate: see `open_classifier`."""
         self.extras = extra_inputs(file.model.inputs)  # refuses a model that needs keypoints
         self.file, self.device = file, device
         self.model = file.model.to(device).eval()
         self.rejection = file.rejection if rejection is None else rejection
         self.names: tuple[str, ...] = file.names
+        self.fps = used_timing(file.timing, check_rate(rate, "--fps")).fps
 
     def __repr__(self) -> str:
         height, width = self.file.config.input.size
@@ -75,25 +84,46 @@ class VideoClassifier:
             >>> answers = classifier("clips/")                                  # doctest: +SKIP
             >>> dict(zip(answers.videos, answers.predicted_names))              # doctest: +SKIP
         """
-        opened = _opened(videos, self.file)
+        opened = _opened(videos, self)
         return self.answer(opened)
 
     def answer(self, videos: Sequence[Video]) -> Answers:
         """One answer a video, its clips averaged as in evaluation."""
         rows = []
         for video in videos:
-            clips = list(evaluation_clips(len(video), self.file.config.sampling))
-            for _, row in self._rows(video, clips):
+            for _, row in self._rows(video, self.clips_of(video, 0, len(video))):
                 rows.append((video.name, UNKNOWN, row))
         return average_clips(rows, self.file.names)
+
+    def clips_of(self, video: Video, start: int, stop: int) -> list[np.ndarray]:
+        """Frames (T,) of the clips that stand for frames start..stop - 1 in evaluation, spaced in
+        time as in training."""
+        clock = video.clock[start:stop]
+        frames = np.arange(start, stop)
+        if self.fps is not None and not same_rate(clock, self.fps):
+            frames = start + resample(clock, stop - start, self.fps).shown
+        return [frames[clip] for clip in evaluation_clips(len(frames), self.file.config.sampling)]
+
+    def too_short(self, videos: Mapping[str, Video]) -> list[BadVideo]:
+        """Those of these videos by name into which no clip fits."""
+        shown = {name: shown_frames(video, self.fps) for name, video in videos.items()}
+        lengths = {n: len(v) if shown[n] is None else len(shown[n]) for n, v in videos.items()}
+        return too_short(videos, self.file.config.sampling, lengths)
+
+    def rate_note(self, video: Video) -> str | None:
+        """What a user should know of the rate at which the model is shown a video."""
+        if self.fps is None or same_rate(video.clock, self.fps):
+            return None
+        rate = rate_text(video.clock)
+        return f"{rate} fps, shown to the model at {self.fps:.4g} fps (--fps native: every frame)"
 
     def watch(self, video: Video, window_seconds: float, stride_seconds: float) -> Timeline:
         """The answers to overlapping windows of a long video."""
         spans = window_spans(len(video), video.clock, window_seconds, stride_seconds)
         clips, window = [], []
         for number, (start, stop) in enumerate(spans):
-            for frames in evaluation_clips(stop - start, self.file.config.sampling):
-                clips.append(start + frames)
+            for frames in self.clips_of(video, start, stop):
+                clips.append(frames)
                 window.append(number)
         sums = np.zeros((len(spans), len(self.file.names) + 1))
         counts = np.bincount(window, minlength=len(spans))
@@ -154,7 +184,12 @@ class VideoClassifier:
 
 
 def open_classifier(
-    path: str | Path, device: str | None = None, *, head: int = 0, threshold: float | None = None
+    path: str | Path,
+    device: str | None = None,
+    *,
+    head: int = 0,
+    threshold: float | None = None,
+    rate: float | Literal["native"] | None = None,
 ) -> VideoClassifier:
     """Open a clip classifier for use.
 
@@ -164,6 +199,8 @@ def open_classifier(
         head: of a model of two data sets: whose classes.
         threshold: least probability of the best class, below which the answer is "none of these"
             (default: what the training learnt on its validation side; 0: never).
+        rate: frames per second that the model is shown (default: those of its training; videos of
+            another rate are resampled by their times); `"native"`: every frame as it comes.
 
     Returns:
         A `VideoClassifier`.
@@ -175,13 +212,14 @@ def open_classifier(
     where = choose_device(device, RuntimeOptions())
     expect_within("threshold", threshold, 0, 1)
     rejection = None if threshold is None else Rejection(confidence=threshold)
-    return VideoClassifier(read_classifier(path, where, head), where, rejection)
+    return VideoClassifier(read_classifier(path, where, head), where, rejection, rate=rate)
 
 
-def _opened(videos: ClassifierSource, file: ClassifierFile) -> list[Video]:
+def _opened(videos: ClassifierSource, classifier: VideoClassifier) -> list[Video]:
     """The videos that were asked for, each long enough for a clip."""
     if isinstance(videos, np.ndarray):
-        videos = Video.from_array(videos)
+        # an array has no rate: it is taken to be that of the training
+        videos = Video.from_array(videos, fps=classifier.fps or 25)
     given = [videos] if isinstance(videos, (str, Path, Video)) else list(videos)
     paths = expand_sources([str(v) for v in given if not isinstance(v, Video)], cameras=False)
     opened = [v for v in given if isinstance(v, Video)]
@@ -191,13 +229,13 @@ def _opened(videos: ClassifierSource, file: ClassifierFile) -> list[Video]:
         raise UserError("expected videos of different names, found two of one name; rename one")
     if not opened:
         raise UserError("expected videos to classify, found none")
-    if bad := too_short(by_name, file.config.sampling):
+    if bad := classifier.too_short(by_name):
         raise UserError("; ".join(video.reason for video in bad[:3]))
     return opened
 
 
 def open_sources(
-    sources: dict[str, Path], classifier: ClassifierFile, *, skip_bad: bool, whole: bool
+    sources: dict[str, Path], classifier: VideoClassifier, *, skip_bad: bool, whole: bool
 ) -> tuple[list[Video], list[BadVideo]]:
     """The videos that can be classified, and those that cannot.
 
@@ -212,7 +250,7 @@ def open_sources(
         except UserError as error:
             bad.append(BadVideo(name, str(error)))
     if whole:
-        bad += too_short(videos, classifier.config.sampling)
+        bad += classifier.too_short(videos)
     if bad and not skip_bad:
         first = "; ".join(video.reason for video in bad[:3])
         raise UserError(

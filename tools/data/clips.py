@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from stadet.datasets.clip_export import ExportClip, write_clips
+from stadet.datasets.clip_export import ExportClip, folder_rate, write_clips
+from stadet.datasets.clips.resample import same_rate
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.files import atomic_directory, atomic_write
@@ -63,6 +64,15 @@ def make_clips(
             f"{empty} clips left out that lie in the padding of their action alone; make --longest "
             "longer or --pad shorter to have none"
         )
+    if layout == "yowo":
+        fps = folder_rate(dataset.annotations, clips)
+        own = {clip.video for clip in clips}
+        other = sum(not same_rate(dataset.annotations.videos[name].clock, fps) for name in own)
+        if other:
+            print(
+                f"{other} of {len(own)} videos are brought to {fps:.4g} fps, the rate of most of "
+                "the footage: folders of images have no times"
+            )
     bar = progress_bar(description="clips", total=len(clips), unit="clip")
     with atomic_directory(out) as root, bar:
         keys = write_clips(

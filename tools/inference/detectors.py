@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from stadet.anchors.anchors import Anchors
-from stadet.datasets.clips.timing import Timing
+from stadet.datasets.clips.timing import Timing, read_timing
 from stadet.detect.detector import Detector
 from stadet.engine.checkpoint import UNFIT, load_checkpoint, load_state
 from stadet.engine.config import from_dict, to_dict
@@ -59,16 +59,6 @@ def read_anchors(content: dict[str, Any], config: TrainConfig) -> Anchors | None
     if config.recipe.anchors() is None:
         return None
     return Anchors.from_dict(content["anchors"])
-
-
-def read_timing(content: dict[str, Any], source: str) -> Timing | None:
-    """The timing that a description tells; None where it has none. UserError for one that is not
-    one."""
-    found = content.get("timing")
-    try:
-        return None if found is None else Timing.from_dict(found)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{source}: its timing cannot be read ({error})") from error
 
 
 def open_detector(path: str | Path, device: torch.device | str = "cpu") -> DetectorFile:

@@ -19,7 +19,6 @@ from stadet.classify.explain.layers import layer_names
 from stadet.datasets.clips.samplers import key_frame_clip
 from stadet.datasets.footage.video import Video, open_video
 from stadet.datasets.footage.writer import VideoWriter
-from stadet.datasets.labelled.clip_sampling import evaluation_clips
 from stadet.datasets.labelled.clip_stream import stream_clips
 from stadet.detect.classification_batch import collate_labelled
 from stadet.detect.drawing.image_file import write_image
@@ -161,9 +160,10 @@ def _classifier_question(
     if frame is not None:
         raise UserError("--frame is for detectors; a classifier is asked about its whole clip")
     file = open_classifier(checkpoint, device)
-    clips = evaluation_clips(len(video), file.config.sampling)
+    classifier = VideoClassifier(file, device)
+    clips = classifier.clips_of(video, 0, len(video))
     frames = clips[len(clips) // 2]
-    ((_, clip),) = VideoClassifier(file, device).inputs_of(video, [frames])
+    ((_, clip),) = classifier.inputs_of(video, [frames])
     batch = collate_labelled([clip]).to(device)
     inputs = [batch.inputs[name] for name in file.model.inputs]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from stadet.datasets.clips.timing import read_timing
 from stadet.detect.runtime.onnx_export import export_onnx, read_description
 from stadet.detect.runtime.seal import expect_undamaged, seal
 from stadet.detect.runtime.session_detector import SessionDetector
@@ -16,7 +17,6 @@ from stadet.tools.inference.detectors import (
     DetectorFile,
     checkpoint_description,
     read_anchors,
-    read_timing,
 )
 from stadet.tools.training.config import TrainConfig
 
