@@ -16,6 +16,7 @@ from stadet.classify.explain.grad_cam import Target, class_target, deciding_laye
 from stadet.classify.explain.guided_backpropagation import guided_backpropagation
 from stadet.classify.explain.heat import heat_frames, signed_images
 from stadet.classify.explain.layers import layer_names
+from stadet.datasets.clips.resample import same_rate
 from stadet.datasets.clips.samplers import key_frame_clip
 from stadet.datasets.footage.video import Video, open_video
 from stadet.datasets.footage.writer import VideoWriter
@@ -100,11 +101,12 @@ def explain(
         layer = deciding_layer(question.model, question.inputs, target)
         words += f"; layer {layer}"
     indices, files = question.frames, []
-    step = max(1, round((indices[-1] - indices[0]) / max(len(indices) - 1, 1)))
+    span = opened.clock.duration(indices[0], indices[-1])
+    fps = (len(indices) - 1) / span if span > 0 else opened.fps
     for method in methods:
         pictures = explain_clip(question.model, question.inputs, method, target, layer, weighting)
         name = f"{opened.name}-{method}"
-        files += write_pictures(Path(out), name, pictures, opened.fps / step)
+        files += write_pictures(Path(out), name, pictures, fps)
     return Explanation(opened.name, indices, words, files)
 
 
@@ -184,8 +186,13 @@ def _detector_question(
     frame = len(video) // 2 if frame is None else frame
     if not 0 <= frame < len(video):
         raise UserError(f"--frame: expected 0 to {len(video) - 1}, found {frame}")
-    step = getattr(file.model, "clip_step", 1)
-    indices = np.array(key_frame_clip(frame, file.model.clip_length, step))
+    model = file.model
+    fps = file.timing and (file.timing.stream_fps if model.follows_streams else file.timing.fps)
+    places = None
+    if fps is not None and not same_rate(video.clock, fps):
+        places = video.clock.seconds(np.arange(len(video))) * fps
+    clip = key_frame_clip(frame, model.clip_length, model.clip_step, places=places)
+    indices = np.array(clip)
     data = file.config.data
     view = View.fit(video.size, tuple(data.size), data.resize)
     ((_, frames),) = stream_clips(video, [indices], view)
