@@ -189,6 +189,7 @@ def mixed(tmp_path_factory):
         count = 60 if rate == 30 else 40
         write_numbered(folder / "videos" / f"{name}.mp4", count=count, rate=rate, size=SIZE)
         boxes = np.tile((8.0, 4.0, 28.0, 28.0), (count, 1))
+        boxes[:, :2] += np.arange(count)[:, None] % 5  # several sizes to find anchors in
         labels = np.eye(2)[np.arange(count) // 10 % 2]
         truth[name] = VideoAnnotations.build(
             name, SIZE, float(rate), np.ones(count), np.arange(count), boxes, labels
