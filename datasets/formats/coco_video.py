@@ -1,11 +1,11 @@
 """COCO-video JSON, the toolkit's interchange file for ground truth (COCO-VID style).
 
-`videos {id, name, width, height, fps, length}`, `images {id, video_id, frame_id}` (0-based; the
-looked-at frames, boxes or not), `categories {id, name}`, `annotations {id, image_id, category_id,
-track_id, bbox [x, y, w, h], iscrowd}` in pixels of the video; `iscrowd` or `ignore` marks a region
-that counts neither way. `length`, the number of frames, may be missing in files of other programs:
-then the video is taken to end with its last image. A box of several classes is one annotation a
-class, with the same track and bbox.
+`videos {id, name, width, height, fps, length}` (and `times`, the seconds of each frame, where the
+rate varies), `images {id, video_id, frame_id}` (0-based; the looked-at frames, boxes or not), `categories
+{id, name}`, `annotations {id, image_id, category_id, track_id, bbox [x, y, w, h], iscrowd}` in
+pixels of the video; `iscrowd` or `ignore` marks a region that counts neither way. `length`, the number of
+frames, may be missing in files of other programs: then the video is taken to end with its last
+image. A box of several classes is one annotation a class, with the same track and bbox.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from stadet.datasets.footage.info import VideoInfo, find_video
 from stadet.datasets.formats.rows import build_video, class_index, rescale
 from stadet.detect.boxes import xywh_to_xyxy, xyxy_to_xywh
+from stadet.detect.clock import Clock
 from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
@@ -97,6 +98,7 @@ def write_coco_video(path: str | Path, annotations: AnnotationSet) -> None:
                 "height": height,
                 "fps": video.fps,
                 "length": video.num_frames,
+                **({} if video.times is None else {"times": video.times.round(6).tolist()}),
             }
         )
         image_ids = {}
@@ -197,9 +199,24 @@ class _Document:
             image_side(self.get(record, key), f"{where}: {key}") for key in ("height", "width")
         )
         fps = record.get("fps")
-        return VideoInfo(
-            name, size, _DEFAULT_FPS if fps is None else frame_rate(fps, where), length
-        )
+        fps = _DEFAULT_FPS if fps is None else frame_rate(fps, where)
+        return VideoInfo(name, size, fps, length, self.times(record, length, where))
+
+    def times(self, record: dict, length: int, where: str) -> np.ndarray | None:
+        """Seconds of each frame, of a video whose rate varies; None where the file gives none."""
+        if record.get("times") is None:
+            return None
+        try:
+            times = np.array(record["times"], dtype=np.float64)
+            Clock(1.0, times)
+        except (TypeError, ValueError, OverflowError):
+            times = np.zeros(0)
+        if len(times) != length:
+            raise UserError(
+                f"{where}: expected times as {length} seconds that rise, one a frame, found "
+                f"{shown(record['times'])}"
+            )
+        return times
 
     def stated_size(self, record: dict) -> tuple[int, int] | None:
         """(height, width) that the file gives for a video; None where it gives none."""

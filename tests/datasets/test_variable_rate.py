@@ -13,7 +13,7 @@ from stadet.datasets.dataset import load_dataset
 from stadet.datasets.footage.info import VideoInfo
 from stadet.datasets.footage.video import open_video
 from stadet.datasets.formats.ava import read_ava
-from stadet.datasets.formats.coco_video import write_coco_video
+from stadet.datasets.formats.coco_video import read_coco_video, write_coco_video
 from stadet.datasets.splits.split import SplitConfig, make_split
 from stadet.datasets.statistics import measure
 from stadet.detect.clock import Clock
@@ -196,3 +196,36 @@ def test_tubes_and_events_have_the_videos_seconds(tmp_path):
     (tmp_path / "tubes.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match="seconds that rise"):
         read_tubes(tmp_path / "tubes.json")
+
+
+def test_coco_video_files_keep_the_times(tmp_path):
+    truth = in_set(annotated("uneven", range(5, 10)), annotated("even", [3], times=None))
+    write_coco_video(tmp_path / "truth.json", truth)
+    again = read_coco_video(tmp_path / "truth.json")
+    assert again.videos["uneven"].clock.times == pytest.approx(TIMES)
+    assert again.videos["even"].clock.constant
+    content = json.loads((tmp_path / "truth.json").read_text())
+    for wrong in ([1, 2], [*TIMES[:-1], 0.0], "soon", [[0.0] * COUNT], [float("nan")] * COUNT):
+        content["videos"][0]["times"] = list(wrong) if isinstance(wrong, list) else wrong
+        (tmp_path / "bad.json").write_text(json.dumps(content))
+        with pytest.raises(UserError, match=f"expected times as {COUNT} seconds that rise"):
+            read_coco_video(tmp_path / "bad.json")
+
+
+def test_yowo_folders_are_brought_to_one_rate(dataset, tmp_path):
+    """Half of the footage is at 25 frames a second, so that is what the images are at."""
+    clips = [
+        ExportClip("uneven", 18, 30, "pick", "train"),
+        ExportClip("even", 0, 40, "pick", "train"),
+    ]
+    keys = write_clips(
+        tmp_path, clips, dataset.annotations, dataset.open_video, layout="yowo", size=SIZE
+    )
+    assert keys["frame_folder_fps"] == 25
+    folder = open_video(tmp_path / "rgb-images" / "pick" / clips[0].stem, fps=25)
+    ticks = np.arange(len(folder)) / 25
+    expected = [int(np.searchsorted(TIMES, TIMES[18] + t + 0.7 / 25 - 1e-6)) - 1 for t in ticks]
+    assert [number_of(image) for _, image in folder.frames()] == expected
+    assert len(folder) == round((TIMES[29] - TIMES[18]) * 25) + 1
+    labels = sorted((tmp_path / "labels" / "pick" / clips[0].stem).iterdir())
+    assert len(labels) == len(folder)
