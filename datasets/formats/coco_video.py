@@ -1,11 +1,12 @@
 """COCO-video JSON, the toolkit's interchange file for ground truth (COCO-VID style).
 
 `videos {id, name, width, height, fps, length}` (and `times`, the seconds of each frame, where the
-rate varies), `images {id, video_id, frame_id}` (0-based; the looked-at frames, boxes or not), `categories
-{id, name}`, `annotations {id, image_id, category_id, track_id, bbox [x, y, w, h], iscrowd}` in
-pixels of the video; `iscrowd` or `ignore` marks a region that counts neither way. `length`, the number of
-frames, may be missing in files of other programs: then the video is taken to end with its last
-image. A box of several classes is one annotation a class, with the same track and bbox.
+rate varies), `images {id, video_id, frame_id}` (0-based; the looked-at frames, boxes or not),
+`categories {id, name}`, `annotations {id, image_id, category_id, track_id, bbox [x, y, w, h],
+iscrowd}` in pixels of the video; `iscrowd` or `ignore` marks a region that counts neither way.
+`length`, the number of frames, may be missing in files of other programs: then the video is taken
+to end with its last image. A box of several classes is one annotation a class, with the same track
+and bbox.
 """
 
 from __future__ import annotations
