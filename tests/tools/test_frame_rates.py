@@ -186,7 +186,7 @@ def mixed(tmp_path_factory):
     rates = {"a": 15, "b": Fraction(15000, 1001), "c": 30, "d": 30}
     truth = {}
     for name, rate in rates.items():
-        count = 60 if rate == 30 else 40
+        count = {"a": 40, "b": 40, "c": 60, "d": 50}[name]
         write_numbered(folder / "videos" / f"{name}.mp4", count=count, rate=rate, size=SIZE)
         boxes = np.tile((8.0, 4.0, 28.0, 28.0), (count, 1))
         boxes[:, :2] += np.arange(count)[:, None] % 5  # several sizes to find anchors in

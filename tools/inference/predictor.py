@@ -58,7 +58,9 @@ class Predictor:
         self.model = prepare_model(detector, runtime, device)
         self.cuts = None if scene_cuts is None else _scene_cuts(self.model, scene_cuts)
         self.tiles = tiles
-        self.timing = used_timing(detector.timing, check_rate(fps, "--fps"))
+        wanted = check_rate(fps, "--fps")
+        self.wanted_fps = wanted if isinstance(wanted, float) else None
+        self.timing = used_timing(detector.timing, wanted)
         # a model that counts its frames in steps gets whole ones
         self.period = self.model.period
         self.window = -(-window // self.period) * self.period

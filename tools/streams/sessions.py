@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from stadet.tools.inference.video_detector import VideoDetector
 from stadet.tools.streams.session import ClassifierSession, DetectorSession, LiveSession
 
 THRESHOLD = 0.3  # of checkpoints whose best threshold was never measured
-NATIVE = "native"
 
 
 def session_maker(
@@ -66,9 +64,8 @@ def session_maker(
 
     def make_detector(name: str) -> LiveSession:
         file = open_for_runtime(checkpoint, runtime)
-        given = _wanted_rate(fps, None)
-        rate = NATIVE if fps == NATIVE else given
-        predictor = Predictor(file, where, runtime=runtime, window=1, fps=rate)
+        predictor = Predictor(file, where, runtime=runtime, window=1, fps=fps)
+        given = predictor.wanted_fps  # a model without memory is shown as much as is asked for
         uses_earlier = predictor.model.context_frames != 0
         chosen = threshold if threshold is not None else file.threshold
         return DetectorSession(
@@ -93,10 +90,10 @@ def _classifiers(
     where = choose_device(device, RuntimeOptions())
 
     def make_classifier(name: str) -> LiveSession:
-        classifier = VideoClassifier(open_classifier(checkpoint), where)
+        classifier = VideoClassifier(open_classifier(checkpoint), where, rate=fps)
         return ClassifierSession(
             classifier,
-            fps=_wanted_rate(fps, None),
+            fps=classifier.fps,
             window_seconds=window_seconds,
             stride_seconds=stride_seconds,
             area=area,
@@ -104,18 +101,3 @@ def _classifiers(
 
     make_classifier("check")
     return make_classifier
-
-
-def _wanted_rate(given: str | float | None, trained: float | None) -> float | None:
-    """Frames a second that a model is shown; None: all of them."""
-    if given is None:
-        return trained
-    if given == NATIVE:
-        return None
-    try:
-        rate = float(given)
-    except ValueError:
-        rate = math.nan
-    if not 0 < rate < math.inf:
-        raise UserError(f"--fps: expected native or a number above 0, found {given}")
-    return rate
