@@ -103,7 +103,7 @@ def test_sliding_windows_are_where_the_frames_are_in_time(tmp_path):
     starts = [float(row["start_s"]) for row in rows[:-1]]
     wanted = [times[times >= 0.5 * number - 1e-6].min() for number in range(len(starts))]
     assert starts == pytest.approx(wanted, abs=1e-3)
-    assert len(starts) == 17
+    assert len(starts) == 18  # every half second of 9.8 s, and the last second
 
 
 def test_training_on_several_rates_stores_the_common_one(tmp_path, capsys):
