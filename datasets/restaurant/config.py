@@ -15,32 +15,34 @@ BASE_HAND = 0.12  # wrist to fingertip in picture heights, at hand_scale 1
 class FootageConfig:
     """Generated restaurant footage. Durations are seconds, lengths are heights of the picture.
 
-    minutes: time that is filmed, over all scenes; every view shows all of it.
-    scenes: how many recordings it is cut into; each has its own counter, light and workers.
-    size: (height, width) of the videos in pixels, both even.
-    classes: the N most frequent of `classes.CATALOGUE`; 8 is the demo's set.
-    views: 1 (front) or 2 (front and side, the same moments).
-    hand_scale: size of hands, tools and items; 1 = a hand of 0.12 picture heights (small, as in
-        ceiling cameras), 1.6 to 2.2 = large enough for networks of 64 to 128 pixels.
-    pace: speed of a carrying hand in picture heights a second.
-    span: which frames of a reversible action are annotated. `carry`: while the item is in the
-        hand, so that the direction of motion decides between the two actions of a pair. `whole`:
-        also while the hand comes or goes empty, so that direction and load decide together
-        (much harder to learn).
-    still_share, still_frames: share of reversible actions in which the hand rests while it
-        carries, and for how many frames (least, most).
-    action_share: share of frames with at least one annotated action.
-    together: chance that a second worker acts during an action.
-    distraction: chance that an idle hand is visible during an action.
-    unseen_share: share of time that nobody annotated.
-    tail: Zipf exponent of the class frequencies over pairs and single classes; None: 0 up to 8
-        classes, 1 above.
-    variety: 0 = every scene has the same counter, 1 = bins, stations and cameras move freely.
-    drift: amplitude of the slow changes of light. noise: standard deviation of sensor noise (0 to
-        255 scale).
-    imperfect: annotations with faults, besides clean ones: box_jitter (share of the box's size, one
-        standard deviation), onset_shift (standard deviation in seconds of either end),
-        wrong_labels (share of actions).
+    Attributes:
+        minutes: time that is filmed, over all scenes; every view shows all of it.
+        scenes: how many recordings it is cut into; each has its own counter, light and workers.
+        size: (height, width) of the videos in pixels, both even.
+        classes: the N most frequent of `classes.CATALOGUE`; 8 is the demo's set.
+        views: 1 (front) or 2 (front and side, the same moments).
+        hand_scale: size of hands, tools and items; 1 = a hand of 0.12 picture heights (small, as in
+            ceiling cameras), 1.6 to 2.2 = large enough for networks of 64 to 128 pixels.
+        pace: speed of a carrying hand in picture heights a second.
+        span: which frames of a reversible action are annotated. `carry`: while the item is in the
+            hand, so that the direction of motion decides between the two actions of a pair.
+            `whole`: also while the hand comes or goes empty, so that direction and load decide
+            together (much harder to learn).
+        still_share: share of reversible actions in which the hand rests while it carries.
+        still_frames: (least, most) frames for which it rests.
+        action_share: share of frames with at least one annotated action.
+        together: chance that a second worker acts during an action.
+        distraction: chance that an idle hand is visible during an action.
+        unseen_share: share of time that nobody annotated.
+        tail: Zipf exponent of the class frequencies over pairs and single classes; None: 0 up to 8
+            classes, 1 above.
+        variety: 0 = every scene has the same counter, 1 = bins, stations and cameras move freely.
+        drift: amplitude of the slow changes of light.
+        noise: standard deviation of sensor noise (0 to 255 scale).
+        imperfect: write annotations with faults, besides clean ones.
+        box_jitter: of imperfect annotations: standard deviation as a share of the box's size.
+        onset_shift: of imperfect annotations: standard deviation in seconds of either end.
+        wrong_labels: of imperfect annotations: share of actions.
 
     Raises:
         UserError: a value out of range.

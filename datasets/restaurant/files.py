@@ -37,11 +37,18 @@ def write_footage(
 ) -> Path:
     """Write videos, annotations, `dataset.yaml` and, last of all, `restaurant.json`.
 
-    workers: processes that film a scene each (default: one a core, at most one a scene); their
-    number changes no picture.
-
     With `config.imperfect`, `annotations/` holds the faulty ones, `annotations_clean/` the truth,
-    and `dataset_clean.yaml` is the data set to score against. Returns the path of `dataset.yaml`.
+    and `dataset_clean.yaml` is the data set to score against.
+
+    Args:
+        directory: a new or empty folder.
+        config: the footage to generate.
+        overwrite: replace what an earlier call wrote there.
+        workers: processes that film a scene each (default: one per core, at most one per scene);
+            their number changes no picture.
+
+    Returns:
+        The path of `dataset.yaml`.
 
     Raises:
         UserError: `directory` holds something already and `overwrite` is not set, or it cannot be
