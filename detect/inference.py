@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -11,6 +12,7 @@ from stadet.detect.batch import ClipBatch
 from stadet.detect.detector import Detector
 from stadet.detect.nms import suppress, to_detections
 from stadet.detect.structures import Detections
+from stadet.engine.errors import UserError
 from stadet.engine.limits import INFINITE, expect_limits
 
 
@@ -23,12 +25,15 @@ class InferenceConfig:
         iou_threshold: of non-maximum suppression.
         max_detections: boxes of a frame.
         class_agnostic: suppress across classes.
+        rank: which of two overlapping boxes stays, that of higher "score" or "objectness"
+            (YOWO as published, with `class_agnostic`).
     """
 
     score_floor: float = 0.005
     iou_threshold: float = 0.5
     max_detections: int = 100
     class_agnostic: bool = False
+    rank: Literal["score", "objectness"] = "score"
 
     def __post_init__(self) -> None:
         expect_limits(
@@ -37,6 +42,21 @@ class InferenceConfig:
             score_floor=(0, 1),
             iou_threshold=(0, 1),
             max_detections=(1, INFINITE),
+        )
+        if self.rank not in ("score", "objectness"):
+            raise UserError(f"inference.rank: expected score or objectness, found {self.rank!r}")
+        if self.rank == "objectness" and not self.class_agnostic:
+            raise UserError(
+                "inference.rank: expected class_agnostic: true beside objectness, which is one "
+                "number for all classes of a box"
+            )
+
+    def describe(self) -> str:
+        """One sentence for a report."""
+        among = "all classes together" if self.class_agnostic else "each class by itself"
+        return (
+            f"suppression: {among}, ranked by {self.rank}, above IoU {self.iou_threshold:g}; "
+            f"scores above {self.score_floor:g}, at most {self.max_detections} boxes a frame"
         )
 
 
@@ -70,6 +90,7 @@ def detect(
             config.iou_threshold,
             config.max_detections,
             config.class_agnostic,
+            config.rank,
         )
         steps = batch.valid.shape[1]
         answered = range(steps) if model.predicts == "every_frame" else [steps - 1]

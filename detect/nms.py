@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,17 +33,21 @@ def suppress(
     iou_threshold: float,
     max_detections: int,
     class_agnostic: bool = False,
+    rank: Literal["score", "objectness"] = "score",
 ) -> list[Suppressed]:
     """Suppress each image of a batch by itself; one `Suppressed` an image.
 
     A box may hold several classes at once (someone wipes and talks on the phone), so candidates are
     (box, class) pairs with a score above `score_floor`. Class-wise, each class suppresses among its
     own pairs, and the surviving pairs of one box become one row, with 0 for its other classes.
-    Class-agnostic, boxes compete by their best score and keep all their scores above the floor.
+    Class-agnostic, boxes compete by their best score, or by objectness where `rank` says so (YOWO
+    as published), and keep all their scores above the floor.
     At most `max_detections` rows stay, those of the best scores. Greedy: a pair falls if its IoU
     with a better one exceeds `iou_threshold`.
     """
-    select = _select_boxes if class_agnostic else _select_pairs
+    if rank == "objectness" and not class_agnostic:
+        raise ValueError("expected class_agnostic beside rank objectness")
+    limits = (score_floor, iou_threshold, max_detections)
     out = []
     for boxes, objectness, scores in zip(
         predictions.boxes.float(),
@@ -51,7 +55,11 @@ def suppress(
         predictions.scores.float(),
         strict=True,
     ):
-        rows, kept_scores = select(boxes, scores, score_floor, iou_threshold, max_detections)
+        if class_agnostic:
+            by = objectness if rank == "objectness" else None
+            rows, kept_scores = _select_boxes(boxes, scores, *limits, by)
+        else:
+            rows, kept_scores = _select_pairs(boxes, scores, *limits)
         out.append(Suppressed(boxes[rows], objectness[rows], kept_scores))
     return out
 
@@ -79,15 +87,24 @@ def _select_pairs(
 
 
 def _select_boxes(
-    boxes: Tensor, scores: Tensor, score_floor: float, iou_threshold: float, max_detections: int
+    boxes: Tensor,
+    scores: Tensor,
+    score_floor: float,
+    iou_threshold: float,
+    max_detections: int,
+    rank: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Class-agnostic suppression: kept rows (n,), their scores above the floor (n, C)."""
+    """Class-agnostic suppression: kept rows (n,), their scores above the floor (n, C).
+
+    rank (K,): what the boxes compete by, their best score by default.
+    """
     best = scores.amax(1) if scores.shape[1] else scores.sum(1)
+    by = best if rank is None else rank
     row = (best > score_floor).nonzero(as_tuple=True)[0]
     if len(row) > MAX_CANDIDATES:
-        row = row[best[row].topk(MAX_CANDIDATES).indices]
+        row = row[by[row].topk(MAX_CANDIDATES).indices]
     one_class = torch.zeros_like(row)
-    rows = row[batched_nms(boxes[row], best[row], one_class, iou_threshold)[:max_detections]]
+    rows = row[batched_nms(boxes[row], by[row], one_class, iou_threshold)[:max_detections]]
     return rows, torch.where(scores[rows] > score_floor, scores[rows], 0)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -68,6 +69,7 @@ def detect_tiled(
     iou_threshold: float,
     max_detections: int,
     class_agnostic: bool = False,
+    rank: Literal["score", "objectness"] = "score",
 ) -> Detections:
     """Detections of one frame (H, W, 3) uint8 RGB seen through each of `views`.
 
@@ -84,7 +86,7 @@ def detect_tiled(
     )
     scores = np.where(_is_fragment(boxes, scores, cut, score_floor), 0, scores)
     merged = Predictions(*(torch.from_numpy(a)[None] for a in (boxes, objectness, scores)))
-    (kept,) = suppress(merged, score_floor, iou_threshold, max_detections, class_agnostic)
+    (kept,) = suppress(merged, score_floor, iou_threshold, max_detections, class_agnostic, rank)
     return to_detections(kept, View.resize(frame.shape[:2], frame.shape[:2]))
 
 

@@ -72,6 +72,8 @@ def import_weights(
     Raises:
         UserError: for weights of another network, and where a tensor is missing.
     """
+    from dataclasses import replace
+
     from stadet.datasets.splits.split import Split
     from stadet.engine.checkpoint import save_checkpoint
     from stadet.engine.errors import UserError
@@ -99,6 +101,11 @@ def import_weights(
             f"{recipe.own.weights}: expected weights of {len(names)} classes and "
             f"{len(anchors or ())} anchors for the whole network, found none for {missing[0]}"
         )
+    published = recipe.published_inference()
+    if published is not None:  # figures of public weights are made with their authors' suppression
+        config = replace(config, inference=published)
+        note = f"as published: {published.describe()}"
+        reports[0] = replace(reports[0], notes=(*reports[0].notes, note))
     description = checkpoint_description(config, names, anchors, unknown.record())
     save_checkpoint(out, {**description, "model": model.state_dict(), "progress": {}})
     return reports

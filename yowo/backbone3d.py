@@ -43,6 +43,11 @@ class Backbone3d(nn.Module):
         """(B, 3, T, H, W) to (B, out_channels, T', H/32, W/32), T' = T/16 rounded up."""
         raise NotImplementedError
 
+    def forward_trunk(self, x: Tensor) -> Tensor:
+        """The same without what a detector alone needs: the maps that the network's own classifier
+        averages."""
+        return self.forward_features(x)
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, T, H, W) to (B, out_channels, H/32, W/32): the mean over what is left of time.
 

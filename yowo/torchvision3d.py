@@ -33,9 +33,13 @@ class TorchvisionResNet3d(Backbone3d):
             self.add_module(f"layer{level}", getattr(network, f"layer{level}"))
         self.pool = nn.MaxPool3d((1, 2, 2))
 
-    def forward_features(self, x: Tensor) -> Tensor:
+    def forward_trunk(self, x: Tensor) -> Tensor:
+        """(B, 3, T, H, W) to (B, 512, T/8, H/16, W/16), which torchvision's classifier averages."""
         x = self.layer2(self.layer1(self.stem(x)))
-        return self.pool(self.layer4(self.layer3(x)))
+        return self.layer4(self.layer3(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        return self.pool(self.forward_trunk(x))
 
 
 def r3d_18(width: float = 1.0) -> TorchvisionResNet3d:

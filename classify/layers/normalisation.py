@@ -43,6 +43,7 @@ class Normalise(nn.Module):
                 f"normalisation: expected one of {', '.join(NORMALISATIONS)}, found {name!r}"
                 f"{neighbours(name, NORMALISATIONS)}"
             )
+        self.name = name
         statistics = NORMALISATIONS[name]
         self.bgr = statistics.bgr
         for key in ("mean", "std"):

@@ -25,6 +25,10 @@ class ResNet3dClassifier(ClipClassifier):
     224 in YOWO; any length that the backbone takes and any size from 32 pixels. normalisation:
     `"unit"` as YOWO feeds it; `"kinetics"` for torchvision's weights.
 
+    yowo_pool: torchvision's networks keep a stride of 16, and YOWO pools their maps once more;
+    with it the classifier averages the pooled maps, as it did before 0.2 (older checkpoints are
+    opened with it). Without it torchvision's weights give torchvision's answers.
+
     Weights: Kinetics files (`{"state_dict": {"module.layer1.0.conv1.weight": ..., "module.fc.bias":
     ...}}`), torchvision's names for r3d_18, mc3_18 and r2plus1d_18, or a YOWO checkpoint, of which
     the 3D branch is taken (`backbone_3d.*`).
@@ -41,6 +45,7 @@ class ResNet3dClassifier(ClipClassifier):
         dropout: float = 0.5,
         normalisation: str = "unit",
         clip_length: int = 16,
+        yowo_pool: bool = False,
     ) -> None:
         super().__init__()
         self.backbone_name = backbone
@@ -48,6 +53,7 @@ class ResNet3dClassifier(ClipClassifier):
         self.backbone = build_backbone3d(backbone, width)
         self.backbone.check_length(clip_length)
         self.clip_length = clip_length
+        self.yowo_pool = yowo_pool
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.backbone.out_channels, num_classes)
 
@@ -64,7 +70,9 @@ class ResNet3dClassifier(ClipClassifier):
         check_clips(frames, model=self.backbone_name, smallest=32)
         x = self.normalise(frames).transpose(1, 2)  # (B, 3, T, H, W)
         self.backbone.check_length(x.shape[2])
-        return self.backbone.forward_features(x)
+        if self.yowo_pool:
+            return self.backbone.forward_features(x)
+        return self.backbone.forward_trunk(x)
 
     def forward_head(self, features: Tensor) -> Tensor:
         return self.head(self.dropout(features.mean(dim=(2, 3, 4))))

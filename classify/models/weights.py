@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.models.classifier import ClipClassifier
 from stadet.classify.models.inflate import inflate
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.torch_file import load_torch_file
+
+VIDEO_NETWORKS = ("r3d_18", "mc3_18", "r2plus1d_18")
 
 
 def load_weights(model: ClipClassifier, source: str | os.PathLike) -> WeightsReport:
@@ -31,7 +35,16 @@ def load_weights(model: ClipClassifier, source: str | os.PathLike) -> WeightsRep
     path = Path(source)
     if path.is_file():
         return fill(model, read_state_dict(path), path.name)
-    return fill(model, torchvision_weights(model, str(source)), str(source))
+    report = fill(model, torchvision_weights(model, str(source)), str(source))
+    expected = "kinetics" if model.torchvision_name in VIDEO_NETWORKS else "imagenet"
+    normalise = getattr(model, "normalise", None)
+    if isinstance(normalise, Normalise) and normalise.name != expected:
+        note = (
+            f"they expect normalisation {expected}, this model has {normalise.name}: fine-tuning "
+            "has to make up for it"
+        )
+        report = replace(report, notes=(*report.notes, note))
+    return report
 
 
 def fill(model: ClipClassifier, weights: Mapping[str, Tensor], source: str) -> WeightsReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,16 @@ def checkpoint_description(
         "split": split,
         "rejection": Rejection().to_dict(),
         "timing": timing and timing.to_dict(),
+        "revision": 2,  # without it: of before 0.2, see `_as_it_was_trained`
     }
+
+
+def _as_it_was_trained(config: ClassifierConfig, content: dict[str, Any]) -> ClassifierConfig:
+    """Options that a checkpoint of before 0.2 does not name keep what they meant then."""
+    if config.model.name != "resnet3d" or content.get("revision", 1) >= 2:
+        return config
+    options = {"yowo_pool": True} | config.model.options
+    return replace(config, model=replace(config.model, options=options))
 
 
 def open_classifier(
@@ -103,6 +112,7 @@ def open_classifier(
         raise UserError(f"checkpoint {path}: not of a classifier ({error})") from error
     if not 0 <= head < len(heads):
         raise UserError(f"checkpoint {path}: expected a head from 0 to {len(heads) - 1}")
+    config = _as_it_was_trained(config, content)
     model: nn.Module = build_classifier(config, heads)
     load_state(model, content["model"], f"checkpoint {path}: {UNFIT}")
     if isinstance(model, MultiHead):

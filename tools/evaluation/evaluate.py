@@ -89,13 +89,29 @@ def evaluate_checkpoint(
     from stadet.tools.inference.predict import predict_dataset
 
     get_protocol(options.get("protocol", "voc"))  # a wrong name should not wait for predictions
-    data = data or open_detector(checkpoint).config.data.dataset
+    detector = open_detector(checkpoint)
+    data = data or detector.config.data.dataset
+    inference = detector.config.inference
+    if options.get("protocol") == "yowo":  # its figures are made with its own suppression
+        inference = detector.config.recipe.published_inference() or inference
     Path(out).mkdir(parents=True, exist_ok=True)
     detections = Path(out) / "detections.jsonl"
-    predict_dataset(checkpoint, data, side, detections, allow_overlap=allow_overlap, fps=fps)
+    predict_dataset(
+        checkpoint,
+        data,
+        side,
+        detections,
+        allow_overlap=allow_overlap,
+        fps=fps,
+        inference=inference,
+    )
     run = Path(checkpoint).parent
     return evaluate_detections(
-        detections, data=data, side=side, out=out, **{"run_folder": run, **options}
+        detections,
+        data=data,
+        side=side,
+        out=out,
+        **{"run_folder": run, "said": (inference.describe(),), **options},
     )
 
 
@@ -121,6 +137,7 @@ def evaluate_detections(
     run_folder: str | Path | None = None,
     label_map: str | Path | None = None,
     excluded: str | Path | None = None,
+    said: Sequence[str] = (),
 ) -> EvaluationResult:
     """Score a detections file against truth.
 
@@ -149,6 +166,7 @@ def evaluate_detections(
         run_folder: whose learning curves the report shows (default: the detections' folder).
         label_map: AVA's list of action ids and names, with csv truth (default: ids 1 to 80, of
             which AVA evaluates 60).
+        said: what the report is to tell of how the detections were made, a sentence each.
         excluded: AVA's csv of `video, second` that do not count, with csv truth.
 
     Raises:
@@ -194,6 +212,7 @@ def evaluate_detections(
     )
     if note := _floor_note(found):
         evaluation = replace(evaluation, notes=(note, *evaluation.notes))
+    evaluation = replace(evaluation, notes=(*evaluation.notes, *said))
     page = None
     if out is not None:
         page = write_report(

@@ -17,7 +17,7 @@ from stadet.datasets.splits.split import Split
 from stadet.detect.clock import Clock
 from stadet.detect.detections.reader import read_detections
 from stadet.detect.detections.writer import DetectionsWriter
-from stadet.detect.inference import detect
+from stadet.detect.inference import InferenceConfig, detect
 from stadet.detect.structures import Detections
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path
@@ -182,12 +182,14 @@ def predict_dataset(
     *,
     allow_overlap: bool = False,
     fps: Rate = None,
+    inference: InferenceConfig | None = None,
 ) -> Path:
     """A checkpoint over one side ("train", "val", "test") of a data set, to a detections file.
 
     data: the data set file (None: the one it was trained with). Frames come through the cache of
     reduced frames, streams break where the side does, and every looked-at frame is answered for
-    once. The file is whole or absent. fps: see `predict`.
+    once. The file is whole or absent. fps: see `predict`. inference: in place of the checkpoint's
+    own suppression.
 
     UserError for a checkpoint of other classes, and for one that was trained on frames of a side
     that judges (unless `allow_overlap`, here or in the data set file).
@@ -213,7 +215,7 @@ def predict_dataset(
         print(note, file=sys.stderr)
     loader = footage.evaluation_loader(side, detector.model)
     batches = progress(loader, description=side, unit="batch", total=len(loader))
-    config = detector.config.inference
+    config = inference or detector.config.inference
     with (
         atomic_path(out) as temporary,
         DetectionsWriter(temporary, detector.names, config.score_floor) as writer,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stadet.anchors.anchors import Anchors
     from stadet.datasets.splits.split import Split
     from stadet.detect.detector import Detector
+    from stadet.detect.inference import InferenceConfig
     from stadet.detect.structures import AnnotationSet
     from stadet.detect.yolo.weights_report import WeightsReport
     from stadet.engine.loop import EpochSampler, TrainingStep
@@ -107,6 +108,11 @@ class Recipe:
         UserError for a checkpoint that was trained on frames on which `split` judges.
         """
         return []
+
+    def published_inference(self) -> InferenceConfig | None:
+        """From output to boxes as the authors of public weights of this model do; None (the
+        default): as the configuration says."""
+        return None
 
     def freeze(self, model: Detector) -> None:
         """Fix the parts of `build`'s network that the configuration names."""

@@ -11,6 +11,7 @@ from stadet.anchors.anchors import Anchors
 from stadet.datasets.clips.samplers import key_frame_sampler
 from stadet.datasets.splits.split import Split
 from stadet.detect.detector import Detector, check_divisible
+from stadet.detect.inference import InferenceConfig
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.checkpoint import is_checkpoint, load_checkpoint
@@ -67,6 +68,13 @@ class YowoRecipe(Recipe):
     def load_weights(self, base: Detector, split: Split) -> list[WeightsReport]:
         allow = self.config.allow_overlap
         return load_yowo_weights(base, self.config.yowo, split, allow_overlap=allow)
+
+    def published_inference(self) -> InferenceConfig:
+        """Boxes of any class compete by objectness; there is no limit on their number."""
+        iou = 0.5 if self.config.yowo.multi_label_classes else 0.4  # AVA's weights: 0.5
+        return InferenceConfig(
+            iou_threshold=iou, class_agnostic=True, rank="objectness", max_detections=1000
+        )
 
     def freeze(self, model: Detector) -> None:
         from stadet.yowo.freezing import freeze_branches
