@@ -96,8 +96,8 @@ class Predictor:
     def frames_before(self, start: int, clock: Clock | None = None) -> int:
         """First frame to show so that the answers from `start` on are those of a whole run."""
         context = self.model.context_frames
-        fps = self.shown_fps(clock) if clock is not None else None
-        if fps is not None and context is not None:
+        fps = None if clock is None else self.shown_fps(clock)
+        if clock is not None and fps is not None and context is not None:
             if self.model.follows_streams:
                 return 0  # ticks are counted from the first frame
             return max(0, int(clock.frame_at(clock.seconds(start) - context / fps)) - 2)

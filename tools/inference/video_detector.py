@@ -276,6 +276,7 @@ class DetectionStream:
         self._waiting.append(image)
         if seconds is not None:
             self._times.add(self._frame, seconds)
+        assert self._answers is not None  # begun with the first frame
         _, found = next(self._answers)
         return found
 
