@@ -82,11 +82,13 @@ def _text(name: str) -> str:
 def _folders_without_frames(path: Path) -> Iterator[Path]:
     """`path` and the folders below it that are not themselves frame folders."""
     frame_folders: set[Path] = set()
+    seen: set[Path] = set()  # of a link that leads back up
     for root, directories, _ in os.walk(path, followlinks=True):
         folder = Path(root)
-        if folder in frame_folders:
+        if folder in frame_folders or folder.resolve() in seen:
             directories.clear()
             continue
+        seen.add(folder.resolve())
         directories[:] = sorted(d for d in directories if not d.startswith("."))
         frame_folders.update(p for p in find_videos(folder) if p.is_dir())
         yield folder

@@ -203,7 +203,8 @@ def find_videos(folder: str | os.PathLike) -> list[Path]:
         suffixes = {child.suffix.lower() for child in inside}
         if not suffixes & IMAGE_SUFFIXES or suffixes & VIDEO_SUFFIXES:
             return False
-        return not any(child.is_dir() and find_videos(child) for child in inside)
+        folders = [child for child in inside if child.is_dir() and not child.is_symlink()]
+        return not any(find_videos(child) for child in folders)
 
     def holds_video(path: Path) -> bool:
         if path.name.startswith("."):

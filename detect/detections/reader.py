@@ -161,6 +161,9 @@ def _read_rows(
         try:
             part = _columns_of(numbers, rows, column_of, video_codes, ranges)
         except _FAULTY:  # find the rows at fault
+            for number, row in zip(numbers.tolist(), rows, strict=True):
+                if isinstance(row, dict) and isinstance(row.get("video"), str):
+                    safe_name(row["video"], f"{findings.source}, line {number}")  # not left out
             faults = [_fault(row) for row in rows]
             findings.add(
                 "rows that are no detection and no range",

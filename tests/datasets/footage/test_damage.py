@@ -115,3 +115,10 @@ def test_a_thumbnail_beside_a_video_is_no_frame_folder(tmp_path):
     (tmp_path / "frames").mkdir()
     (tmp_path / "frames" / "0001.jpg").write_bytes(b"")
     assert "frames" in find_video_paths(tmp_path)
+
+
+def test_a_link_that_leads_back_up_is_followed_once(tmp_path):
+    (tmp_path / "day").mkdir()
+    (tmp_path / "day" / "a.mp4").write_bytes(b"")
+    (tmp_path / "day" / "again").symlink_to(tmp_path)
+    assert list(find_video_paths(tmp_path)) == ["day/a"]

@@ -341,3 +341,13 @@ def test_times_that_fall_are_told_and_not_used(tmp_path):
     assert found.videos["a"].clock is None
     assert "times do not rise" in found.notes[0]
     assert found.videos["a"].processed.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("name", ["../../x", "/etc/x", "a\\u0000b", ""])
+def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
+    path = tmp_path / "d.jsonl"
+    header = '{"schema": "stad-detections/1", "categories": [{"id": 1, "name": "a"}]}'
+    row = f'{{"video": "{name}", "frame": 0, "bbox": [1, 1, 9, 9], "scores": {{"1": 0.5}}}}'
+    path.write_text(f"{header}\n{row}\n")
+    with pytest.raises(UserError, match=r"d\.jsonl, line 2: expected a video's name"):
+        read_detections(path)
