@@ -31,6 +31,7 @@ MAX_FRAME = 2**40  # frame numbers, which are exact in every type that holds the
 MAX_SIDE = 2**20  # pixels of an image's side
 MAX_MESSAGE = 1000  # characters
 MAX_NAME, MAX_PART = 1024, 255  # bytes of a name, and of each part between its slashes
+MAX_YAML_DEPTH = 100  # brackets within brackets
 MAX_YAML_NODES = 10**6  # aliases followed
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
@@ -43,6 +44,7 @@ _MARKS = (  # UTF-32 first: its mark begins with UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_BRACKETS = re.compile(r"[\[\]{}]")
 _XML_ENCODING = re.compile(rb"<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([^\"']{1,60})[\"']")
 _XML_DECLARATION = re.compile(r"\s*<\?xml[^>]{0,300}?\?>")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -222,6 +224,12 @@ def parse_yaml(text: str, where: str) -> Any:
     """The document in `text`, as `read_yaml_document` reads it."""
     import yaml
 
+    depth = deepest = 0
+    for bracket in _BRACKETS.finditer(text):  # PyYAML takes time by the square of the nesting
+        depth = max(0, depth + (1 if bracket[0] in "[{" else -1))
+        deepest = max(deepest, depth)
+    if deepest > MAX_YAML_DEPTH:
+        raise UserError(f"{where}: expected YAML, found values that are nested too deeply")
     try:
         document = yaml.load(text, Loader=_strict_loader())
         _count_nodes(document, where)

@@ -32,6 +32,7 @@ from stadet.engine.reading import (
     MAX_FRAMES,
     finite_number,
     guarded,
+    matched_label,
     open_lines,
     safe_label,
     safe_name,
@@ -138,6 +139,14 @@ def _match_names(
 ) -> dict:
     """Category id -> column of `wanted`, -1 where the class is unknown there."""
     place = {name: column for column, name in enumerate(wanted)}
+    free = [name for name in wanted if name not in names]
+    for name in names:
+        near = None if name in place else matched_label(name, free)
+        if near is not None:
+            place[name] = place[near]
+            free.remove(near)
+            what = "classes that differ from the ground truth's by case or blanks alone"
+            findings.add(what, 1, [f"{name!r}"], f"taken for it ({near!r})")
     unknown = [name for name in names if name not in place]
     if len(unknown) == len(names) and names:
         raise UserError(

@@ -153,7 +153,7 @@ def test_pairs_of_surrogates_are_text(tmp_path):
         ("a: 2001-99-99", "a value cannot be read"),
         ("a: " + "1" * 5000, "a value cannot be read"),
         ("? [1]\n: 2", "not YAML"),
-        ("[" * 3000, "nested too deeply|not YAML"),
+        ("[" * 100_000, "nested too deeply"),
     ],
 )
 def test_broken_yaml(text, message):

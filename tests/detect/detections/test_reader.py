@@ -351,3 +351,14 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
     path.write_text(f"{header}\n{row}\n")
     with pytest.raises(UserError, match=r"d\.jsonl, line 2: expected a video's name"):
         read_detections(path)
+
+
+def test_classes_that_differ_by_case_or_blanks_are_the_ground_truths(tmp_path):
+    path = tmp_path / "d.jsonl"
+    names = [{"id": 1, "name": "Pick "}, {"id": 2, "name": "put"}, {"id": 3, "name": "PUT"}]
+    header = json.dumps({"schema": "stad-detections/1", "categories": names})
+    row = {"video": "v", "frame": 0, "bbox": [1, 1, 9, 9], "scores": {"1": 0.5, "2": 0.25, "3": 1}}
+    path.write_text(f"{header}\n{json.dumps(row)}\n")
+    found = read_detections(path, ["pick", "put"])
+    assert found.videos["v"].scores.tolist() == [[0.5, 0.25]]  # "put" is there as it is
+    assert "'Pick '" in found.notes[0] and "'PUT'" in found.notes[1]
