@@ -14,8 +14,10 @@ from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 from stadet.engine.reading import (
     finite_number,
+    guarded,
     image_side,
     read_yaml_document,
+    shown,
     whole_number,
 )
 
@@ -124,7 +126,7 @@ class Anchors:
         """ValueError where `content` is not what `to_dict` gives."""
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             found = content.get("schema") if isinstance(content, dict) else type(content).__name__
-            raise ValueError(f"expected schema {SCHEMA}, found {found}")
+            raise ValueError(f"expected schema {SCHEMA}, found {shown(found)}")
         try:
             levels = content["levels"]
             sizes = tuple(
@@ -152,6 +154,7 @@ class Anchors:
             yaml.safe_dump(self.to_dict(), stream, sort_keys=False, default_flow_style=None)
 
     @classmethod
+    @guarded("an anchors file")
     def load(cls, path: str | os.PathLike) -> Anchors:
         """Read what `save` wrote. UserError where it is missing or not an anchors file."""
         if not os.path.exists(path):

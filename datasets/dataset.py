@@ -22,6 +22,7 @@ from stadet.engine.findings import Findings
 from stadet.engine.reading import (
     finite_number,
     frame_rate,
+    guarded,
     image_side,
     safe_label,
     whole_number,
@@ -169,6 +170,7 @@ def load_dataset(
     )
 
 
+@guarded("a data set file")
 def read_dataset_file(path: str | Path) -> DatasetConfig:
     """The data set file itself, checked; UserError names unknown keys' neighbours."""
     path = Path(path)

@@ -51,8 +51,9 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def guarded(what: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Decorator of a reader whose first argument is a path: an error that is not a `UserError`
-    becomes one, naming the file and `what` was expected in it, and every message becomes one line.
+    """Decorator of a reader whose first text or path is that of the file: an error that is not a
+    `UserError` becomes one, naming the file and `what` was expected in it, and every message becomes
+    one line.
 
     `STAD_TRACEBACK=1` shows the error itself, as the project's own tests do.
     """
@@ -60,7 +61,8 @@ def guarded(what: str) -> Callable[[Callable[Parameters, Result]], Callable[Para
     def decorate(reader: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         @functools.wraps(reader)
         def read(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-            path = args[0] if args else next(iter(kwargs.values()), "")
+            given = (*args, *kwargs.values())
+            path = next((value for value in given if isinstance(value, (str, os.PathLike))), "")
             try:
                 return reader(*args, **kwargs)
             except UserError as error:
