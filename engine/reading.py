@@ -52,8 +52,8 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 def guarded(what: str) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Decorator of a reader whose first text or path is that of the file: an error that is not a
-    `UserError` becomes one, naming the file and `what` was expected in it, and every message becomes
-    one line.
+    `UserError` becomes one, naming the file and `what` was expected in it, and every message
+    becomes one line.
 
     `STAD_TRACEBACK=1` shows the error itself, as the project's own tests do.
     """
