@@ -90,7 +90,8 @@ def test_compiled_predicts_as_the_checkpoint(checkpoint, video, tmp_path):
 def test_metadata_names_what_a_user_needs(checkpoint):
     detector = open_for_runtime(checkpoint, RuntimeOptions())
     graph = onnx.load_from_string(export_detector(detector, batch=3))
-    (entry,) = graph.metadata_props
+    entry, digest = graph.metadata_props
+    assert (entry.key, digest.key) == ("stad", "stad.sha256")
     content = json.loads(entry.value)
     assert content["names"] == list(NAMES) and content["network_size"] == list(SIZE)
     assert content["anchors"] == detector.anchors.to_dict()

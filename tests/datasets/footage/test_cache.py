@@ -114,7 +114,7 @@ def test_a_second_run_finds_it_and_other_settings_do_not(tmp_path, videos, monke
     build_cache(videos, tmp_path, (10, 25), kind="raw")
     build_cache(videos, tmp_path, SMALL, kind="jpeg")
     assert len(filled) == 4
-    monkeypatch.setattr(cache_module, "CACHE_VERSION", 99)
+    monkeypatch.setattr(cache_module, "VERSION", "9.9")
     build_cache(videos, tmp_path, SMALL, kind="raw")
     assert len(filled) == 6
 
