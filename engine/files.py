@@ -131,8 +131,8 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def expect_absent(*paths: str | os.PathLike, overwrite: bool = False) -> None:
-    """UserError where one of `paths` exists, unless `overwrite`: a verb never replaces a file, or
-    writes into a folder that holds its files, without being told to."""
+    """UserError where one of `paths` exists, unless `overwrite`: a verb never replaces a file
+    without being told to."""
     for path in paths:
         if not overwrite and os.path.lexists(path):
             raise UserError(f"{path} exists; give --overwrite to replace it, or another --out")

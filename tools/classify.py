@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
     from stadet.classify.timeline import Timeline
@@ -18,13 +18,15 @@ EXAMPLES = """\
 examples:
   stad classify clip.mp4 other.mp4 --checkpoint runs/handwash/best.pt
   stad classify clips/ --checkpoint runs/handwash/best.pt --out answers --skip-bad
+  stad classify HandWash/test --checkpoint runs/handwash/best.pt --out test_report
   stad classify long.mp4 --sliding 3 --checkpoint runs/handwash/best.pt --out timeline
   stad classify step1.mp4 step2.mp4 --checklist --checkpoint runs/handwash/best.pt
   stad classify long.mp4 --sliding 3 --checklist --checkpoint runs/handwash/best.pt
 
 An answer is "none of these" below the threshold that training learnt on its validation side (of a
 binary head where it was trained with data.none); --threshold sets another, 0 = never. --out gets
-predictions.csv, or timeline.csv and a picture of each video.
+predictions.csv, or timeline.csv and a picture of each video. Videos in folders named like the
+classes (a test side) are scored: accuracy, and report.html in --out.
 """
 
 
@@ -53,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--out", metavar="DIR", help="folder for tables and pictures")
     add("--skip-bad", action="store_true", help="continue without videos that cannot be used")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
+    add_overwrite(parser)
     return parser
 
 
@@ -72,12 +75,14 @@ def run(args: argparse.Namespace) -> None:
         "skip_bad": args.skip_bad,
         "device": args.device,
         "fps": args.fps,
+        "overwrite": args.overwrite,
     }
     if args.sliding is None:
         found = classify(args.sources, args.checkpoint, **options)
         _print_answers(found, args.top)
         if args.out:
             print(f"table: {Path(args.out) / 'predictions.csv'}")
+        _print_scores(found)
         steps = found.checklist() if args.checklist else []
     else:
         timelines = classify_windows(
@@ -106,6 +111,23 @@ def _print_answers(found: Classification, top: int) -> None:
         best = np.argsort(-row, kind="stable")[:top]
         words = ", ".join(f"{answers.names[c]} {row[c]:.3f}" for c in best)
         print(f"{video:<{width}}  {f'{NONE} (nearest: {words})' if rejected else words}")
+
+
+def _print_scores(found: Classification) -> None:
+    if (scores := found.scores) is None:
+        return
+    right = int((found.answers.predicted == found.answers.labels).sum())
+    print(
+        f"accuracy by the folders' names: {right:,} of {len(found.answers):,}, top-1 "
+        f"{scores['top1']:.4f}, top-5 {scores['top5']:.4f}, mean of classes "
+        f"{scores['mean_class']:.4f}"
+    )
+    if found.trained_on:
+        print(
+            f"the checkpoint was trained on {found.trained_on:,} of these videos; the accuracy is "
+            "optimistic",
+            file=sys.stderr,
+        )
 
 
 def _print_segments(timeline: Timeline, found) -> None:

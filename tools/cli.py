@@ -116,6 +116,13 @@ def make_parser(verb: str, summary: str, examples: str, configuration: str = "")
     return parser
 
 
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """The one rule: a verb never replaces what is there unless it is told to."""
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace files that are there already"
+    )
+
+
 def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Parse, run, and turn a user's mistake into one line and exit code 2.
 

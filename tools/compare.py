@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
     from stadet.detect.report.comparison import Comparison
@@ -44,10 +44,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("runs", nargs="+", help="two or more evaluated runs, the baseline first")
     parser.add_argument("--out", required=True, help="folder of the comparison")
     parser.add_argument("--bootstrap", type=int, default=1000, help="replicates; 0 = no intervals")
+    add_overwrite(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
+    from stadet.engine.files import expect_absent
+
+    files = ("compare.json", "compare.md", "compare.html")
+    expect_absent(*(Path(args.out) / name for name in files), overwrite=args.overwrite)
     comparison = compare(args.runs, out=args.out, bootstrap=args.bootstrap)
     print((Path(args.out) / "compare.md").read_text(encoding="utf-8").strip())
     print(f"\nreport: {comparison.page}")

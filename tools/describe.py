@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 SUMMARY = "what a data set holds: classes, sizes, durations, sample frames"
 
@@ -45,12 +45,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the files")
     parser.add_argument("--samples", type=int, default=20, help="frames to draw (default 20)")
     parser.add_argument("--seed", type=int, default=0, help="which frames (default 0)")
+    add_overwrite(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
+    from stadet.engine.files import expect_absent
     from stadet.tools.data.describe import describe
 
+    if args.out is not None:
+        files = ("describe.txt", "describe.json", "samples.png")
+        expect_absent(*(args.out / name for name in files), overwrite=args.overwrite)
     size, resize = tuple(args.size) if args.size else None, args.resize or "letterbox"
     if args.config:
         from stadet.configs import find_config

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 SUMMARY = "score a checkpoint or a detections file; write the report"
 EXAMPLES = """\
@@ -87,13 +88,17 @@ def build_parser() -> argparse.ArgumentParser:
     add("--gallery", type=int, default=6, help="frames of each kind on the page; 0 = none")
     add("--title", help="heading of the report")
     add("--strict", action="store_true", help="anything wrong with the detections is an error")
+    add_overwrite(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     from stadet.engine.errors import UserError
+    from stadet.engine.files import expect_absent
     from stadet.tools.evaluation.evaluate import evaluate_checkpoint, evaluate_detections
 
+    files = ("metrics.json", "report.md", "report.html", "ranking.npz")
+    expect_absent(*(Path(args.out) / name for name in files), overwrite=args.overwrite)
     if args.tubes:
         _run_tubes(args)
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,12 +46,16 @@ def build_parser() -> argparse.ArgumentParser:
     add("--bin-seconds", type=float, default=60.0, help="width of a count (%(default)s)")
     add("--clock", default="0:00:00", help="time of day when the videos begin, h:mm:ss")
     add("--no-plot", action="store_true", help="only the csv files")
+    add_overwrite(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     from stadet.detect.tubes.events import EventOptions, time_text
+    from stadet.engine.files import expect_absent
 
+    files = ("events.csv", "counts.csv")
+    expect_absent(*(Path(args.out) / name for name in files), overwrite=args.overwrite)
     log = log_events(
         args.tubes,
         out=args.out,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 CLIPS = 64  # of a calibration
 SUMMARY = "write a checkpoint as an ONNX file for other programs"
@@ -46,12 +46,15 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"places in the footage of --int8 to look at, evenly spread (default: {CLIPS})",
     )
+    add_overwrite(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     from stadet.engine.errors import UserError
+    from stadet.engine.files import expect_absent
 
+    expect_absent(args.out, overwrite=args.overwrite)
     if args.calibration_clips is not None and not args.int8:
         raise UserError("--calibration-clips: expected --int8 FOOTAGE with it, found none")
     clips = CLIPS if args.calibration_clips is None else args.calibration_clips

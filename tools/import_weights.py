@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
     from stadet.detect.yolo.weights_report import WeightsReport
@@ -40,14 +40,17 @@ def build_parser() -> argparse.ArgumentParser:
         help="ucf24, jhmdb21, or a text file with one class a line",
     )
     add("--out", type=Path, required=True, metavar="FILE", help="checkpoint to write (.pt)")
+    add_overwrite(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     from stadet.configs import find_config
     from stadet.engine.config import load_config
+    from stadet.engine.files import expect_absent
     from stadet.tools.training.config import TrainConfig
 
+    expect_absent(args.out, overwrite=args.overwrite)
     config = load_config(TrainConfig, find_config(args.settings[0]), args.settings[1:])
     names = read_names(args.names)
     for report in import_weights(config, names, args.out):

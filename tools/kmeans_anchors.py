@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 SUMMARY = "anchor priors from a data set's boxes"
 
@@ -74,12 +74,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--plot", type=Path, metavar="IMAGE", help="sizes with anchors (.png, ..)")
     parser.add_argument("--seed", type=int, help="of the clustering (default 0)")
+    add_overwrite(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
+    from stadet.engine.files import expect_absent
     from stadet.tools.data.anchors import kmeans_anchors
 
+    expect_absent(*filter(None, (args.out, args.plot)), overwrite=args.overwrite)
     data, options = _options(args)
     size = options["size"]
     choice = kmeans_anchors(

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 SUMMARY = "draw detections, tubes and truth into a video"
 EXAMPLES = """\
@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--start", type=float, default=0.0, metavar="SECONDS", help="where to begin")
     add("--seconds", type=float, metavar="SECONDS", help="how much to draw (default: to the end)")
     add("--out", type=Path, required=True, help="the mp4, or a folder where there are many videos")
+    add_overwrite(parser)
     return parser
 
 
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
         threshold=args.threshold,
         start=args.start,
         seconds=args.seconds,
+        overwrite=args.overwrite,
     )
     for video in rendered:
         height, width = video.size

@@ -30,11 +30,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> int:
     from stadet.tools.training.config import TrainConfig
+    from stadet.tools.training.inherit import load_train_config
 
     if not (args.settings or args.resume or args.print_config):
         print(EXAMPLES + "\nstad train --help lists every key", file=sys.stderr)
         return 2
-    config = configured(TrainConfig, args.settings, args.resume)
+    config = configured(TrainConfig, args.settings, args.resume, load_train_config)
     if args.print_config:
         print_config(config)
         return 0

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
     from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
@@ -66,12 +66,15 @@ def build_parser() -> argparse.ArgumentParser:
         help="tubes that overlap a better one by more go (%(default)s; not with --online)",
     )
     add("--strict", action="store_true", help="anything wrong in the detections file is an error")
+    add_overwrite(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     from stadet.detect.tubes.linking import LinkOptions
+    from stadet.engine.files import expect_absent
 
+    expect_absent(args.out, overwrite=args.overwrite)
     options = LinkOptions(
         min_score=args.min_score,
         min_overlap=args.min_overlap,

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from stadet.classify.answers import Answers
 from stadet.classify.checklist import Step, check_videos
+from stadet.classify.figures import score
 from stadet.classify.rejection import Rejection
-from stadet.classify.report import write_predictions
+from stadet.classify.report import write_predictions, write_report
 from stadet.classify.timeline import Timeline, plot_timeline, write_timeline
 from stadet.datasets.clips.timing import Rate
 from stadet.datasets.footage.video import Video
+from stadet.datasets.splits.split import Split
+from stadet.detect.classification_batch import UNKNOWN
 from stadet.engine.errors import UserError
-from stadet.engine.files import atomic_write, file_names
+from stadet.engine.files import atomic_write, expect_absent, file_names
 from stadet.tools.classification.video_answers import (
     VideoClassifier,
     open_classifier,
@@ -32,10 +37,19 @@ class Classification:
     Attributes:
         answers: probabilities of each video, its clips averaged.
         rejection: when an answer is "none of these"; `rejection.rejects(answers)`.
+        trained_on: how many of the videos the checkpoint was trained on.
     """
 
     answers: Answers
     rejection: Rejection
+    trained_on: int = 0
+
+    @property
+    def scores(self) -> dict[str, float] | None:
+        """top1, top5, mean_class and loss; None unless every video's class is known."""
+        if not len(self.answers) or (self.answers.labels == UNKNOWN).any():
+            return None
+        return score(self.answers)
 
     def checklist(self) -> list[Step]:
         """For each class (step) whether a video shows it."""
@@ -52,13 +66,17 @@ def classify(
     skip_bad: bool = False,
     device: str | None = None,
     fps: Rate = None,
+    overwrite: bool = False,
 ) -> Classification:
     """Say which class each video shows.
+
+    Where every video lies in a folder named like one of the classes, the answers are scored.
 
     Args:
         sources: video files, frame folders, or folders of videos.
         checkpoint: `best.pt` of a run of `train_classifier`.
-        out: folder for `predictions.csv` (None: no file).
+        out: folder for `predictions.csv`, and where the answers are scored for `report.html` and
+            `metrics.json` (None: no files).
         head: of a model of two data sets: whose classes.
         threshold: least probability of the best class, below it the answer is "none of these";
             0 = always a class (default: what training learnt).
@@ -66,17 +84,58 @@ def classify(
         device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
         fps: frames a second that the model is shown (default: those of its training); "native":
             every frame as it comes.
+        overwrite: replace files in `out`.
 
     Raises:
-        UserError: for unusable videos (unless `skip_bad`), and what is not a classifier.
+        UserError: for unusable videos (unless `skip_bad`), what is not a classifier, and files in
+            `out` (unless `overwrite`).
     """
+    if out is not None:
+        names = ("predictions.csv", "report.html", "metrics.json")
+        expect_absent(*(Path(out) / name for name in names), overwrite=overwrite)
     classifier, videos = _open(
         sources, checkpoint, head, threshold, device, fps, skip_bad=skip_bad, whole=True
     )
     answers = classifier.answer(videos)
-    if out is not None:
+    labels = folder_labels([Path(video.path) for video in videos], answers.names)
+    if labels is not None:
+        answers = replace(answers, labels=labels)
+    found = Classification(answers, classifier.rejection, _trained_on(classifier, videos))
+    if out is not None and found.scores is not None:
+        write_report(
+            out,
+            answers,
+            title=f"{classifier.file.path.parent.resolve().name} on {len(videos):,} videos",
+            rejection=classifier.rejection,
+            facts=[("Checkpoint", str(checkpoint))],
+            notes=_overlap_notes(found),
+        )
+    elif out is not None:
         write_predictions(Path(out) / "predictions.csv", answers, classifier.rejection)
-    return Classification(answers, classifier.rejection)
+    return found
+
+
+def folder_labels(paths: Sequence[Path], names: Sequence[str]) -> np.ndarray | None:
+    """(N,) class of each video by the name of its folder, or None unless all are classes."""
+    folders = [path.resolve().parent.name for path in paths]
+    if not folders or not set(folders) <= set(names):
+        return None
+    return np.array([list(names).index(folder) for folder in folders], dtype=np.int64)
+
+
+def _trained_on(classifier: VideoClassifier, videos: Sequence[Video]) -> int:
+    split = Split.from_record(classifier.file.split)
+    digests = {split.digests.get(name) for name in split.masks.get("train", {})} - {None}
+    return sum(video.digest in digests for video in videos) if digests else 0
+
+
+def _overlap_notes(found: Classification) -> list[str]:
+    if not found.trained_on:
+        return []
+    return [
+        f"The checkpoint was trained on {found.trained_on:,} of these videos, so the figures are "
+        "optimistic."
+    ]
 
 
 def classify_windows(
@@ -91,6 +150,7 @@ def classify_windows(
     skip_bad: bool = False,
     device: str | None = None,
     fps: Rate = None,
+    overwrite: bool = False,
 ) -> list[Timeline]:
     """Classify overlapping windows of long videos.
 
@@ -99,10 +159,13 @@ def classify_windows(
         stride: seconds between windows (default: a quarter of `window`).
         out: folder for `timeline.csv` and a picture of each video (None: no files).
         sources, checkpoint, head, threshold, skip_bad, device, fps: as of `classify`.
+        overwrite: replace files in `out`.
 
     Returns:
         A timeline for each video.
     """
+    if out is not None:
+        expect_absent(Path(out) / "timeline.csv", overwrite=overwrite)
     classifier, videos = _open(
         sources, checkpoint, head, threshold, device, fps, skip_bad=skip_bad, whole=False
     )

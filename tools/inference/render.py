@@ -17,6 +17,7 @@ from stadet.datasets.footage.writer import VideoWriter
 from stadet.datasets.formats.coco_video import read_coco_video
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
+from stadet.engine.files import expect_absent
 from stadet.engine.findings import Findings
 from stadet.engine.progress import progress
 from stadet.engine.reading import path_below
@@ -55,6 +56,7 @@ def render(
     threshold: float = 0.25,
     start: float = 0.0,
     seconds: float | None = None,
+    overwrite: bool = False,
 ) -> list[RenderedVideo]:
     """Draw detections, tubes and truth into videos.
 
@@ -69,6 +71,7 @@ def render(
         threshold: least score drawn.
         start: where to begin, seconds.
         seconds: how much to draw (default: to the end).
+        overwrite: replace videos that are there.
 
     Returns:
         What was written.
@@ -94,14 +97,21 @@ def render(
         titles,
         Path(ground_truth) if ground_truth else None,
     )
-    many = len(videos) > 1 or video is None or _holds_videos(Path(video))
-    rendered = []
+    many = len(videos) > 1 or (
+        out.suffix.lower() != ".mp4" and (video is None or _holds_videos(Path(video)))
+    )
+    if many and out.suffix.lower() == ".mp4":
+        raise UserError(f"--out: expected a folder for {len(videos)} videos, found {out}")
+    places = {name: path_below(out, f"{name}.mp4") if many else out for name in videos}
     for name, opened in videos.items():
-        place = path_below(out, f"{name}.mp4") if many else out
+        place = places[name]
         if place.resolve() == opened.path.resolve():
             raise UserError(f"{place}: expected another name to write to than the video's own")
-        rendered.append(_render(name, opened, panels, truth, place, threshold, start, seconds))
-    return rendered
+    expect_absent(*places.values(), overwrite=overwrite)
+    return [
+        _render(name, opened, panels, truth, places[name], threshold, start, seconds)
+        for name, opened in videos.items()
+    ]
 
 
 def _videos_and_truth(

@@ -130,7 +130,12 @@ def run_videos(
             times = open_video(place, name=name).timestamps
             seconds = float(times[max_frames]) if max_frames < len(times) else None
         render(
-            boxed[name], video=place, detections=[detections], threshold=threshold, seconds=seconds
+            boxed[name],
+            video=place,
+            detections=[detections],
+            threshold=threshold,
+            seconds=seconds,
+            overwrite=overwrite,
         )
         own = [event for event in log.events if event.video == name]
         results.append(VideoResult(name, own, boxed[name], out / f"{stems[name]}.png"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,13 +31,19 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     add("--print-config", action="store_true", help="print the resolved configuration and stop")
 
 
-def configured(kind: type[Config], settings: Sequence[str], resume: str | None = None) -> Config:
+def configured(
+    kind: type[Config],
+    settings: Sequence[str],
+    resume: str | None = None,
+    load: Callable[[Path | None, Sequence[str]], Config] | None = None,
+) -> Config:
     """The configuration that a command line's words resolve to.
 
     settings: a configuration file or name, if the first word has no "=", then overrides as
     key.path=value.
     resume: a run's folder, whose own configuration is taken; overrides may then change only what
     `stadet.tools.training.resume.MAY_CHANGE` names.
+    load: makes the configuration of a file and overrides (default: `load_config`).
     UserError for another file or setting, and for a folder without anything to resume.
     """
     from stadet.configs import find_config
@@ -47,7 +53,8 @@ def configured(kind: type[Config], settings: Sequence[str], resume: str | None =
 
     file, overrides = split_settings(settings)
     if not resume:
-        return load_config(kind, find_config(file) if file else None, overrides)
+        path = find_config(file) if file else None
+        return load(path, overrides) if load else load_config(kind, path, overrides)
     if file:
         raise UserError("--resume takes the run's own configuration; give no other file")
     if not (Path(resume) / "last.pt").is_file():

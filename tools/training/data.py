@@ -30,6 +30,7 @@ from stadet.detect.structures import AnnotationSet
 from stadet.detect.view import View
 from stadet.engine import distributed
 from stadet.engine.cache_folder import frames_folder
+from stadet.engine.checkpoint import load_checkpoint
 from stadet.engine.errors import UserError, neighbours
 from stadet.tools.training.command import say
 from stadet.tools.training.config import DataConfig
@@ -281,6 +282,8 @@ def _saved_anchors(wanted: str) -> Anchors:
             f"anchors {wanted!r}: expected a file or one of {', '.join([*STRATEGIES, *PRESETS])}"
             f"{neighbours(wanted, [*STRATEGIES, *PRESETS])}"
         )
+    if Path(wanted).suffix == ".pt":  # the anchors of a checkpoint
+        return Anchors.from_dict(load_checkpoint(wanted)["anchors"])
     return Anchors.load(wanted)
 
 

@@ -12,14 +12,13 @@ from pathlib import Path
 
 from stadet.datasets.restaurant import FootageConfig
 from stadet.datasets.restaurant.files import write_footage
-from stadet.engine.config import load_config
 from stadet.engine.errors import UserError
 from stadet.tools.compare import compare
 from stadet.tools.data.anchors import kmeans_anchors
 from stadet.tools.evaluation.evaluate import evaluate_detections
 from stadet.tools.inference.predict import predict
 from stadet.tools.inference.render import render
-from stadet.tools.training.config import TrainConfig
+from stadet.tools.training.inherit import load_train_config
 from stadet.tools.training.train import train
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
@@ -88,7 +87,7 @@ def demo(
             *([f"loop.max_steps={steps}"] if steps else []),
         ]
         _say("train", CONFIGS / f"demo_{name}.yaml", *overrides)
-        config = load_config(TrainConfig, CONFIGS / f"demo_{name}.yaml", overrides)
+        config = load_train_config(CONFIGS / f"demo_{name}.yaml", overrides)
         if train(config).interrupted:
             return None
         reports[name] = _judge(out, name, unseen)

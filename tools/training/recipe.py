@@ -66,6 +66,8 @@ class Recipe:
             `__post_init__` may raise UserError. None (the default) = the model has no section.
         has_public_weights: whether `stad import-weights` may make a checkpoint of it. Default
             False.
+        around_detector: whether it is built around a frame detector, whose settings it takes from
+            the checkpoint in `yolo.weights` where they are not given. Default False.
         config: the run's configuration.
         name: what `model` says in it.
     """
@@ -73,6 +75,7 @@ class Recipe:
     key: ClassVar[str] = ""
     section: ClassVar[type | None] = None
     has_public_weights: ClassVar[bool] = False
+    around_detector: ClassVar[bool] = False
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config

@@ -25,6 +25,7 @@ class RecurrentYoloRecipe(YoloRecipe):
     key = "recurrent"
     section = RecurrentConfig
     has_public_weights = False
+    around_detector = True
 
     def complete(self, base: Detector) -> Detector:
         from stadet.recurrent_yolo.model import RecurrentYOLO
