@@ -161,10 +161,13 @@ def test_a_binary_head_learns_videos_of_no_class(data, tmp_path, capsys):
 
 def test_classify_prints_class_and_probability(data, trained, tmp_path, capsys):
     out = tmp_path / "answers"
-    checkpoint = ["--checkpoint", trained / "best.pt", "--out", out]
+    checkpoint = ["--checkpoint", trained / "best.pt", "--out", out, "--overwrite"]
     assert stad(classify, data / "val", *checkpoint, "--threshold", 0, "--checklist") == 0
     printed = capsys.readouterr().out
     assert "2 of 2 steps done, none missing" in printed
+    assert "accuracy by the folders' names: 8 of 8, top-1 1.0000" in printed
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["top1"] == 1.0 and (out / "report.html").is_file()
     rows = table(out / "predictions.csv")
     assert len(rows) == 8
     assert all(row["predicted"] in row["video"] for row in rows)
@@ -175,6 +178,28 @@ def test_classify_prints_class_and_probability(data, trained, tmp_path, capsys):
     assert "1 of 2 steps done; missing: bright" in capsys.readouterr().out
     assert stad(classify, only, *checkpoint, "--threshold", 1) == 0
     assert "none of these (nearest: dark" in capsys.readouterr().out
+
+
+def test_accuracy_by_folders_counts_and_says_what_was_trained_on(data, trained, tmp_path, capsys):
+    mixed = tmp_path / "mixed"
+    for label, source in (("dark", "bright"), ("bright", "bright")):
+        (mixed / label).mkdir(parents=True)
+        for number, video in enumerate(sorted((data / "val" / source).iterdir())):
+            (mixed / label / f"{label}{number}").symlink_to(video)
+    checkpoint = ["--checkpoint", trained / "best.pt", "--threshold", 0]
+    assert stad(classify, mixed, *checkpoint) == 0
+    captured = capsys.readouterr()
+    assert "4 of 8, top-1 0.5000, top-5 1.0000, mean of classes 0.5000" in captured.out
+    assert "was trained on" not in captured.err
+    assert stad(classify, data / "train", *checkpoint) == 0
+    captured = capsys.readouterr()
+    assert "accuracy by the folders' names" in captured.out
+    assert "was trained on" in captured.err
+    other = tmp_path / "other" / "names"
+    other.mkdir(parents=True)
+    (other / "a").symlink_to(data / "val" / "dark" / "val0_dark0")
+    assert stad(classify, tmp_path / "other", *checkpoint) == 0
+    assert "accuracy" not in capsys.readouterr().out
 
 
 def test_a_long_video_becomes_a_timeline(trained, tmp_path, capsys):

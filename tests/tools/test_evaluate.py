@@ -45,7 +45,7 @@ def files(tmp_path):
 
 def evaluate(folder, *more):
     places = ["--ground-truth", str(folder / "gt.json"), "--out", str(folder / "out")]
-    return main(["evaluate", *places, "--bootstrap", "20", *map(str, more)])
+    return main(["evaluate", "--overwrite", *places, "--bootstrap", "20", *map(str, more)])
 
 
 def metrics(folder):
