@@ -100,7 +100,23 @@ def run(args: argparse.Namespace) -> None:
     files = ("metrics.json", "report.md", "report.html", "ranking.npz")
     expect_absent(*(Path(args.out) / name for name in files), overwrite=args.overwrite)
     if args.tubes:
-        _run_tubes(args)
+        from stadet.tools.evaluation.tubes import evaluate_tubes
+
+        result = evaluate_tubes(
+            args.tubes,
+            ground_truth=args.ground_truth,
+            data=args.data,
+            side=args.side,
+            out=args.out,
+            protocol=args.protocol,
+            thresholds=args.thresholds,
+            title=args.title,
+        )
+        for note in result.notes:
+            print(f"note: {note}", file=sys.stderr)
+        for name, value in result.means.items():
+            print(f"video-mAP@{name} {value:.4f}")
+        print(f"\nreport: {args.out}/report.md")
         return
     if args.thresholds:
         raise UserError("--thresholds: expected --tubes with it; detections have fixed overlaps")
@@ -139,26 +155,6 @@ def run(args: argparse.Namespace) -> None:
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
     print(result.summary())
-
-
-def _run_tubes(args: argparse.Namespace) -> None:
-    from stadet.tools.evaluation.tubes import evaluate_tubes
-
-    result = evaluate_tubes(
-        args.tubes,
-        ground_truth=args.ground_truth,
-        data=args.data,
-        side=args.side,
-        out=args.out,
-        protocol=args.protocol,
-        thresholds=args.thresholds,
-        title=args.title,
-    )
-    for note in result.notes:
-        print(f"note: {note}", file=sys.stderr)
-    for name, value in result.means.items():
-        print(f"video-mAP@{name} {value:.4f}")
-    print(f"\nreport: {args.out}/report.md")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,14 @@ def run(args: argparse.Namespace) -> None:
     from stadet.tools.data.anchors import kmeans_anchors
 
     expect_absent(*filter(None, (args.out, args.plot)), overwrite=args.overwrite)
-    data, options = _options(args)
+    given = {
+        "size": tuple(args.size) if args.size else None,
+        "resize": args.resize,
+        "strides": tuple(args.strides) if args.strides else None,
+        "num_anchors": args.anchors,
+        "seed": args.seed,
+    }
+    data, options = _options(args.config, args.settings, args.data, given)
     size = options["size"]
     choice = kmeans_anchors(
         data,
@@ -102,24 +110,19 @@ def run(args: argparse.Namespace) -> None:
     print(f"\nanchors: {args.out}")
 
 
-def _options(args: argparse.Namespace) -> tuple[str | Path, dict[str, Any]]:
+def _options(
+    file: str | None, settings: Sequence[str], data: Path | None, given: dict[str, Any]
+) -> tuple[str | Path, dict[str, Any]]:
     """The data set, and size, resize, strides, number and seed, from the configuration or given."""
     from stadet.engine.errors import UserError
 
-    given = {
-        "size": tuple(args.size) if args.size else None,
-        "resize": args.resize,
-        "strides": tuple(args.strides) if args.strides else None,
-        "num_anchors": args.anchors,
-        "seed": args.seed,
-    }
-    if args.config is None:
-        if args.settings:
-            raise UserError(f"{args.settings[0]!r}: overrides go with --config CONFIG")
-        if args.data is None:
+    if file is None:
+        if settings:
+            raise UserError(f"{settings[0]!r}: overrides go with --config CONFIG")
+        if data is None:
             raise UserError("expected --config CONFIG or --data FILE, found neither")
         defaults = {"size": (416, 416), "resize": "letterbox", "strides": (8, 16, 32), "seed": 0}
-        return args.data, {k: defaults.get(k) if v is None else v for k, v in given.items()}
+        return data, {k: defaults.get(k) if v is None else v for k, v in given.items()}
     twice = [f"--{k.replace('num_', '')}" for k, v in given.items() if v is not None]
     if twice:
         raise UserError(
@@ -130,11 +133,11 @@ def _options(args: argparse.Namespace) -> tuple[str | Path, dict[str, Any]]:
     from stadet.engine.config import load_config
     from stadet.tools.training.config import TrainConfig
 
-    config = load_config(TrainConfig, find_config(args.config), args.settings)
+    config = load_config(TrainConfig, find_config(file), settings)
     wanted = config.recipe.anchors()
     if wanted is None:
-        raise UserError(f"{args.config}: a {config.model} has no anchors")
-    return args.data or config.data.dataset, {
+        raise UserError(f"{file}: a {config.model} has no anchors")
+    return data or config.data.dataset, {
         "size": tuple(config.data.size),
         "resize": config.data.resize,
         "strides": tuple(wanted.strides),

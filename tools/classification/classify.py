@@ -117,7 +117,7 @@ def classify(
 
 def folder_labels(paths: Sequence[Path], names: Sequence[str]) -> np.ndarray | None:
     """(N,) class of each video by the name of its folder, or None unless all are classes."""
-    folders = [path.resolve().parent.name for path in paths]
+    folders = [path.absolute().parent.name for path in paths]
     if not folders or not set(folders) <= set(names):
         return None
     return np.array([list(names).index(folder) for folder in folders], dtype=np.int64)
