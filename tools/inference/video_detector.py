@@ -95,7 +95,7 @@ class VideoDetector:
                 those, a `Video`; or frames (H, W, 3) uint8: one, an array (T, H, W, 3), a list or
                 any iterator of frames of one size.
             threshold: return only scores of at least this (default: all above `score_floor`, as
-                `stad predict` writes them).
+                `stad predict --for-evaluation` writes them).
             fps: frames per second of frames without times of their own: arrays, iterators, frame
                 folders.
             timestamps: instead of `fps`, the time of each given frame in seconds, increasing.
