@@ -55,9 +55,10 @@ def grad_cam(
 def deciding_layer(model: nn.Module, inputs: Sequence[Tensor], target: Target) -> str:
     """Name of the last layer with maps before the convolution that makes the target's answer.
 
-    Of a detector with several levels it lies in the level that the detection comes from. inputs,
-    target: as of `grad_cam`. UserError for a model without such a layer.
+    Of a detector with several levels it lies in the level that the detection comes from. The layer
+    has maps of every frame: of a YOWO it lies in the 3D branch. inputs, target: as of `grad_cam`. UserError for a model without such a layer.
     """
+    images = inputs[0].shape[0] * inputs[0].shape[1]
     names: list[str] = []
     outputs: list[Tensor] = []
     convolutions: list[bool] = []
@@ -83,10 +84,11 @@ def deciding_layer(model: nn.Module, inputs: Sequence[Tensor], target: Target) -
         for handle in handles:
             handle.remove()
     used = [i for i, gradient in enumerate(found) if gradient is not None and gradient.any()]
-    last = max((place for place, i in enumerate(used) if convolutions[i]), default=0)
-    if last == 0:
+    last = max((i for i in used if convolutions[i]), default=0)
+    shown = [i for i in used if i < last and (outputs[i].ndim == 5 or len(outputs[i]) == images)]
+    if not shown:
         raise UserError(f"{type(model).__name__}: expected a layer with maps, found none; name one")
-    return names[used[last - 1]]
+    return names[shown[-1]]
 
 
 @torch.no_grad()

@@ -138,7 +138,7 @@ def test_compare_command(files, capsys):
     assert main(["compare", same, same, "--out", str(out), "--bootstrap", "20"]) == 0
     assert "compare.html" in capsys.readouterr().out
     assert (out / "compare.html").is_file()
-    assert main(["compare", same, "--out", str(out)]) == 2
+    assert main(["compare", same, "--out", str(folder / "other")]) == 2
 
 
 def test_evaluation_does_not_need_torch():

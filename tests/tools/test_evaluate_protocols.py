@@ -20,7 +20,7 @@ PBTXT = "".join(f'item {{\n  name: "a{i}"\n  id: {i}\n}}\n' for i in range(1, 7)
 
 
 def evaluate(folder, *more):
-    out = ["--out", str(folder / "out"), "--bootstrap", "0"]
+    out = ["--out", str(folder / "out"), "--bootstrap", "0", "--overwrite"]
     return main(["evaluate", *out, *map(str, more)])
 
 

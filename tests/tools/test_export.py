@@ -160,6 +160,7 @@ def test_bad_combinations_are_one_line(video, tmp_path, capsys):
     assert cli.main(["export", "--checkpoint", str(yolo), "--out", str(file)]) == 0
     start = ["predict", str(video), "--out", str(tmp_path / "out.jsonl"), "--checkpoint"]
     export = ["export", "--checkpoint", str(yolo), "--out", str(tmp_path / "int8.onnx")]
+    again = ["export", "--checkpoint", str(yolo), "--out", str(file), "--overwrite"]
     cases = [
         ([*start, str(yolo), "--feature-bank"], "expected a YOWO checkpoint, found YOLOv3Tiny"),
         ([*start, str(yolo), "--temporal-every", "2"], "expected a YOWO checkpoint"),
@@ -171,7 +172,7 @@ def test_bad_combinations_are_one_line(video, tmp_path, capsys):
         ([*start, str(yolo), "--runtime", "onnx", "--device", "cuda"], "runs on the CPU"),
         ([*start, str(yolo), "--runtime", "onnx", "--precision", "bf16"], "expected precision"),
         (["export", "--checkpoint", str(yolo), "--out", "a.pt"], "ends in .onnx, found a.pt"),
-        (["export", "--checkpoint", str(yolo), "--out", str(file), "--batch", "0"], "at least 1"),
+        ([*again, "--batch", "0"], "at least 1"),
         ([*export, "--int8", "camera:0"], "expected files or folders; record the camera first"),
         (
             [*export, "--int8", str(tmp_path / "none")],

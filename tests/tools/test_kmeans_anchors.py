@@ -45,7 +45,7 @@ def data(tmp_path):
 
 def run(data, *options):
     given = ["--data", str(data / "dataset.yaml"), "--out", str(data / "anchors.yaml"), *options]
-    return main(["kmeans-anchors", *given])
+    return main(["kmeans-anchors", "--overwrite", *given])
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_anchors_of_a_configuration_fit_it(data, capsys):
     anchors = Anchors.load(out)
     assert (anchors.strides, len(anchors), anchors.resize) == ((8, 16), 2, "stretch")
     assert anchors.network_size == (96, 128)
-    given = ["--config", str(config), "--out", out]
+    given = ["--config", str(config), "--out", out, "--overwrite"]
     assert main(["kmeans-anchors", *given, "yolo.strides=[16, 32]"]) == 0
     assert Anchors.load(out).strides == (16, 32)
     capsys.readouterr()

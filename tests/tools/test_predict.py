@@ -251,7 +251,7 @@ def test_evaluating_on_frames_of_the_training(footage, trained, tmp_path, capsys
     assert main(arguments) == 2
     assert "was trained on" in (said := capsys.readouterr().err) and "--allow-overlap" in said
     assert main([*arguments, "--allow-overlap"]) == 0
-    assert main([*arguments, "--side", "train"]) == 0
+    assert main([*arguments, "--side", "train", "--overwrite"]) == 0
 
 
 def test_the_order_of_the_classes_does_not_matter(footage, trained, tmp_path):

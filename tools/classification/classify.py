@@ -125,7 +125,7 @@ def folder_labels(paths: Sequence[Path], names: Sequence[str]) -> np.ndarray | N
 
 def _trained_on(classifier: VideoClassifier, videos: Sequence[Video]) -> int:
     split = Split.from_record(classifier.file.split)
-    digests = {split.digests.get(name) for name in split.masks.get("train", {})} - {None}
+    digests = {split.video_digests.get(name) for name in split.masks.get("train", {})} - {None}
     return sum(video.digest in digests for video in videos) if digests else 0
 
 
