@@ -56,7 +56,8 @@ def deciding_layer(model: nn.Module, inputs: Sequence[Tensor], target: Target) -
     """Name of the last layer with maps before the convolution that makes the target's answer.
 
     Of a detector with several levels it lies in the level that the detection comes from. The layer
-    has maps of every frame: of a YOWO it lies in the 3D branch. inputs, target: as of `grad_cam`. UserError for a model without such a layer.
+    has maps of every frame: of a YOWO it lies in the 3D branch. inputs, target: as of `grad_cam`.
+    UserError for a model without such a layer.
     """
     images = inputs[0].shape[0] * inputs[0].shape[1]
     names: list[str] = []
