@@ -27,7 +27,7 @@ from stadet.detect.boxes import rowwise_iou
 from stadet.detect.tubes.greedy import paths_in_turn
 
 PAIRS_AT_ONCE = 1 << 16  # box pairs compared at once
-LINKS_AT_ONCE = 1 << 20  # links of the classes that are taken together
+LINKS_AT_ONCE = 1 << 18  # links of the classes that are taken together
 FEW = 0.01  # share of boxes: after a pass that takes fewer, paths are taken one after another
 MARGIN = 1e-9  # relative; far above the rounding of an energy
 
