@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from datetime import timedelta
 from time import monotonic
 from typing import Any, TypeVar
@@ -13,6 +14,22 @@ T = TypeVar("T")
 FIRST_SECONDS = 10.0  # from a program's first bar to its first line
 LINE_SECONDS = 30.0  # between two lines of all bars
 _due: float | None = None  # when the next line is
+
+Watcher = Callable[[str, int, int | None], None]  # description, done, total
+_watchers: list[Watcher] = []
+
+
+@contextlib.contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Call `watcher(description, done, total)` for all progress in the block, beside what is shown.
+
+    total: None where it is not known. What the watcher raises ends the work.
+    """
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 def progress(
@@ -35,10 +52,10 @@ def progress_bar(
 ) -> Any:
     """A bar to be fed by hand with `.update(n)`; use it as a context manager.
 
-    Where stderr is no terminal (a pipe, a file, nohup), it writes lines to it instead. hidden: it
-    shows nothing (of processes other than the main one).
+    Where stderr is no terminal (a pipe, a file, nohup), or progress is `watched`, it writes lines
+    to it instead. hidden: it shows nothing (of processes other than the main one).
     """
-    if not hidden and (sys.stderr is None or not sys.stderr.isatty()):
+    if not hidden and (_watchers or sys.stderr is None or not sys.stderr.isatty()):
         return ProgressLines(description, total, unit)
     from tqdm import tqdm
 
@@ -69,6 +86,8 @@ class ProgressLines:
         global _due
         now = monotonic()
         self._done += count
+        for watcher in _watchers:
+            watcher(self._description, self._done, self._total)
         if self._begun is None:
             self._begun, self._first = now, self._done
         elif _due is not None and now >= _due:

@@ -30,6 +30,7 @@ VERBS = (
     "run",
     "predict",
     "live",
+    "serve",
     "export",
     "tubes",
     "events",

@@ -1,7 +1,7 @@
 import pytest
 
 from stadet.engine import progress as module
-from stadet.engine.progress import progress, progress_bar
+from stadet.engine.progress import progress, progress_bar, watched
 
 
 @pytest.fixture
@@ -58,3 +58,18 @@ def test_a_hidden_bar_says_nothing(clock, capsys):
         bar.update()
         bar.update()
     assert capsys.readouterr().err == ""
+
+
+def test_a_watcher_is_told_and_may_end_the_work():
+    told = []
+
+    def watcher(description, done, total):
+        told.append((description, done, total))
+        if done == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError), watched(watcher):
+        for _ in progress(range(10), description="frames"):
+            pass
+    assert told == [("frames", n, 10) for n in (1, 2, 3)]
+    assert len(list(progress(range(4), description="frames"))) == 4 and len(told) == 3

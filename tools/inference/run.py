@@ -52,6 +52,7 @@ class RunResult:
         events: the event log (.csv).
         counts: events over time (.csv).
         videos: what was found in each video.
+        names: names of the classes that events' labels mean.
         page: links all of it.
     """
 
@@ -60,6 +61,7 @@ class RunResult:
     events: Path
     counts: Path
     videos: list[VideoResult]
+    names: tuple[str, ...]
     page: Path
 
 
@@ -141,7 +143,8 @@ def run_videos(
         results.append(VideoResult(name, own, boxed[name], out / f"{stems[name]}.png"))
     with atomic_write(page) as stream:
         stream.write(_page(results, tubes.names, threshold, str(checkpoint)))
-    return RunResult(detections, tube_file, events_file, counts_file, results, page)
+    names = tuple(tubes.names)
+    return RunResult(detections, tube_file, events_file, counts_file, results, names, page)
 
 
 def _page(

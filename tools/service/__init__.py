@@ -1,0 +1,1 @@
+"""`stad serve`: jobs over HTTP, their queue, the processes that run them, and the pages."""

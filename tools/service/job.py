@@ -1,0 +1,265 @@
+"""The process that runs one job: `python -m stadet.tools.service.job ..`, started by `workers`."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from stadet.engine.errors import UserError
+from stadet.engine.progress import watched
+from stadet.tools.service.models import ModelShelf
+from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState
+
+TELL_SECONDS = 0.5
+DETECTIONS, TUBES, EVENTS = "detections.jsonl", "tubes.json", "events.json"
+
+
+class Cancelled(Exception):
+    """The job is no longer wanted."""
+
+
+class Reporter:
+    """Says how far a job is, at most twice a second; raises `Cancelled` once nobody wants it.
+
+    A stage has several bars of progress (detecting, then drawing), each of which takes half of what
+    is left of it.
+    """
+
+    def __init__(self, queue: JobQueue, job_id: str):
+        self._queue, self._job_id = queue, job_id
+        self._told = 0.0
+        self._first, self._last = 0.0, 1.0
+        self._message = ""
+
+    def stage(self, message: str, first: float, last: float) -> None:
+        """Begin a stage that takes the job from the share `first` to `last`."""
+        self._message, self._first, self._last = message, first, last
+        self._before = 0
+        self._tell(first)
+
+    def __call__(self, description: str, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if done < self._before:  # another bar
+            self._first = (self._first + self._last) / 2
+        self._before = done
+        if total and now - self._told >= TELL_SECONDS:
+            self._told = now
+            share = min(done / total, 1.0)
+            self._tell(self._first + (self._last - self._first) / 2 * share)
+
+    def _tell(self, progress: float) -> None:
+        if not self._queue.tell(self._job_id, progress, self._message):
+            raise Cancelled
+
+
+def main(argv: list[str]) -> int:
+    """Run a job; its end is written into the queue."""
+    data, models, job_id, minutes, megapixels, memory = argv
+    _limit_memory(float(memory))
+    _end_with_parent()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    queue = JobQueue(Path(data) / "queue.sqlite")
+    job = queue.get(job_id)
+    if job is None or job.state is not JobState.RUNNING:
+        return 0
+    folder = Path(data) / "jobs" / job_id
+    try:
+        with watched(reporter := Reporter(queue, job_id)):
+            run_job(job, folder, Path(models), float(minutes), float(megapixels), reporter)
+    except Cancelled:
+        return 0
+    except UserError as error:
+        queue.finish(job_id, JobState.FAILED, _without_places(str(error), Path(data)))
+    except MemoryError:
+        queue.finish(job_id, JobState.FAILED, f"it needed more than {memory} GiB of memory")
+    else:
+        queue.finish(job_id, JobState.DONE, "done")
+    return 0
+
+
+def run_job(
+    job: Job, folder: Path, models: Path, minutes: float, megapixels: float, tell: Reporter
+) -> None:
+    """Make a job's results in `folder`/results."""
+    results = folder / "results"
+    results.mkdir(exist_ok=True)
+    model = ModelShelf(models).find(job.model)
+    wanted = "detector" if job.kind is JobKind.DETECT else "classifier"
+    if model.kind != wanted:
+        raise UserError(f"model {model.name}: expected a {wanted} for this kind of job")
+    videos = {name: folder / "inputs" / name for name in job.inputs}
+    tell.stage("reading the videos", 0.0, 0.1)
+    for name, path in videos.items():
+        check_video(path, job.inputs[name], minutes, megapixels)
+    if job.kind is JobKind.DETECT:
+        _detect(job, next(iter(videos.values())), model.path, results, tell)
+    else:
+        _classify(job, videos, model.path, results, tell)
+
+
+def check_video(path: Path, shown: str, minutes: float, megapixels: float) -> None:
+    """UserError for what is no video or larger than allowed, as its header says."""
+    import av
+    import av.error
+
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            stream = container.streams.best("video")
+            if stream is None:
+                raise UserError(f"{shown}: expected a video, found a file without a video stream")
+            pixels = stream.codec_context.width * stream.codec_context.height / 1e6
+            if pixels > megapixels:
+                raise UserError(
+                    f"{shown}: expected frames of at most {megapixels:g} megapixels, found "
+                    f"{stream.codec_context.width}x{stream.codec_context.height}"
+                )
+            length = (container.duration or 0) / 1e6
+            if length > 60 * minutes:
+                raise UserError(
+                    f"{shown}: expected at most {minutes:g} minutes, found {length / 60:.1f}"
+                )
+    except (av.error.FFmpegError, ValueError) as error:
+        raise UserError(f"{shown}: expected a video, found a file that cannot be opened") from error
+
+
+def _detect(job: Job, video: Path, model: Path, results: Path, tell: Reporter) -> None:
+    from stadet.tools.inference.run import run_videos
+
+    threshold = job.options.get("threshold")
+    tell.stage("detecting and drawing", 0.1, 1.0)
+    made = run_videos(video, model, results / "run", threshold=threshold, overwrite=True)
+    (found,) = made.videos
+    rows = [
+        {
+            "class": made.names[event.label],
+            "start": round(event.start, 3),
+            "end": round(event.stop, 3),
+            "score": round(event.score, 4),
+            "box": [round(float(side), 1) for side in event.box],
+        }
+        for event in found.events
+    ]
+    made.detections.rename(results / DETECTIONS)
+    made.tubes.rename(results / TUBES)
+    found.boxed.rename(results / "boxed.mp4")
+    (results / EVENTS).write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+
+
+def _classify(
+    job: Job, videos: dict[str, Path], model: Path, results: Path, tell: Reporter
+) -> None:
+    from stadet.classify.checklist import check_timelines
+    from stadet.classify.timeline import segments
+    from stadet.tools.classification.classify import classify, classify_windows
+
+    window = float(job.options.get("window_seconds", 0) or 0)
+    long_video = window > 0
+    places = [str(path) for path in videos.values()]
+    shown = {Path(name).stem: original for name, original in job.inputs.items()}
+    tell.stage("classifying", 0.1, 0.9)
+    answers: list[dict[str, Any]] = []
+    if long_video:
+        timelines = classify_windows(places, str(model), window, out=results / "timelines")
+        for line in timelines:
+            for segment in segments(line):
+                answers.append(
+                    {
+                        "video": shown.get(line.video, line.video),
+                        "input": line.video,
+                        "class": line.names[segment.label],
+                        "start": round(segment.start, 3),
+                        "end": round(segment.stop, 3),
+                        "score": round(segment.score, 4),
+                    }
+                )
+        steps = check_timelines(timelines, float(job.options.get("min_seconds", 1.0)))
+    else:
+        found = classify(places, str(model))
+        rejected = found.rejection.rejects(found.answers)
+        for row, name in enumerate(found.answers.videos):
+            probabilities = found.answers.probabilities[row]
+            best = int(probabilities.argmax())
+            answers.append(
+                {
+                    "video": shown.get(name, name),
+                    "input": name,
+                    "class": None if rejected[row] else found.answers.names[best],
+                    "nearest": found.answers.names[best],
+                    "score": round(float(probabilities[best]), 4),
+                }
+            )
+        steps = found.checklist()
+    (results / "answers.json").write_text(json.dumps(answers, ensure_ascii=False), encoding="utf-8")
+    if job.kind is not JobKind.STEPS:
+        return
+    tell.stage("pictures of the steps", 0.9, 1.0)
+    rows = []
+    for number, step in enumerate(steps):
+        first = next((answer for answer in answers if answer["class"] == step.name), None)
+        picture = None
+        if first is not None:
+            picture = f"step{number:02d}.jpg"
+            source = next(path for path in videos.values() if path.stem == first["input"])
+            _thumbnail(source, first, results / picture)
+        rows.append(
+            {
+                "step": step.name,
+                "done": step.done,
+                "seconds": round(step.seconds, 2),
+                "videos": sorted({a["video"] for a in answers if a["class"] == step.name}),
+                "picture": picture,
+            }
+        )
+    (results / "steps.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+
+
+def _thumbnail(video: Path, answer: dict[str, Any], place: Path) -> None:
+    """A picture from the middle of what was recognised, 320 pixels wide."""
+    import cv2
+
+    from stadet.datasets.footage.video import open_video
+
+    opened = open_video(video)
+    times = opened.timestamps
+    middle = (
+        (answer["start"] + answer["end"]) / 2
+        if "start" in answer
+        else float(times[len(times) // 2])
+    )
+    frame = opened.frame(int(abs(times - middle).argmin()))
+    height = max(1, round(frame.shape[0] * 320 / frame.shape[1]))
+    small = cv2.resize(frame, (320, height), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(place), cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+
+
+def _limit_memory(gigabytes: float) -> None:
+    """Allocations above the limit fail, in this process only."""
+    size = int(gigabytes * 2**30)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
+
+
+def _end_with_parent() -> None:
+    """On Linux: this process is killed with the one that started it."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            sys.exit(1)
+
+
+def _without_places(message: str, data: Path) -> str:
+    """A message for strangers: no path of this machine."""
+    return message.replace(f"{data.resolve()}/", "").replace(f"{data}/", "")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

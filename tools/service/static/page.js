@@ -1,0 +1,114 @@
+"use strict";
+const find = (id) => document.getElementById(id);
+
+function say(text) { find("said").textContent = text; }
+
+async function told(answer) {
+  if (answer.ok) return answer.json();
+  const body = await answer.json().catch(() => ({}));
+  const detail = body.detail;
+  throw new Error(typeof detail === "string" ? detail : `the service answered ${answer.status}`);
+}
+
+function send(file, tell) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/api/uploads?name=" + encodeURIComponent(file.name));
+    request.upload.onprogress = (event) => tell(event.loaded);
+    request.onload = () => {
+      let body = {};
+      try { body = JSON.parse(request.responseText); } catch { /* told below */ }
+      if (request.status === 201) resolve(body.id);
+      else reject(new Error(body.detail || `the service answered ${request.status}`));
+    };
+    request.onerror = () => reject(new Error("the connection broke off; try again"));
+    request.send(file);
+  });
+}
+
+const form = find("upload");
+if (form) {
+  const drop = form.querySelector(".drop");
+  const input = find("videos");
+  for (const kind of ["dragover", "dragleave", "drop"])
+    drop.addEventListener(kind, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", kind === "dragover");
+      if (kind === "drop") input.files = event.dataTransfer.files;
+    });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const files = [...input.files];
+    const button = form.querySelector("button[type=submit]");
+    const bar = find("sent");
+    const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
+    button.disabled = true;
+    bar.hidden = false;
+    try {
+      const uploads = [];
+      let before = 0;
+      for (const file of files) {
+        say(`Sending ${file.name}`);
+        uploads.push(await send(file, (sent) => { bar.value = (before + sent) / total; }));
+        before += file.size;
+      }
+      const model = find("model").selectedOptions[0];
+      const kind = form.dataset.steps === "yes" ? "steps"
+        : model.dataset.kind === "detector" ? "detect" : "classify";
+      const wanted = { kind, model: model.value, uploads,
+                       window_seconds: Number(find("window")?.value || 0) };
+      if (find("threshold")?.value) wanted.threshold = Number(find("threshold").value);
+      const job = await told(await fetch("/api/jobs", {
+        method: "POST", headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(wanted) }));
+      location.href = "/jobs/" + job.id;
+    } catch (error) {
+      say(error.message);
+      button.disabled = false;
+      bar.hidden = true;
+    }
+  });
+}
+
+const follow = find("follow");
+if (follow) {
+  const source = new EventSource(`/api/jobs/${follow.dataset.job}/events`);
+  source.onmessage = (event) => {
+    const job = JSON.parse(event.data);
+    find("progress").value = job.progress;
+    find("state").textContent = job.state;
+    find("message").textContent = job.message;
+    if (["done", "failed", "cancelled"].includes(job.state)) { source.close(); location.reload(); }
+  };
+  find("cancel").addEventListener("click", () =>
+    fetch(`/api/jobs/${follow.dataset.job}/cancel`, { method: "POST" }));
+}
+
+const video = find("video");
+if (video)
+  for (const button of document.querySelectorAll("button[data-start]"))
+    button.addEventListener("click", () => {
+      video.currentTime = Number(button.dataset.start);
+      video.scrollIntoView({ block: "nearest" });
+      video.play();
+    });
+
+const score = find("score");
+if (score) {
+  const filter = () => {
+    find("least").value = score.value;
+    const name = find("class").value;
+    for (const item of document.querySelectorAll("#timeline [data-class], #events tr[data-class]"))
+      item.hidden = (name && item.dataset.class !== name) || Number(item.dataset.score) < score.value;
+  };
+  score.addEventListener("input", filter);
+  find("class").addEventListener("change", filter);
+}
+
+const remove = find("delete");
+if (remove)
+  remove.addEventListener("click", async () => {
+    if (!confirm("Delete this job and its files?")) return;
+    await fetch(`/api/jobs/${remove.dataset.job}`, { method: "DELETE" });
+    location.href = "/";
+  });
