@@ -98,6 +98,7 @@ def report_page(
         mistakes=Table(
             ["video", "truth", "prediction", "its probability, %", "of the truth, %"],
             mistakes[:MOST_MISTAKES],
+            text=(0, 1, 2),
         ),
         mistakes_remark=f"The most confident first.{more * (len(mistakes) > MOST_MISTAKES)}",
     )

@@ -168,7 +168,7 @@ def _direction(direction: dict[str, Any] | None) -> Table | None:
         [name, "motionless, AP@0.5 (%)", percent(ap), ""]
         for name, ap in direction["motionless_ap_50"].items()
     ]
-    return Table(["pair", "where", "accuracy", "matched truths"], rows)
+    return Table(["pair", "where", "accuracy", "matched truths"], rows, text=(0, 1))
 
 
 def _others(figures: dict[str, Any]) -> Iterable[tuple[str, Table]]:

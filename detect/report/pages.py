@@ -54,10 +54,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the headings, and rows of texts or `Cell`s; numbers are right-aligned."""
+    """A table of texts or `Cell`s.
+
+    Attributes:
+        head: headings of the columns.
+        rows: cells of each row.
+        text: columns of words, which are left-aligned and wrap; others hold numbers.
+    """
 
     head: Sequence[str]
     rows: Sequence[Sequence[str | Cell]]
+    text: Sequence[int] = (0,)
 
 
 def render(template: str, package: str = HERE, **values: Any) -> str:
