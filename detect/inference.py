@@ -81,9 +81,10 @@ def detect(
     answers = model.answers(moved)
     while True:
         with torch.autocast(device.type, precision, enabled=precision is not None):
-            batch, maps = next(answers, (None, None))
-        if batch is None:
+            answer = next(answers, None)
+        if answer is None:
             return
+        batch, maps = answer
         found = suppress(
             model.decode(maps),
             config.score_floor,

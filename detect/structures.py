@@ -443,7 +443,7 @@ class Detections:
             {
                 "box": box,
                 "objectness": None if objectness != objectness else objectness,
-                "scores": {self.class_name(c): row[c] for c in np.flatnonzero(np.array(row) > 0)},
+                "scores": {self.class_name(c): score for c, score in enumerate(row) if score > 0},
             }
             for box, objectness, row in zip(
                 self.boxes.tolist(), self.objectness.tolist(), self.scores.tolist(), strict=True
@@ -505,7 +505,8 @@ class Detections:
 
     def _keep(self, pairs: np.ndarray) -> Detections:
         pairs = pairs & (self.scores > 0)
-        return replace(self, scores=np.where(pairs, self.scores, 0.0))[pairs.any(axis=1)]
+        rows = np.flatnonzero(pairs.any(axis=1))
+        return replace(self, scores=np.where(pairs, self.scores, 0.0))[rows]
 
     def _column(self, label: str | int) -> int:
         if isinstance(label, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +29,7 @@ class View:
     def resize(cls, video_size: tuple[int, int], network_size: tuple[int, int]) -> View:
         """Stretch the whole frame to the network's size."""
         scale = (network_size[0] / video_size[0], network_size[1] / video_size[1])
-        return cls(tuple(video_size), tuple(network_size), scale, (0.0, 0.0))
+        return cls(_pair(video_size), _pair(network_size), scale, (0.0, 0.0))
 
     @classmethod
     def letterbox(cls, video_size: tuple[int, int], network_size: tuple[int, int]) -> View:
@@ -38,7 +39,7 @@ class View:
             (network_size[0] - video_size[0] * scale) / 2,
             (network_size[1] - video_size[1] * scale) / 2,
         )
-        return cls(tuple(video_size), tuple(network_size), (scale, scale), offset)
+        return cls(_pair(video_size), _pair(network_size), (scale, scale), offset)
 
     @classmethod
     def fit(cls, video_size: tuple[int, int], network_size: tuple[int, int], resize: str) -> View:
@@ -55,7 +56,7 @@ class View:
         """Show only `region` (x1, y1, x2, y2, video pixels), stretched to the network's size."""
         x1, y1, x2, y2 = region
         scale = (network_size[0] / (y2 - y1), network_size[1] / (x2 - x1))
-        return cls(tuple(video_size), tuple(network_size), scale, (-y1 * scale[0], -x1 * scale[1]))
+        return cls(_pair(video_size), _pair(network_size), scale, (-y1 * scale[0], -x1 * scale[1]))
 
     def flipped(self) -> View:
         """The same view mirrored left to right."""
@@ -124,3 +125,8 @@ class View:
                 borderValue=(PAD_VALUE,) * 3,
             )
         return np.ascontiguousarray(out[:, ::-1]) if self.flip else out
+
+
+def _pair(size: Sequence[int]) -> tuple[int, int]:
+    height, width = size
+    return height, width

@@ -6,7 +6,7 @@ import os
 import random
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -84,7 +84,8 @@ def load_state(model: nn.Module, weights: Mapping[str, Tensor], complaint: str) 
 
 def random_state() -> dict[str, Any]:
     """The state of every random generator of this process, in plain data."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()
+    generator = cast(tuple[str, np.ndarray, int, int, float], np.random.get_state())
+    name, keys, position, has_gauss, gauss = generator
     version, internal, following = random.getstate()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),

@@ -120,7 +120,7 @@ def _types(kind: type, prefix: str = "") -> dict[str, Any]:
     for entry in dataclasses.fields(kind):
         name, hint = prefix + entry.name, hints[entry.name]
         types[name] = hint
-        if dataclasses.is_dataclass(hint):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             types |= _types(hint, name + ".")
     return types
 

@@ -10,14 +10,17 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
 from stadet.engine import distributed
 from stadet.engine.checkpoint import (
@@ -186,7 +189,7 @@ def fit(
     run.since = (run.steps, time.monotonic())
     wrapped = distributed.wrap(model, device)
     if config.compile:
-        wrapped = torch.compile(wrapped)
+        wrapped = cast(nn.Module, torch.compile(wrapped))
 
     if run.batches:  # of a checkpoint that was written after the epoch's last batch
         run.trained |= run.batches >= len(sampler) or run.steps >= total_steps
@@ -255,8 +258,8 @@ def _train_epoch(
                 batch = batch.to(device)
                 done = run.batches + 1
                 last_of_step = done % config.accumulate == 0 or done == batches
-                quiet = nullcontext()
-                if not last_of_step and hasattr(model, "no_sync"):
+                quiet: AbstractContextManager[None] = nullcontext()
+                if not last_of_step and isinstance(model, nn.parallel.DistributedDataParallel):
                     quiet = model.no_sync()
                 with quiet:
                     with training_autocast(device, half):
@@ -308,11 +311,19 @@ def _due(since: float, minutes: float) -> bool:
 class _Run:
     """Everything that a checkpoint must hold for a run to continue exactly."""
 
-    def __init__(self, config, log, describe, step, model, average, optimiser, schedule, scaler):
-        self.config: LoopConfig = config
-        self.step: TrainingStep = step
-        self.log: RunLog = log
-        self.describe: dict[str, Any] = describe
+    def __init__(
+        self,
+        config: LoopConfig,
+        log: RunLog,
+        describe: dict[str, Any],
+        step: TrainingStep,
+        model: nn.Module,
+        average: AveragedModel | None,
+        optimiser: Optimizer,
+        schedule: LRScheduler,
+        scaler: torch.amp.GradScaler,
+    ) -> None:
+        self.config, self.log, self.describe, self.step = config, log, describe, step
         self.model, self.average = model, average
         self.optimiser, self.schedule, self.scaler = optimiser, schedule, scaler
         self.epoch = 0

@@ -15,6 +15,8 @@ from torch.optim.swa_utils import AveragedModel
 from stadet.engine.errors import UserError
 from stadet.engine.limits import INFINITE, expect_limits
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 @dataclass
 class OptimiserConfig:
@@ -136,7 +138,7 @@ def running_average(model: nn.Module, decay: float, ramp_steps: int = 500) -> Av
     the initial weights. Integer buffers are copied.
     """
 
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor | int) -> None:
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         keep = decay * (1 - math.exp(-float(count) / ramp_steps))
         if averaged[0].is_floating_point():
             torch._foreach_lerp_(averaged, current, 1 - keep)
@@ -196,7 +198,11 @@ def freeze(module: nn.Module, *, keep: Sequence[str] = ()) -> list[str]:
     return frozen
 
 
-def freeze_batch_norm(module: nn.modules.batchnorm._BatchNorm) -> None:
+def freeze_batch_norm(module: nn.Module) -> None:
     """Keep one batch norm on its running statistics whatever mode its parents are put in."""
     module.eval()
-    module.train = lambda mode=True, _module=module: _module  # type: ignore[method-assign]
+
+    def stay(mode: bool = True) -> nn.Module:
+        return module
+
+    module.train = stay  # type: ignore[method-assign, assignment]

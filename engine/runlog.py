@@ -114,7 +114,7 @@ def _event(line: str, path: str | Path, number: int) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Versions, machine, git revision and command line of this process."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in _PACKAGES:
         try:
             versions[package] = metadata.version(package)

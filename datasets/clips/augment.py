@@ -79,10 +79,11 @@ def draw_view(base: View, config: AugmentConfig, rng: np.random.Generator) -> Vi
     flip = rng.random() < config.flip
     factor = np.array([zoom / stretch, zoom * stretch])  # (y, x)
     offset = factor * base.offset + position * (1 - factor) * base.network_size
+    scale = factor * base.scale
     view = replace(
         base,
-        scale=tuple(map(float, factor * base.scale)),
-        offset=tuple(map(float, offset)),
+        scale=(float(scale[0]), float(scale[1])),
+        offset=(float(offset[0]), float(offset[1])),
     )
     return view.flipped() if flip else view
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from queue import Empty, Full, Queue
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.1  # how soon a thread notices that its consumer is gone
+
+
+@dataclass(frozen=True)
+class _Item(Generic[T]):
+    value: T
+
+
+@dataclass(frozen=True)
+class _Error:
+    error: BaseException
 
 
 def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
@@ -24,13 +35,13 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
 
 
 def _prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
-    queue: Queue[tuple[str, object]] = Queue(depth)
+    queue: Queue[_Item[T] | _Error | None] = Queue(depth)  # None: the end
     stop = threading.Event()
 
-    def put(kind: str, value: object) -> bool:
+    def put(entry: _Item[T] | _Error | None) -> bool:
         while not stop.is_set():
             try:
-                queue.put((kind, value), timeout=_POLL_SECONDS)
+                queue.put(entry, timeout=_POLL_SECONDS)
                 return True
             except Full:
                 continue
@@ -40,12 +51,12 @@ def _prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
         iterator = iter(items)
         try:
             for item in iterator:
-                if not put("item", item):
+                if not put(_Item(item)):
                     break
         except BaseException as error:
-            put("error", error)
+            put(_Error(error))
         else:
-            put("end", None)
+            put(None)
         finally:
             if hasattr(iterator, "close"):
                 iterator.close()
@@ -54,12 +65,12 @@ def _prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
     worker.start()
     try:
         while True:
-            kind, value = queue.get()
-            if kind == "end":
+            entry = queue.get()
+            if entry is None:
                 return
-            if kind == "error":
-                raise value
-            yield value
+            if isinstance(entry, _Error):
+                raise entry.error
+            yield entry.value
     finally:
         stop.set()
         _drain(queue)

@@ -45,7 +45,7 @@ class ArrayFrames:
     def frame(self, index: int) -> np.ndarray:
         return self._frames[index].copy()
 
-    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         for index in indices:
             yield int(index), self.frame(int(index))
 

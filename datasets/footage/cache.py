@@ -155,7 +155,7 @@ def build_cache(
             missing = {job.index_path: job for job in jobs if found[job.video.name] is None}
             _fill_all(list(missing.values()), directory, workers)
         found = {job.video.name: found[job.video.name] or job.find() for job in jobs}
-    return FrameCache(found)
+    return FrameCache({name: video for name, video in found.items() if video is not None})
 
 
 def _wanted_frames(

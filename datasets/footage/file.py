@@ -50,7 +50,7 @@ class VideoFile:
         self._cursor.jump_to(index)
         return self._cursor.go_on_to(index)
 
-    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         if not len(indices):
             return
         cursor = _Cursor(self._path, self._index)
@@ -96,6 +96,7 @@ class _Cursor:
         """The frame `target`, not behind the present one: (H, W, 3) uint8 RGB. Never seeks."""
         while self._position < target:
             self._advance()
+        assert self._frame is not None  # of a position of 0 and above
         return self._decoder.rgb(self._frame)
 
     def close(self) -> None:

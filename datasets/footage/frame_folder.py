@@ -37,10 +37,21 @@ class FrameFolder:
         self.timestamps = np.arange(len(self._files)) / float(self.rate)
         self.constant_rate = True
         self.digest = _digest(self._files)
-        self.size: tuple[int, int] | None = None
-        self.size = self.frame(0).shape[:2]
+        height, width, _ = self._read(0).shape
+        self.size: tuple[int, int] = (height, width)
 
     def frame(self, index: int) -> np.ndarray:
+        image = self._read(index)
+        if image.shape[:2] != self.size:
+            raise UserError(
+                f"{self._files[index]} (frame {index}): expected {self.size[1]}x{self.size[0]} "
+                f"pixels as in {self._files[0].name}, found {image.shape[1]}x{image.shape[0]}; "
+                "a video's frames have one size"
+            )
+        return image
+
+    def _read(self, index: int) -> np.ndarray:
+        """An image of any size, (H, W, 3) uint8 RGB."""
         import cv2
 
         path = self._files[index]
@@ -51,15 +62,9 @@ class FrameFolder:
                 f"{path} (frame {index}): expected an image, found {len(content)} bytes that "
                 "cannot be decoded; copy it again"
             )
-        if self.size is not None and image.shape[:2] != self.size:
-            raise UserError(
-                f"{path} (frame {index}): expected {self.size[1]}x{self.size[0]} pixels as in "
-                f"{self._files[0].name}, found {image.shape[1]}x{image.shape[0]}; "
-                "a video's frames have one size"
-            )
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
-    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         for index in indices:
             yield int(index), self.frame(int(index))
 

@@ -20,18 +20,25 @@ VIDEO_SUFFIXES = {
 }
 
 
+Indices = Sequence[int] | np.ndarray  # of frames
+
+
 class FrameSource(Protocol):
     """Source of a `Video`: a file (`VideoFile`) or a folder of images (`FrameFolder`)."""
 
-    digest: str
-    size: tuple[int, int]
-    rate: Fraction
     timestamps: np.ndarray
     constant_rate: bool
-    notes: tuple[str, ...]
 
+    @property
+    def digest(self) -> str: ...
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def rate(self) -> Fraction: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
     def frame(self, index: int) -> np.ndarray: ...
-    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]: ...
+    def read(self, indices: Indices) -> Iterator[tuple[int, np.ndarray]]: ...
     def close(self) -> None: ...
 
 
@@ -138,7 +145,7 @@ class Video:
             raise ValueError(f"{self.name}: expected a step of at least 1, found {step}")
         return self.read(range(*slice(start, stop, step).indices(len(self))))
 
-    def read(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    def read(self, indices: Indices) -> Iterator[tuple[int, np.ndarray]]:
         """(index, frame) for strictly increasing frame indices, in one pass; only the long gaps of
         indices that are no `range` are jumped over."""
         if len(indices):

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import TracebackType
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path
@@ -80,8 +81,13 @@ class VideoWriter:
         self._session.__enter__()
         return self
 
-    def __exit__(self, *error: object) -> bool | None:
-        return self._session.__exit__(*error)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        return self._session.__exit__(kind, error, trace)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[None]:
@@ -115,7 +121,7 @@ class VideoWriter:
         frame = self._reformatter.reformat(
             av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"),
             format="yuv420p",
-            dst_colorspace="ITU709",
+            dst_colorspace=Colorspace.ITU709,
         )
         tick = self._count if time is None else round(time / TICKS)
         if tick <= self._last_tick:
