@@ -34,6 +34,10 @@ def find_config(name: str | Path) -> Path:
     short = path.with_suffix("") if path.suffix == ".yaml" else path
     if short.parent in (Path(), Path("configs")) and short.name in config_names():
         return FOLDER / f"{short.name}.yaml"
+    if not config_names():
+        raise UserError(
+            f"{FOLDER}: expected the toolkit's configurations, found none; install stadet again"
+        )
     raise UserError(
         f"{name}: expected a configuration file, or one of the toolkit's by name"
         f"{neighbours(short.name, config_names())}, found neither; the names are "

@@ -158,7 +158,7 @@ def git_revision() -> str | None:
     return found.stdout.strip()
 
 
-def _tensorboard(folder: Path):
+def _tensorboard(folder: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stadet.recurrent_yolo.gates import input_gates, state_gates
+from stadet.recurrent_yolo.recurrence import Cell
 
 
-class ConvGRUCell(nn.Module):
+class ConvGRUCell(Cell):
     """One step of a ConvGRU (Ballas et al., arXiv 1511.06432) with the reset gate after the
     convolution, as in `torch.nn.GRU`, so that one convolution of the state serves all gates:
 
@@ -36,7 +37,7 @@ class ConvGRUCell(nn.Module):
         """The inputs of all steps (N, in, h, w) to their part of the gates, order r, z, n."""
         return self.input_gates(x)
 
-    def step(self, projected: Tensor, state: tuple[Tensor]) -> tuple[Tensor]:
+    def step(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One frame's projection (B, 3 * hidden, h, w) and the state before it to the one after."""
         (h,) = state
         input_r, input_z, input_n = projected.chunk(3, dim=1)
@@ -46,7 +47,7 @@ class ConvGRUCell(nn.Module):
         return (n + z * (h - n),)
 
 
-class ConvMinGRUCell(nn.Module):
+class ConvMinGRUCell(Cell):
     """The minGRU of Feng et al. (arXiv 2410.01201) over feature maps; its gates see the input only:
 
         z = s(Wz * X + bz)    H = (1 - z) o H' + z o (Wn * X + bn)
@@ -73,7 +74,7 @@ class ConvMinGRUCell(nn.Module):
         z, candidate = self.input_gates(x).chunk(2, dim=1)
         return torch.cat([z.sigmoid(), candidate], dim=1)
 
-    def step(self, projected: Tensor, state: tuple[Tensor]) -> tuple[Tensor]:
+    def step(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One frame's z and candidate and the state before it to the one after."""
         (h,) = state
         z, candidate = projected.chunk(2, dim=1)

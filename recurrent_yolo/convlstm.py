@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from stadet.engine.errors import UserError
-from stadet.recurrent_yolo.gates import input_gates, state_gates
-from stadet.recurrent_yolo.recurrence import ConvRecurrence
+from stadet.recurrent_yolo.gates import bias_of, input_gates, state_gates
+from stadet.recurrent_yolo.recurrence import Cell, ConvRecurrence
 
 Peepholes = Literal["none", "conv", "hadamard"]
 Activation = Literal["tanh", "relu"]
@@ -34,7 +34,7 @@ class HadamardPeephole(nn.Module):
         return (c[:, None] * self.weight).flatten(1, 2)
 
 
-class ConvLSTMCell(nn.Module):
+class ConvLSTMCell(Cell):
     """One step of a ConvLSTM; `*` is a convolution, `o` the elementwise product:
 
         i = s(Wxi * X + Whi * H' + Wci * C' + bi)        f = s(Wxf * X + Whf * H' + Wcf * C' + bf)
@@ -65,9 +65,11 @@ class ConvLSTMCell(nn.Module):
         self.input_gates = input_gates(in_channels, hidden, 4, kernel, depthwise, group_norm)
         self.state_gates = state_gates(hidden, 4, kernel, depthwise, group_norm)
         with torch.no_grad():
-            self.input_gates[-1].bias[hidden : 2 * hidden] = forget_bias
+            bias_of(self.input_gates)[hidden : 2 * hidden] = forget_bias
         self.activation = torch.tanh if activation == "tanh" else torch.relu
         self.peepholes = peepholes
+        self.peephole_before: nn.Module
+        self.peephole_after: nn.Module
         if peepholes == "conv":
             padding = kernel // 2
             self.peephole_before = nn.Conv2d(
@@ -84,7 +86,7 @@ class ConvLSTMCell(nn.Module):
         """The inputs of all steps (N, in, h, w) to their part of the gates, order i, f, o, c."""
         return self.input_gates(x)
 
-    def step(self, projected: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def step(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One frame's projection (B, 4 * hidden, h, w) and the state before it to the one after."""
         h, c = state
         i, f, o, g = (projected + self.state_gates(h)).chunk(4, dim=1)

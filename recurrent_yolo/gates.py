@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def input_gates(
@@ -14,7 +14,7 @@ def input_gates(
     """
     side = 1 if depthwise else kernel
     conv = nn.Conv2d(in_channels, gates * hidden, side, padding=side // 2, bias=not norm)
-    if not norm:
+    if conv.bias is not None:
         nn.init.zeros_(conv.bias)
     return nn.Sequential(conv, *_norm(hidden, gates, norm))
 
@@ -26,13 +26,20 @@ def state_gates(
     followed by 1x1. bias: the gates have a bias of their own on this side (GRU)."""
     bias = bias and not norm
     if depthwise:
-        convs = [
+        convs: list[nn.Module] = [
             nn.Conv2d(hidden, hidden, kernel, padding=kernel // 2, groups=hidden, bias=False),
             nn.Conv2d(hidden, gates * hidden, 1, bias=bias),
         ]
     else:
         convs = [nn.Conv2d(hidden, gates * hidden, kernel, padding=kernel // 2, bias=bias)]
     return nn.Sequential(*convs, *_norm(hidden, gates, norm))
+
+
+def bias_of(gates: nn.Sequential) -> Tensor:
+    """The gates' biases, (gates * hidden,), of what `input_gates` makes."""
+    last = gates[-1]
+    assert isinstance(last, (nn.Conv2d, nn.GroupNorm)) and last.bias is not None
+    return last.bias
 
 
 def _norm(hidden: int, gates: int, norm: bool) -> list[nn.Module]:

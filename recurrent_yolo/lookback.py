@@ -75,6 +75,6 @@ def stream_age(seen: Tensor, starts_stream: Tensor | None, valid: Tensor) -> tup
     `ConvRecurrence.forward`.
     """
     count = seen[:, None] + valid.cumsum(1) - valid.long()  # as if no stream began here
-    starts = starts_by_frame(starts_stream, *valid.shape, like=valid)
+    starts = starts_by_frame(starts_stream, valid.shape[0], valid.shape[1], like=valid)
     began = torch.where(starts, count, 0).cummax(1).values  # the value at the last beginning
     return count - began, count[:, -1] + valid[:, -1] - began[:, -1]

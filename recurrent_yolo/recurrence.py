@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.state import State, starts_at, starts_by_frame, where
 
 
-class Cell(Protocol):
-    """Interface of a recurrent cell (an `nn.Module`); its state is `num_states` tensors
-    (B, hidden, h, w), the first of which is its output."""
+class Cell(nn.Module):
+    """Base class of recurrent cells; the state is `num_states` tensors (B, hidden, h, w), the first
+    of which is the output."""
 
     hidden: int
     num_states: int
@@ -23,9 +23,11 @@ class Cell(Protocol):
     def project(self, x: Tensor) -> Tensor:
         """The part of a step that does not need the state, for inputs (N, in, h, w) of all
         steps."""
+        raise NotImplementedError(f"{type(self).__name__}.project")
 
     def step(self, projected: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """One frame's projection (B, ., h, w) and the state before it to the state after it."""
+        raise NotImplementedError(f"{type(self).__name__}.step")
 
 
 class ConvRecurrence(nn.Module):
@@ -52,10 +54,11 @@ class ConvRecurrence(nn.Module):
         self.dropout, self.variational = dropout, variational
         self.layers, self.backward_layers = nn.ModuleList(), nn.ModuleList()
         for _ in range(layers):
-            self.layers.append(make_cell(in_channels))
+            cell = make_cell(in_channels)
+            self.layers.append(cell)
             if bidirectional:
                 self.backward_layers.append(make_cell(in_channels))
-            in_channels = self.layers[-1].hidden * (2 if bidirectional else 1)
+            in_channels = cell.hidden * (2 if bidirectional else 1)
         self.out_channels = in_channels
 
     def forward(
@@ -75,12 +78,12 @@ class ConvRecurrence(nn.Module):
         batch, _, _, height, width = x.shape
         self._check_state(state, (batch, height, width))
         new_state = []
-        for index, cell in enumerate(self.layers):
+        for index, cell in enumerate(_cells(self.layers)):
             own = None if state is None else state[index]
             y, after = unroll(cell, x, own, starts_stream, valid)
             new_state.append(after)
             if self.backward_layers:
-                backward_cell = self.backward_layers[index]
+                backward_cell = _cells(self.backward_layers)[index]
                 y = torch.cat([y, unroll_backward(backward_cell, x, starts_stream, valid)], dim=2)
             x = self._drop(y)
         return x, tuple(new_state)
@@ -96,7 +99,7 @@ class ConvRecurrence(nn.Module):
         if state is None:
             return
         batch, height, width = size
-        wanted = [[(batch, c.hidden, height, width)] * c.num_states for c in self.layers]
+        wanted = [[(batch, c.hidden, height, width)] * c.num_states for c in _cells(self.layers)]
         found = (
             [[tuple(t.shape) for t in layer] for layer in state]
             if isinstance(state, tuple) and all(isinstance(layer, tuple) for layer in state)
@@ -107,6 +110,10 @@ class ConvRecurrence(nn.Module):
                 f"recurrent state: expected {wanted}, found {found}; it belongs to another cell, "
                 "placement, number of lanes or network size: start the stream without it"
             )
+
+
+def _cells(layers: nn.ModuleList) -> list[Cell]:
+    return [cast(Cell, layer) for layer in layers]
 
 
 def unroll(
@@ -143,7 +150,7 @@ def unroll_backward(
 
     A stream that begins inside the window is not seen by the frames before it.
     """
-    starts = starts_by_frame(starts_stream, *x.shape[:2], like=x)
+    starts = starts_by_frame(starts_stream, x.shape[0], x.shape[1], like=x)
     ends = torch.cat([starts[:, 1:], torch.zeros_like(starts[:, :1])], dim=1)
     flipped_valid = None if valid is None else valid.flip(1)
     y, _ = unroll(cell, x.flip(1), None, ends.flip(1), flipped_valid)

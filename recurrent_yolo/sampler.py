@@ -178,7 +178,7 @@ class HybridClipSampler:
         showing = lane[place] if lane else None
         at = (step - showing.first_step) * self.config.window if showing else 0
         frames = tuple(showing.frames[at : at + self.config.window]) if showing else ()
-        if not frames:  # the lane has no clips left
+        if showing is None or not frames:  # the lane has no clips left
             video = showing.video if showing else self.sequences[0].video
             return ClipRequest(video, (PADDING,) * self.config.window)
         return self._request(showing, frames, starts_stream=at == 0)

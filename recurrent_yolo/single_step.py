@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -33,8 +34,9 @@ class SingleStep(Detector):
         self.model = copy.deepcopy(model).eval()
         self.clip_length, self.context_frames = 1, model.context_frames
         for module in self.model.modules():
-            if isinstance(getattr(module, "look_back", None), LookBack):
-                module.look_back = _SingleLookBack(module.look_back)
+            look_back = getattr(module, "look_back", None)
+            if isinstance(look_back, LookBack):
+                module.look_back = cast(Any, _SingleLookBack(look_back))
         self._template: State = None
 
     @torch.no_grad()
@@ -48,8 +50,8 @@ class SingleStep(Detector):
         self,
         frames: Tensor,
         state: tuple[Tensor, ...] | None = None,
-        starts_stream: None = None,
-        valid: None = None,
+        starts_stream: Tensor | None = None,
+        valid: Tensor | None = None,
     ) -> tuple[list[Tensor], tuple[Tensor, ...]]:
         """Frames (B, 1, 3, H, W) and the state before them to maps and the state after.
 
@@ -62,7 +64,7 @@ class SingleStep(Detector):
         maps, after = self.model(frames, nested)
         return maps, tuple(_named(after).values())
 
-    def decode(self, maps: list[Tensor]) -> Predictions:
+    def decode(self, maps: Sequence[Tensor]) -> Predictions:
         """See `Detector.decode`."""
         return self.model.decode(maps)
 

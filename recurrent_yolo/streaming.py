@@ -51,7 +51,8 @@ def reset_at_cuts(batches: Iterable[ClipBatch], cuts: SceneCuts) -> Iterator[Cli
     last = None
     for batch in batches:
         found, last = cuts(batch.frames, last)
-        starts = starts_by_frame(batch.starts_stream, *batch.valid.shape, like=batch.valid)
+        lanes, steps = batch.valid.shape
+        starts = starts_by_frame(batch.starts_stream, lanes, steps, like=batch.valid)
         yield replace(batch, starts_stream=starts | (found & batch.valid))
 
 

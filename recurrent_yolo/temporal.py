@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +72,11 @@ class MemoryConfig:
 
     def make_cell(self, in_channels: int, hidden: int, size: tuple[int, int] | None = None) -> Cell:
         """The cell; size: (height, width) of the features, which Hadamard peepholes need."""
-        common = {"kernel": self.kernel, "depthwise": self.depthwise, "group_norm": self.group_norm}
+        common: dict[str, Any] = {
+            "kernel": self.kernel,
+            "depthwise": self.depthwise,
+            "group_norm": self.group_norm,
+        }
         if self.cell == "lstm":
             return ConvLSTMCell(
                 in_channels,
@@ -112,10 +116,10 @@ class TemporalBlock(nn.Module):
         )
         self.project: nn.Module = nn.Identity()
         if config.residual or self.recurrence.out_channels != channels:
-            self.project = nn.Conv2d(self.recurrence.out_channels, channels, 1)
-        if config.residual:
-            nn.init.zeros_(self.project.weight)
-            nn.init.zeros_(self.project.bias)
+            self.project = zero = nn.Conv2d(self.recurrence.out_channels, channels, 1)
+            if config.residual and zero.bias is not None:
+                nn.init.zeros_(zero.weight)
+                nn.init.zeros_(zero.bias)
 
     def forward(
         self,

@@ -13,8 +13,12 @@ Examples:
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+if sys.version_info < (3, 10):  # noqa: UP036 - of a checkout, which pip does not guard
+    raise SystemExit(f"stadet needs Python 3.10 or later, found {sys.version.split()[0]}")
 
 if TYPE_CHECKING:
     from stadet.anchors.anchors import Anchors

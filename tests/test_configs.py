@@ -93,3 +93,10 @@ def test_what_is_neither_file_nor_name_is_told(name, tmp_path, monkeypatch):
         UserError, match=r"or one of the toolkit's by name.*the names are demo_frame"
     ):
         find_config(name)
+
+
+def test_an_installation_without_its_configurations_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("stadet.configs.FOLDER", tmp_path)
+    assert main(["train", "restaurant_yolov3", "--print-config"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "install stadet again" in told

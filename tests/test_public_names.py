@@ -68,3 +68,10 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_packages_are_attributes():
     code = "import stadet; assert stadet.detect.__name__ == 'stadet.detect'; stadet.__version__"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_old_python_is_one_line():
+    code = "import sys; sys.version_info, sys.version = (3, 9, 1), '3.9.1 (main)'; import stadet"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "stadet needs Python 3.10 or later, found 3.9.1\n"

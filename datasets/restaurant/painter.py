@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-Colour = Sequence[float]  # red, green, blue in 0..255
+Pair = Sequence[float] | np.ndarray  # (x, y) or (width, height)
+Colour = Sequence[float] | np.ndarray  # red, green, blue in 0..255
 LIGHT = np.array([-0.42, -0.52, 0.74])  # towards the lamp: left, up, out of the picture
 _SHIFT = 4  # cv2's fixed-point bits: 1/16 pixel
 
@@ -101,24 +102,20 @@ def _relief_shade(mask: np.ndarray, edge: float) -> np.ndarray:
     return (0.45 + 0.55 * np.maximum(lambert, 0) / LIGHT[2]).astype(np.float32)
 
 
-def ellipse(centre: Sequence[float], radii: Sequence[float], angle: float = 0.0) -> np.ndarray:
+def ellipse(centre: Pair, radii: Pair, angle: float = 0.0) -> np.ndarray:
     """(32, 2) outline; angle in radians."""
     turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     outline = np.stack([np.cos(turn) * radii[0], np.sin(turn) * radii[1]], axis=1)
     return rotate(outline, angle) + np.asarray(centre)
 
 
-def capsule(
-    start: Sequence[float], end: Sequence[float], start_radius: float, end_radius: float
-) -> np.ndarray:
+def capsule(start: Pair, end: Pair, start_radius: float, end_radius: float) -> np.ndarray:
     """Outline of a limb: the hull of a circle around `start` and one around `end`."""
     circles = np.concatenate([ellipse(start, (start_radius,) * 2), ellipse(end, (end_radius,) * 2)])
     return cv2.convexHull(circles.astype(np.float32))[:, 0].astype(np.float64)
 
 
-def rounded_box(
-    centre: Sequence[float], size: Sequence[float], radius: float, angle: float = 0.0
-) -> np.ndarray:
+def rounded_box(centre: Pair, size: Pair, radius: float, angle: float = 0.0) -> np.ndarray:
     """Outline of a box of `size` (width, height) with rounded corners; angle in radians."""
     half = np.asarray(size, dtype=np.float64) / 2
     radius = min(radius, *half)

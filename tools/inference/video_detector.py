@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -383,4 +383,5 @@ def _streams(
         source = [source]
     if not isinstance(source, Iterable):
         raise UserError(f"expected footage, found {type(source).__name__}")
-    return array_stream(source, fps=fps, timestamps=timestamps, channels=channels)
+    frames = cast(Iterable[np.ndarray], source)  # each is checked when it is reached
+    return array_stream(frames, fps=fps, timestamps=timestamps, channels=channels)

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from stadet.configs import find_config
 from stadet.datasets.restaurant import FootageConfig
 from stadet.datasets.restaurant.files import write_footage
 from stadet.engine.errors import UserError
@@ -21,7 +22,6 @@ from stadet.tools.inference.render import render
 from stadet.tools.training.inherit import load_train_config
 from stadet.tools.training.train import train
 
-CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 MODELS = {"frame": "one frame", "recurrent": "with memory"}
 SIZE = (64, 112)  # (height, width) of the training footage
 UNSEEN_SIZE = (256, 448)
@@ -86,8 +86,8 @@ def demo(
             *([f"yolo.weights={out / 'frame' / 'best.pt'}"] if name == "recurrent" else []),
             *([f"loop.max_steps={steps}"] if steps else []),
         ]
-        _say("train", CONFIGS / f"demo_{name}.yaml", *overrides)
-        config = load_train_config(CONFIGS / f"demo_{name}.yaml", overrides)
+        _say("train", f"demo_{name}", *overrides)
+        config = load_train_config(find_config(f"demo_{name}"), overrides)
         if train(config).interrupted:
             return None
         reports[name] = _judge(out, name, unseen)

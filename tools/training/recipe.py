@@ -132,6 +132,12 @@ class Recipe:
         """Distance in frames between two frames of a clip, or of a stream, in use; by default 1."""
         return 1
 
+    @staticmethod
+    def expect_anchors(anchors: Anchors | None) -> Anchors:
+        """The anchors of a model that has asked for them."""
+        assert anchors is not None, "a recipe whose `anchors` returns a choice gets anchors"
+        return anchors
+
     def reach(self) -> tuple[int, int] | None:
         """Numbers of frames that the model's clips reach before and after a looked-at frame; None
         (the default) = without end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from stadet.tools.training.config import RecurrentConfig
 from stadet.tools.training.data import Footage, process_share
 from stadet.tools.training.recipes.reversals import reverse_share
 from stadet.tools.training.recipes.yolo import YoloRecipe
+
+if TYPE_CHECKING:
+    from stadet.detect.yolo.head import YoloDetector
+    from stadet.recurrent_yolo.model import RecurrentYOLO
 
 
 class RecurrentYoloRecipe(YoloRecipe):
@@ -32,16 +37,16 @@ class RecurrentYoloRecipe(YoloRecipe):
 
         recurrent = self.config.recurrent
         return RecurrentYOLO(
-            base,
+            cast("YoloDetector", base),
             recurrent.memory,
             placement=recurrent.placement,
             levels=recurrent.levels,
             clip_length=recurrent.sampler.window,
-            network_size=tuple(self.config.data.size),
+            network_size=self.config.data.size,
         )
 
     def freeze(self, model: Detector) -> None:
-        model.freeze(self.config.yolo.freeze)
+        cast("RecurrentYOLO", model).freeze(self.config.yolo.freeze)
 
     def step(self, anchors: Anchors | None, train: AnnotationSet) -> TrainingStep:
         from stadet.recurrent_yolo.training import RecurrentTrainingStep
@@ -90,7 +95,7 @@ def training_sequences(
         for start, stop in spans:
             rows = slice(*np.searchsorted(video.frames, [start, stop]))
             found.append((video.name, start, stop))
-            labels.append(video.labels[rows].any(axis=0))
+            labels.append(np.asarray(video.labels[rows].any(axis=0)))
     repeats = repeat_factors(np.array(labels), config.balance_threshold)
     return [
         ActionSequence(name, start, stop, repeats=int(times))

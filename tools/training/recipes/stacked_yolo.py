@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 from stadet.detect.detector import Detector
 from stadet.tools.training.recipes.recurrent_yolo import RecurrentYoloRecipe
 from stadet.tools.training.recipes.yolo import freeze_children
+
+if TYPE_CHECKING:
+    from stadet.detect.yolo.head import YoloDetector
+    from stadet.recurrent_yolo.stacked import StackedYOLO
 
 
 class StackedYoloRecipe(RecurrentYoloRecipe):
@@ -14,7 +20,11 @@ class StackedYoloRecipe(RecurrentYoloRecipe):
         from stadet.recurrent_yolo.stacked import StackedYOLO
 
         recurrent = self.config.recurrent
-        return StackedYOLO(base, recurrent.stacked_frames, clip_length=recurrent.sampler.window)
+        return StackedYOLO(
+            cast("YoloDetector", base),
+            recurrent.stacked_frames,
+            clip_length=recurrent.sampler.window,
+        )
 
     def freeze(self, model: Detector) -> None:
-        freeze_children(model.detector, self.config.yolo.freeze)
+        freeze_children(cast("StackedYOLO", model).detector, self.config.yolo.freeze)

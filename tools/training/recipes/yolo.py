@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import ClassVar
 
 from torch import nn
 
@@ -28,7 +29,7 @@ class YoloRecipe(Recipe):
     """A frame detector, trained on single frames in random order."""
 
     key = "yolo"
-    section = YoloConfig
+    section: ClassVar[type | None] = YoloConfig
     has_public_weights = True
 
     def check(self) -> None:
@@ -39,7 +40,7 @@ class YoloRecipe(Recipe):
         return AnchorChoice(yolo.anchors, yolo.num_anchors, tuple(yolo.strides))
 
     def build_base(self, num_classes: int, anchors: Anchors | None) -> Detector:
-        yolo = self.config.yolo
+        yolo, anchors = self.config.yolo, self.expect_anchors(anchors)
         if yolo.network == "yolov3":
             from stadet.detect.yolo.yolov3 import YOLOv3
 
@@ -77,7 +78,7 @@ class YoloRecipe(Recipe):
         options = asdict(self.config.loss)
         power = options.pop("balance_classes")
         weights = class_weights(class_counts(train), power) if power else None
-        return YoloLoss(anchors, class_weights=weights, **options)
+        return YoloLoss(self.expect_anchors(anchors), class_weights=weights, **options)
 
 
 def freeze_children(model: nn.Module, parts: list[str]) -> None:

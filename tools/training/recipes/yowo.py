@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -55,7 +55,7 @@ class YowoRecipe(Recipe):
         yowo = self.config.yowo
         return YOWO(
             num_classes,
-            anchors,
+            self.expect_anchors(anchors),
             backbone=yowo.backbone,
             width=yowo.width,
             clip_length=yowo.clip_length,
@@ -67,7 +67,7 @@ class YowoRecipe(Recipe):
 
     def load_weights(self, base: Detector, split: Split) -> list[WeightsReport]:
         allow = self.config.allow_overlap
-        return load_yowo_weights(base, self.config.yowo, split, allow_overlap=allow)
+        return load_yowo_weights(cast("YOWO", base), self.config.yowo, split, allow_overlap=allow)
 
     def published_inference(self) -> InferenceConfig:
         """Boxes of any class compete by objectness; there is no limit on their number."""
@@ -79,7 +79,7 @@ class YowoRecipe(Recipe):
     def freeze(self, model: Detector) -> None:
         from stadet.yowo.freezing import freeze_branches
 
-        freeze_branches(model, self.config.yowo.freeze)
+        freeze_branches(cast("YOWO", model), self.config.yowo.freeze)
 
     def step(self, anchors: Anchors | None, train: AnnotationSet) -> TrainingStep:
         from stadet.yowo.loss import RegionLoss
@@ -88,7 +88,7 @@ class YowoRecipe(Recipe):
         yowo = self.config.yowo
         power = yowo.balance_classes
         loss = RegionLoss(
-            anchors,
+            self.expect_anchors(anchors),
             box=yowo.box_loss,
             focal_gamma=yowo.focal_gamma,
             multi_label_classes=yowo.multi_label_classes,
