@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_WORDS = {
+_WORDS: dict[int, str] = {
     signal.SIGINT: "interrupted",
     signal.SIGTERM: "stopped by SIGTERM, as schedulers and containers send it",
     signal.SIGHUP: "stopped by SIGHUP, its terminal was closed",

@@ -55,8 +55,8 @@ def find_video(name: str, videos: Mapping[str, object]) -> str | None:
     """
     if name in videos:
         return name
-    if _SUFFIX.search(name) and (found := find_video(_SUFFIX.sub("", name), videos)) is not None:
-        return found
+    if _SUFFIX.search(name) and (bare := find_video(_SUFFIX.sub("", name), videos)) is not None:
+        return bare
     last = PurePosixPath(name).name
     if last in videos:
         return last
