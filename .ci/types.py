@@ -46,7 +46,7 @@ CLEAN = (
 
 def build_wheel(folder: Path) -> Path:
     """The wheel of this checkout."""
-    shutil.rmtree(ROOT / "build", ignore_errors=True)  # setuptools would pack what lies there
+    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)  # setuptools would pack it again
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "-w", str(folder), str(ROOT)], check=True)
     (wheel,) = folder.glob("stadet-*.whl")

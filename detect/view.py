@@ -29,7 +29,7 @@ class View:
     def resize(cls, video_size: tuple[int, int], network_size: tuple[int, int]) -> View:
         """Stretch the whole frame to the network's size."""
         scale = (network_size[0] / video_size[0], network_size[1] / video_size[1])
-        return cls(_pair(video_size), _pair(network_size), scale, (0.0, 0.0))
+        return cls(pair(video_size), pair(network_size), scale, (0.0, 0.0))
 
     @classmethod
     def letterbox(cls, video_size: tuple[int, int], network_size: tuple[int, int]) -> View:
@@ -39,7 +39,7 @@ class View:
             (network_size[0] - video_size[0] * scale) / 2,
             (network_size[1] - video_size[1] * scale) / 2,
         )
-        return cls(_pair(video_size), _pair(network_size), (scale, scale), offset)
+        return cls(pair(video_size), pair(network_size), (scale, scale), offset)
 
     @classmethod
     def fit(cls, video_size: tuple[int, int], network_size: tuple[int, int], resize: str) -> View:
@@ -56,7 +56,7 @@ class View:
         """Show only `region` (x1, y1, x2, y2, video pixels), stretched to the network's size."""
         x1, y1, x2, y2 = region
         scale = (network_size[0] / (y2 - y1), network_size[1] / (x2 - x1))
-        return cls(_pair(video_size), _pair(network_size), scale, (-y1 * scale[0], -x1 * scale[1]))
+        return cls(pair(video_size), pair(network_size), scale, (-y1 * scale[0], -x1 * scale[1]))
 
     def flipped(self) -> View:
         """The same view mirrored left to right."""
@@ -127,6 +127,7 @@ class View:
         return np.ascontiguousarray(out[:, ::-1]) if self.flip else out
 
 
-def _pair(size: Sequence[int]) -> tuple[int, int]:
+def pair(size: Sequence[int]) -> tuple[int, int]:
+    """A size as a tuple (height, width), also where a configuration gave a list."""
     height, width = size
     return height, width

@@ -151,7 +151,7 @@ class Canvas:
         ):
             place = _inside(box, self.image)
             _dashed_box(self.image, place, self._line)
-            text = ", ".join(names[c] for c in np.flatnonzero(labels))
+            text = ", ".join(names[int(c)] for c in np.flatnonzero(labels))
             if track != NO_TRACK:
                 text = f"{text} #{track}"
             self._labels.append(_Label(text, place, BLACK, WHITE, below=True))

@@ -80,15 +80,18 @@ def compare(runs: Sequence[EvaluatedRun], replicates: int = 1000) -> Comparison:
     runs = [
         EvaluatedRun(name, run.figures, run.ranking) for name, run in zip(names, runs, strict=True)
     ]
-    first, differences, warnings = runs[0], [], []
+    first, warnings = runs[0], []
+    differences: list[FrameMAPIntervals | None] = []
     for run in runs[1:]:
         problem = _mismatch(first, run)
         if problem:
             warnings.append(f"{run.name} against {first.name}: {problem}; no difference is given")
             differences.append(None)
             continue
-        ap = [_average_precisions(r) for r in (first, run)]
-        differences.append(paired_difference(first.ranking, run.ranking, *ap, replicates))
+        ap_first, ap_run = _average_precisions(first), _average_precisions(run)
+        differences.append(
+            paired_difference(first.ranking, run.ranking, ap_first, ap_run, replicates)
+        )
     return Comparison(list(runs), differences, warnings)
 
 

@@ -11,6 +11,8 @@ from markupsafe import Markup
 
 from stadet.detect.report.pages import render
 
+Values = Sequence[float] | np.ndarray
+
 WIDTH, HEIGHT = 420, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 16, 22, 40
 
@@ -102,7 +104,7 @@ class Chart:
         low, high = self._y
         return self.height - BOTTOM - (value - low) / (high - low) * (self.height - TOP - BOTTOM)
 
-    def line(self, x: Sequence[float], y: Sequence[float], style: str, title: str = "") -> None:
+    def line(self, x: Values, y: Values, style: str, title: str = "") -> None:
         """A polyline; points that are not finite break it."""
         pieces, pen = [], "M"
         for a, b in zip(x, y, strict=True):
@@ -114,7 +116,7 @@ class Chart:
         if pieces:
             self._shapes.append(Path(style, "".join(pieces), title))
 
-    def dots(self, x: Sequence[float], y: Sequence[float], style: str) -> None:
+    def dots(self, x: Values, y: Values, style: str) -> None:
         """A dot at each finite point."""
         for a, b in zip(x, y, strict=True):
             if np.isfinite(a) and np.isfinite(b):

@@ -45,7 +45,7 @@ class VideoTubes:
         columns = self._columns
         ids = np.flatnonzero((columns.starts <= frame) & (frame < columns.stops))
         ids = ids[np.argsort(columns.scores[ids], kind="stable")]
-        return [(int(number), self.tubes[number]) for number in ids]
+        return [(number, self.tubes[number]) for number in ids.tolist()]
 
 
 @dataclass(frozen=True, eq=False)

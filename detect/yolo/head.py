@@ -32,6 +32,7 @@ class OutputConv(nn.Conv2d):
         class_prior = 1 / max(2, num_classes)
         nn.init.normal_(self.weight, std=0.01)
         with torch.no_grad():
+            assert self.bias is not None
             bias = self.bias.view(num_anchors, 5 + num_classes)
             bias.zero_()
             bias[:, 4] = math.log(OBJECTNESS_PRIOR / (1 - OBJECTNESS_PRIOR))

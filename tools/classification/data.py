@@ -40,6 +40,7 @@ from stadet.datasets.labelled.labelled_video import (
 from stadet.datasets.splits.split import Split
 from stadet.detect.batch import ClipRequest
 from stadet.detect.classification_batch import collate_labelled
+from stadet.detect.view import pair
 from stadet.engine import distributed
 from stadet.engine.cache_folder import frames_folder
 from stadet.engine.errors import UserError
@@ -88,7 +89,7 @@ class ClassFootage:
         return LabelledClips(
             side,
             self.pixels,
-            tuple(config.size),
+            pair(config.size),
             resize=config.resize,
             augment=augment,
             motion=motion,
@@ -143,7 +144,7 @@ def open_footage(
     kept = [videos[item.name] for item in data.items]
     fit = "contain" if config.resize == "letterbox" else "cover"
     frames = distributed.main_first(
-        lambda: build_cache(kept, cache, tuple(config.size), kind=config.cache_kind, fit=fit)
+        lambda: build_cache(kept, cache, pair(config.size), kind=config.cache_kind, fit=fit)
     )
     shown = {name: ticks for name, ticks in streams.items() if ticks is not None}
     pixels = Pixels(

@@ -21,7 +21,7 @@ from stadet.datasets.labelled.clip_stream import stream_clips
 from stadet.datasets.labelled.labelled_video import BadVideo
 from stadet.detect.batch import ClipRequest
 from stadet.detect.classification_batch import UNKNOWN, LabelledClip, collate_labelled
-from stadet.detect.view import View
+from stadet.detect.view import View, pair
 from stadet.engine.errors import UserError
 from stadet.engine.limits import expect_within
 from stadet.tools.classification.checkpoint import ClassifierFile
@@ -155,7 +155,7 @@ class VideoClassifier:
     ) -> Iterator[tuple[int, LabelledClip]]:
         """(number, what the model takes of that clip), without augmentation."""
         config = self.file.config.input
-        view = View.fit(video.size, tuple(config.size), config.resize)
+        view = View.fit(video.size, pair(config.size), config.resize)
         for number, frames in stream_clips(video, clips, view):
             request = ClipRequest(video.name, tuple(map(int, clips[number])))
             yield number, self._labelled(request, frames)

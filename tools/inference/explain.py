@@ -23,7 +23,7 @@ from stadet.datasets.footage.writer import VideoWriter
 from stadet.datasets.labelled.clip_stream import stream_clips
 from stadet.detect.classification_batch import collate_labelled
 from stadet.detect.drawing.image_file import write_image
-from stadet.detect.view import View
+from stadet.detect.view import View, pair
 from stadet.engine.checkpoint import load_checkpoint
 from stadet.engine.errors import UserError, neighbours
 from stadet.tools.classification.checkpoint import open_classifier
@@ -194,7 +194,7 @@ def _detector_question(
     clip = key_frame_clip(frame, model.clip_length, model.clip_step, places=places)
     indices = np.array(clip)
     data = file.config.data
-    view = View.fit(video.size, tuple(data.size), data.resize)
+    view = View.fit(video.size, pair(data.size), data.resize)
     ((_, frames),) = stream_clips(video, [indices], view)
     inputs = [torch.from_numpy(frames).permute(0, 3, 1, 2)[None].to(device)]  # (1, T, 3, H, W)
 

@@ -10,6 +10,7 @@ from stadet.detect.runtime.onnx_export import export_onnx, read_description
 from stadet.detect.runtime.seal import expect_undamaged, seal
 from stadet.detect.runtime.session_detector import SessionDetector
 from stadet.detect.runtime.sessions import SESSIONS
+from stadet.detect.view import pair
 from stadet.engine.config import from_dict
 from stadet.engine.errors import UserError
 from stadet.engine.files import no_file
@@ -29,7 +30,7 @@ def export_detector(detector: DetectorFile, batch: int | None = None) -> bytes:
     configuration are inside as JSON, in the metadata property `stad`.
     """
     config, model = detector.config, detector.model
-    size = tuple(config.data.size)
+    size = pair(config.data.size)
     description: dict[str, Any] = {
         # which footage it was trained on stays with the checkpoint
         **checkpoint_description(config, detector.names, detector.anchors, {}, detector.timing),

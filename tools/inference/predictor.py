@@ -157,7 +157,8 @@ class Predictor:
             ((_, _, found),) = detect(model, batch, config, self.device, precision=self.precision)
             return found
 
-        tile = tuple(-(-side * 4 // (3 * n + 1)) for side, n in zip(size, self.tiles, strict=True))
+        rows, columns = self.tiles or (1, 1)
+        tile = (-(-size[0] * 4 // (3 * rows + 1)), -(-size[1] * 4 // (3 * columns + 1)))
         views = tile_views(size, tile, self.detector.config.data.size)
         for index, image in frames:
             yield index, detect_tiled(image, views, detect_one, **asdict(self.config))

@@ -27,6 +27,7 @@ from stadet.tools.inference.frame_streams import (
     path_streams,
     video_stream,
 )
+from stadet.tools.inference.predict import use_floor
 from stadet.tools.inference.predictor import Predictor
 from stadet.tools.inference.runtimes import (
     EXPORTED,
@@ -50,7 +51,7 @@ class VideoDetector:
         names: class names; column c of `Detections.scores` is `names[c]`.
         threshold: score that gave the best F1 on the validation side of the training; None where
             it was never measured. Detections below it are returned too, see `score_floor`.
-        score_floor: scores below it are never returned (from the training's configuration).
+        score_floor: scores below it are never returned.
         config: the training's configuration.
         size: (height, width) of the network's input in pixels; frames may have any size.
         device: where it runs.
@@ -310,7 +311,8 @@ def open_detector(
             or an exported graph by onnxruntime (the default for an `.onnx` file) or OpenVINO.
         precision: of the arithmetic.
         window: frames that pass through the network at once; changes speed, not results.
-        score_floor: scores below it are never returned (default: the training's).
+        score_floor: scores below it are never returned (default: as of `stad predict`, the least
+            that is of use; `detector.config.inference.score_floor` for evaluation).
         tiles: (rows, columns) of overlapping tiles to look at, for small objects; only for models
             that use no earlier frames.
         scene_cuts: a model with memory forgets where this share of the colours changes at once.
@@ -339,13 +341,14 @@ def open_detector(
     if window < 1:
         raise UserError(f"window: expected at least 1, found {window}")
     file: DetectorFile = open_for_runtime(path, options)
+    floor = use_floor(file) if score_floor is None else score_floor
     return VideoDetector(
         Predictor(
             file,
             where,
             runtime=options,
             window=window,
-            score_floor=score_floor,
+            score_floor=floor,
             tiles=tiles,
             scene_cuts=scene_cuts,
             fps=rate,

@@ -17,7 +17,7 @@ from stadet.detect.drawing.render import Canvas, text_height
 from stadet.detect.structures import Detections
 from stadet.detect.tubes.linking import LinkOptions
 from stadet.detect.tubes.online import OnlineLinker
-from stadet.detect.view import View
+from stadet.detect.view import View, pair
 from stadet.engine.errors import UserError
 from stadet.tools.classification.video_answers import VideoClassifier
 from stadet.tools.inference.video_detector import VideoDetector
@@ -233,7 +233,7 @@ class ClassifierSession(LiveSession):
         box = pixel_area(frame.image.shape[:2], self._area)
         seen = frame.image[box[1] : box[3], box[0] : box[2]]
         config = self._classifier.file.config
-        view = View.fit(seen.shape[:2], tuple(config.input.size), config.input.resize)
+        view = View.fit(seen.shape[:2], pair(config.input.size), config.input.resize)
         self._frames.append((frame.seconds, view.apply(np.ascontiguousarray(seen))))
         while self._frames[0][0] <= frame.seconds - self._window - 1e-6:
             self._frames.popleft()

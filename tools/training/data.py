@@ -27,7 +27,7 @@ from stadet.datasets.footage.cache import FrameCache, build_cache
 from stadet.datasets.statistics import seconds_looked_at
 from stadet.detect.detector import Detector
 from stadet.detect.structures import AnnotationSet
-from stadet.detect.view import View
+from stadet.detect.view import View, pair
 from stadet.engine import distributed
 from stadet.engine.cache_folder import frames_folder
 from stadet.engine.checkpoint import load_checkpoint
@@ -185,7 +185,7 @@ def open_footage(
         lambda: build_cache(
             [dataset.open_video(name) for name in dataset.annotations.videos],
             folder,
-            tuple(config.size),
+            pair(config.size),
             kind=config.cache_kind,
             fit="contain" if config.resize == "letterbox" else "cover",
             frames=needed,
@@ -222,7 +222,7 @@ def choose_anchors(
     seed: int,
 ) -> Anchors:
     """By a strategy on the training side, a preset scaled to the network's size, or a file."""
-    size = tuple(data.size)
+    size = pair(data.size)
     if wanted in STRATEGIES:
         train = train.objects()
         labels = np.concatenate([video.labels for video in train])
