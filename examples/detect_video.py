@@ -8,10 +8,9 @@ import sys
 import stadet
 
 
-def main(checkpoint: str, source: str, out: str, threshold: float | None = None) -> None:
+def main(checkpoint: str, source: str, out: str) -> None:
     detector = stadet.open_detector(checkpoint)
-    if threshold is None:
-        threshold = detector.threshold or 0.3  # best F1 on the validation side of the training
+    threshold = detector.threshold or 0.3  # best F1 on the validation side of the training
     video = stadet.open_video(source)
     with stadet.VideoWriter(out, video.size, video.rate) as writer:
         # frames are decoded twice, so that neither pass holds more than a few of them

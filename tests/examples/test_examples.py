@@ -30,7 +30,7 @@ def video(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    return save_small_checkpoint(tmp_path_factory.mktemp("run") / "best.pt", "yolo")
+    return save_small_checkpoint(tmp_path_factory.mktemp("run") / "best.pt", "yolo", threshold=0.01)
 
 
 def test_every_example_is_run_by_a_test():
@@ -39,7 +39,7 @@ def test_every_example_is_run_by_a_test():
 
 
 def test_detect_video(video, checkpoint, tmp_path, capsys):
-    example("detect_video")["main"](str(checkpoint), str(video), str(tmp_path / "boxed.mp4"), 0.01)
+    example("detect_video")["main"](str(checkpoint), str(video), str(tmp_path / "boxed.mp4"))
     plain, boxed = stadet.open_video(video), stadet.open_video(tmp_path / "boxed.mp4")
     assert len(boxed) == COUNT and boxed.rate == plain.rate and boxed.size == plain.size
     detector = stadet.open_detector(checkpoint)
@@ -50,7 +50,7 @@ def test_detect_video(video, checkpoint, tmp_path, capsys):
 
 
 def test_camera_stream(video, tmp_path, capsys):
-    checkpoint = save_small_checkpoint(tmp_path / "best.pt", "recurrent-yolo")
+    checkpoint = save_small_checkpoint(tmp_path / "best.pt", "recurrent-yolo", threshold=0.01)
     capture = cv2.VideoCapture(str(video))
     frames = ((index / 25, capture.read()[1]) for index in range(COUNT))
     count = example("camera_stream")["watch"](str(checkpoint), frames, threshold=0.01)

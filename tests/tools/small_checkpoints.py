@@ -30,7 +30,9 @@ _SMALL = {
 }
 
 
-def save_small_checkpoint(path: Path, kind: str, timing: Timing | None = None) -> Path:
+def save_small_checkpoint(
+    path: Path, kind: str, timing: Timing | None = None, *, threshold: float | None = None
+) -> Path:
     """kind: as `model` in a configuration. Everything is above the score floor."""
     torch.manual_seed(0)
     settings = {
@@ -51,5 +53,6 @@ def save_small_checkpoint(path: Path, kind: str, timing: Timing | None = None) -
                 torch.nn.init.normal_(module.weight, std=0.3)
         model.train()(frames)  # batch norms that have seen something
     description = checkpoint_description(config, NAMES, anchors, Split({}).record(), timing)
-    save_checkpoint(path, {**description, "model": model.state_dict()})
+    content = {**description, "threshold": threshold, "model": model.state_dict()}
+    save_checkpoint(path, content)
     return path

@@ -14,7 +14,7 @@ from stadet.detect.detections.reader import read_detections
 from stadet.detect.detections.writer import DetectionsWriter
 from stadet.engine.errors import UserError
 from stadet.tools.cli import main
-from stadet.tools.inference.video_detector import open_detector
+from stadet.tools.inference import video_detector
 from tests.datasets.numbered_videos import write_numbered
 from tests.tools.small_checkpoints import NAMES, SIZE, save_small_checkpoint
 
@@ -36,6 +36,11 @@ def footage(tmp_path_factory):
     ticks = np.cumsum([0, *itertools.islice(itertools.cycle([3600, 7200]), COUNT - 1)]).tolist()
     write_numbered(folder / "uneven.mp4", count=COUNT, pts=ticks)
     return folder
+
+
+def open_detector(path, device=None, **options):
+    """Opened so that everything counts: these networks have learnt nothing."""
+    return video_detector.open_detector(path, device, **{"score_floor": 0.0, **options})
 
 
 def same(found, wanted, exact=True):
@@ -65,6 +70,17 @@ def test_a_path_gives_what_stad_predict_writes(checkpoints, footage, tmp_path, k
     assert rows_of(again) == rows_of(out)
     assert {json.loads(row)["video"] for row in rows_of(out)} == {"even", "uneven"}
     assert len({json.loads(row)["frame"] for row in rows_of(out)}) == COUNT
+
+
+def test_the_floor_is_that_of_stad_predict(footage, tmp_path):
+    path = save_small_checkpoint(tmp_path / "a.pt", "yolo", threshold=0.02)
+    out = tmp_path / "d.jsonl"
+    assert main(["predict", str(footage), "--checkpoint", str(path), "--out", str(out)]) == 0
+    detector = video_detector.open_detector(path, "cpu")
+    assert detector.score_floor == read_detections(out).score_floor == 0.01
+    kept = sum(len(found) for found in detector(footage))
+    every = sum(len(found) for found in open_detector(path, "cpu")(footage))
+    assert 0 < kept == len(rows_of(out)) < every
 
 
 @pytest.mark.parametrize("kind", KINDS)
