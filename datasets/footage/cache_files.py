@@ -53,6 +53,7 @@ def cache_entries(folder: str | os.PathLike) -> list[CacheEntry]:
     for paths in groups.values():
         paths.sort(key=lambda path: path.suffix != ".npz")
         found = _NAME.fullmatch(paths[0].name)
+        assert found is not None  # as `_files` chose them
         stats = [path.stat() for path in paths]
         entries.append(
             CacheEntry(

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import av.error
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 
 from stadet.engine.errors import UserError
 
@@ -174,7 +173,7 @@ def upright(frame: av.VideoFrame, path: Path | str) -> Upright:
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return Upright()
-    numbers = np.frombuffer(bytes(data), dtype=np.int32)[:9].astype(np.float64)
+    numbers = np.frombuffer(bytes(cast(Any, data)), dtype=np.int32)[:9].astype(np.float64)
     if len(numbers) == 9:
         a, b, _, c, d = numbers[:5]
         along, across = min(abs(a), abs(d)), min(abs(b), abs(c))
