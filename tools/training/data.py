@@ -69,7 +69,7 @@ class Footage:
         return ClipDataset(
             annotations,
             partial(read_tick, self.cache.read, ticks_of(annotations)),
-            tuple(self.config.size),
+            pair(self.config.size),
             resize=self.config.resize,
             augment=augment,
             flip_labels=self.dataset.flip_labels,
