@@ -54,7 +54,9 @@ def refuse_overlap(
         )
 
 
-def refuse_duplicates(split: Split, allow: str = "split.allow_overlap: true") -> None:
+def refuse_duplicates(
+    split: Split, remedy: str = "list both under views, or set split.allow_overlap: true"
+) -> None:
     """UserError where the same footage, under two names, has frames on train and on a judging side.
 
     Videos are told by their content keys, so that a copy is found and a re-encoding is not.
@@ -71,8 +73,7 @@ def refuse_duplicates(split: Split, allow: str = "split.allow_overlap: true") ->
                 if count:
                     raise UserError(
                         f"split: videos {other!r} and {name!r} are the same footage, and {count} "
-                        f"frames of it are on train and on {side}; remove one, list both under "
-                        f"views, or set {allow}"
+                        f"frames of it are on train and on {side}; remove one, {remedy}"
                     )
 
 

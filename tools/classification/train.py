@@ -86,7 +86,7 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
     if resume:
         expect_same_run(folder, to_dict(config), identity)
     if not config.model.allow_overlap:
-        refuse_duplicates(split, "model.allow_overlap: true")
+        refuse_duplicates(split, "or set model.allow_overlap: true")
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
     model = build_classifier(config, heads)
     if config.model.weights and not resume:
