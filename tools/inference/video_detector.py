@@ -239,12 +239,14 @@ class DetectionStream:
         if seconds is None and self._fps:
             seconds = self._frame / self._fps
         if self._answers is None:
-            self._size = (image.shape[0], image.shape[1])
-            self._begin(None if timed or not self._fps else Clock(self._fps), seconds is not None)
+            self._size = size = (image.shape[0], image.shape[1])
+            self._begin(
+                size, None if timed or not self._fps else Clock(self._fps), seconds is not None
+            )
         found = self._answer(image, seconds)
         return self._detector._named(found, self._name, self._frame, seconds, self._threshold)
 
-    def _begin(self, clock: Clock | None, timed: bool) -> None:
+    def _begin(self, size: tuple[int, int], clock: Clock | None, timed: bool) -> None:
         predictor = self._detector._predictor
         fps = predictor.shown_fps(clock) if timed else None
         times = None
@@ -252,7 +254,7 @@ class DetectionStream:
             self._ticks = TickCounter(fps)
         elif fps is not None:
             times = self._times
-        self._answers = predictor(self._pending(), self._name, self._size, live=True, clock=times)
+        self._answers = predictor(self._pending(), self._name, size, live=True, clock=times)
 
     def _answer(self, image: np.ndarray, seconds: float | None) -> Detections:
         """The model's answer; that of its tick for a frame between two ticks of the model's rate,
