@@ -17,8 +17,22 @@ from torch import Tensor, nn
 Result = TypeVar("Result")
 
 
+_alone = False
+
+
 def is_distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()
+    return not _alone and dist.is_available() and dist.is_initialized()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """What one process does by itself in a group: nothing in the block waits for the others."""
+    global _alone
+    was, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = was
 
 
 def rank() -> int:

@@ -28,6 +28,7 @@ class ClipDataset(Dataset[Clip]):
     augment: ranges of the augmentation of requests that carry a seed, None = none for any;
     flip_labels: classes that swap in a mirrored clip; reverses: classes that swap in a clip whose
     time runs backwards (the others keep their names, as "rolling" backwards is still rolling).
+    ready: frames are read exactly as the network sees them without augmentation.
     UserError for a label map that names an unknown class or is not symmetric.
     """
 
@@ -41,12 +42,13 @@ class ClipDataset(Dataset[Clip]):
         augment: AugmentConfig | None = None,
         flip_labels: Mapping[str, str] | None = None,
         reverses: Mapping[str, str] | None = None,
+        ready: bool = False,
     ) -> None:
         self.annotations = annotations
         self.read_frame = read_frame
         self.network_size = network_size
         self.augment = augment
-        self.resize = resize
+        self.resize, self.ready = resize, ready
         self._flip_order = swap_order(annotations.names, flip_labels or {}, "flip_labels")
         self._reverse_order = swap_order(annotations.names, reverses or {}, "reverses")
 
@@ -58,7 +60,7 @@ class ClipDataset(Dataset[Clip]):
         if augment is not None:
             view = draw_view(view, augment, rng)
         adjust = None if augment is None else partial(recolour, config=augment, rng=rng)
-        frames = clip_pixels(request, view, self.read_frame, adjust)
+        frames = clip_pixels(request, view, self.read_frame, adjust, ready=self.ready)
         return Clip(
             frames=torch.from_numpy(frames).permute(0, 3, 1, 2),  # (T, C, H, W)
             targets=self._targets(request, view, augment),
@@ -109,17 +111,20 @@ def clip_pixels(
     view: View,
     read_frame: ReadFrame,
     adjust: Callable[[np.ndarray], np.ndarray] | None = None,
+    *,
+    ready: bool = False,
 ) -> np.ndarray:
     """(T, H, W, 3) uint8 as `view` sees the request's frames; padding is grey.
 
     A frame that occurs twice is read once. adjust: what is done to the frames that were read, all
-    at once.
+    at once. ready: frames are read as the view sees them.
     """
     wanted = sorted(set(request.frames) - {PADDING})
     out = np.full((len(request.frames), *view.network_size, 3), PAD_VALUE, dtype=np.uint8)
     if not wanted:
         return out
-    seen = np.stack([view.apply(read_frame(request.video, index)) for index in wanted])
+    images = (read_frame(request.video, index) for index in wanted)
+    seen = np.stack([image if ready else view.apply(image) for image in images])
     if adjust is not None:
         seen = adjust(seen)
     place = {index: row for row, index in enumerate(wanted)}

@@ -27,6 +27,7 @@ from stadet.datasets.footage.cache_files import KEEP_DAYS, note_use, prune
 from stadet.datasets.footage.cached_video import JPEG, RAW, CachedVideo, load_cached, save_index
 from stadet.datasets.footage.index import INDEX_VERSION
 from stadet.datasets.footage.video import Video
+from stadet.detect.view import View
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error, remove_leftovers
 from stadet.engine.progress import progress_bar
@@ -35,6 +36,7 @@ CACHE_VERSION = 2  # with checksums
 VERSION = f"{INDEX_VERSION}.{CACHE_VERSION}"  # of the file names
 RAW_LIMIT_BYTES = 4 << 30
 JPEG_QUALITY = 92
+EXACT = ("letterbox", "stretch")  # fits whose copies are what a network sees
 
 
 class FrameCache:
@@ -89,10 +91,13 @@ class _Job:
     size: tuple[int, int]  # of the copies
     kind: str
     directory: Path
+    fit: str
 
     @property
     def key(self) -> str:
         coding = f"q{JPEG_QUALITY}" if self.kind == JPEG else "raw"
+        if self.fit in EXACT:
+            coding += f"-{self.fit}"
         height, width = self.size
         return f"{self.video.digest}-{width}x{height}-{coding}-v{VERSION}"
 
@@ -126,6 +131,8 @@ def build_cache(
     """Keep reduced frames of `videos` in `directory`, or find them there from an earlier run.
 
     network_size: (height, width); copies have `stadet.datasets.footage.cache.reduced_size` of it.
+    fit: as there; or `letterbox` or `stretch`: copies are exactly what a network of that size sees
+    without augmentation (`View.fit(..).apply`), to the last bit where they are `raw`.
     frames: for each video by name the frame indices to keep; a video that is not named and, by
     default, every video is kept whole.
     kind: `raw` (uint8, fastest), `jpeg` (about a tenth of the space) or `auto`: raw where all
@@ -141,11 +148,14 @@ def build_cache(
         raise ValueError(f"expected kind 'auto', 'jpeg' or 'raw', found {kind!r}")
     directory = Path(directory)
     wanted = _wanted_frames(videos, frames or {})
-    sizes = {v.name: reduced_size(v.size, network_size, margin, fit) for v in videos}
+    if fit in EXACT:
+        sizes = {v.name: (network_size[0], network_size[1]) for v in videos}
+    else:
+        sizes = {v.name: reduced_size(v.size, network_size, margin, fit) for v in videos}
     if kind == "auto":
         total = sum(_raw_bytes(sizes[name], wanted[name]) for name in wanted)
         kind = RAW if total <= raw_limit_bytes else JPEG
-    jobs = [_Job(v, wanted[v.name], sizes[v.name], kind, directory) for v in videos]
+    jobs = [_Job(v, wanted[v.name], sizes[v.name], kind, directory, fit) for v in videos]
     found = {job.video.name: job.find() for job in jobs}
     if None in found.values():
         with _turn(directory):
@@ -237,7 +247,7 @@ def _fill(job: _Job, done: Callable[[], object], stop: threading.Event) -> None:
         for _, image in job.video.read(job.frames):
             if stop.is_set():
                 raise InterruptedError(f"{job.video.name}: stopped")
-            content = _encode(image, job.size, job.kind)
+            content = _encode(_reduce(image, job), job.kind)
             offsets.append(offsets[-1] + stream.write(content))
             checksums.append(zlib.crc32(content))
             done()
@@ -246,14 +256,23 @@ def _fill(job: _Job, done: Callable[[], object], stop: threading.Event) -> None:
     save_index(job.index_path, CachedVideo(frames_path, job.kind, job.size, job.frames, ends, crc))
 
 
-def _encode(image: np.ndarray, size: tuple[int, int], kind: str) -> bytes | memoryview:
+def _reduce(image: np.ndarray, job: _Job) -> np.ndarray:
     import cv2
 
+    size = job.size
+    if job.fit in EXACT:
+        return View.fit(job.video.size, size, job.fit).apply(image)
     if image.shape[:2] != size:
         # two neighbours cover all pixels down to half the size, at a sixth of the cost of averaging
         halves = 2 * size[0] >= image.shape[0] and 2 * size[1] >= image.shape[1]
         method = cv2.INTER_LINEAR if halves else cv2.INTER_AREA
         image = cv2.resize(image, (size[1], size[0]), interpolation=method)
+    return image
+
+
+def _encode(image: np.ndarray, kind: str) -> bytes | memoryview:
+    import cv2
+
     if kind == RAW:
         return memoryview(np.ascontiguousarray(image)).cast("B")
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)

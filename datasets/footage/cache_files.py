@@ -12,7 +12,7 @@ from pathlib import Path
 
 KEEP_DAYS = 30.0
 _NAME = re.compile(
-    r"[0-9a-f]{16}-(?P<width>\d+)x(?P<height>\d+)-(?P<coding>q\d+|raw)-v(?P<version>[\d.]+)-"
+    r"[0-9a-f]{16}-(?P<width>\d+)x(?P<height>\d+)-(?P<coding>(?:q\d+|raw)(?:-letterbox|-stretch)?)-v(?P<version>[\d.]+)-"
     r"[0-9a-f]{8}\.(npz|raw|jpeg)"
 )
 
@@ -24,7 +24,8 @@ class CacheEntry:
     Attributes:
         paths: the index, which makes the others count, and the frames.
         size: (height, width) of the copies.
-        coding: "raw", or "q92" for JPEG of that quality.
+        coding: "raw", or "q92" for JPEG of that quality; then "-letterbox" or "-stretch" where the
+            frames are exactly what a network sees.
         version: of the format; other versions are not read.
         bytes: of all files.
         used: seconds since the epoch, when a run last opened it.

@@ -51,7 +51,7 @@ def sparse(footage, tmp_path_factory):
 def run(request, footage, sparse, tmp_path_factory):
     """A run of one step whose best.pt then remembers strongly, and logs what validation gives."""
     folder = tmp_path_factory.mktemp(request.param) / "run"
-    settings = (f"model={request.param}", f"data.dataset={sparse}", "data.cache_kind=raw")
+    settings = (f"model={request.param}", f"data.dataset={sparse}", "data.size=[32, 64]")
     more = ("loop.max_steps=1", "yowo.reverse=0", f"data.cache={folder.parent / 'cache'}")
     assert footage.train(folder, *settings, *more) == 0
     detector = open_detector(folder / "best.pt")

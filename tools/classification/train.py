@@ -123,7 +123,8 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
     if result.interrupted:
         say_stopped(result, f"stad train-classifier --resume {folder}")
     elif distributed.is_main():
-        finish(folder, footage, device)
+        with distributed.alone():
+            finish(folder, footage, device)
     return TrainingResult(folder, result.steps, result.best, result.stopped_by)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from stadet.datasets.clips.timing import Timing, rate_text, training_timing
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.datasets.footage.cache import FrameCache, build_cache
 from stadet.datasets.statistics import seconds_looked_at
+from stadet.detect.batch import PADDING, ClipRequest
 from stadet.detect.detector import Detector
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.view import View, pair
@@ -53,17 +54,41 @@ EVALUATION_LANES = 8  # streams that a detector with memory follows at once
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """A data set with its frame cache, ready to make loaders of any side.
+    """A data set with its frame caches, ready to make loaders of any side. Under torchrun, whatever
+    fills a cache must be called by all processes together.
 
     timing: how far apart in time a model sees its frames. A model that follows streams is shown
     videos of another rate tick by tick (`datasets.clips.resample`); key-frame clips are made of the
     frames nearest to even steps of time.
+    needed: for each video the frames that a clip in training may show, None = all of them.
     """
 
     dataset: Dataset
-    cache: FrameCache
     config: DataConfig
     timing: Timing = UNTIMED
+    needed: Mapping[str, np.ndarray] | None = None
+
+    @cached_property
+    def cache(self) -> FrameCache:
+        """Reduced frames for training, filled at first use."""
+        fit = "contain" if self.config.resize == "letterbox" else "cover"
+        return self._filled(self.dataset.annotations.videos, fit, self.needed)
+
+    def _filled(
+        self, videos: Iterable[str], fit: str, frames: Mapping[str, np.ndarray] | None
+    ) -> FrameCache:
+        dataset, config = self.dataset, self.config
+        folder = frames_folder(config.cache, dataset.path.parent, dataset.video_paths.values())
+        return distributed.main_first(
+            lambda: build_cache(
+                [dataset.open_video(name) for name in videos],
+                folder,
+                pair(config.size),
+                kind=config.cache_kind,
+                fit=fit,
+                frames=frames,
+            )
+        )
 
     def clips(self, annotations: AnnotationSet, augment: AugmentConfig | None) -> ClipDataset:
         return ClipDataset(
@@ -130,12 +155,16 @@ class Footage:
 
     def evaluation_loader(self, side: str, model: Detector) -> DataLoader:
         """This process's share of a side, as `model` wants it, without augmentation; `frames_of`
-        brings the answers back to the videos' frames."""
+        brings the answers back to the videos' frames.
+
+        The frames are those that `stad predict` shows, to the last bit where the cache is raw.
+        """
         annotations = self.dataset.side(side)
         streams = model.follows_streams
         if streams:
             annotations = at_rate(annotations, self.timing.stream_fps)
-        requests = evaluation_requests(
+        ask = partial(
+            evaluation_requests,
             annotations,
             EVALUATION_WINDOW if streams else model.clip_length,
             clip_step=model.clip_step,
@@ -143,13 +172,22 @@ class Footage:
             visible=self.visible(side, annotations),
             lead_in=self.config.lead_in,
             places=self.places(annotations) if model.predicts == "last_frame" else None,
-            share=process_share(),
+        )
+        requests, ticks = ask(share=process_share()), ticks_of(annotations)
+        shown = frames_shown(ask(), annotations.videos, ticks)
+        cache = self._filled(annotations.videos, self.config.resize, shown)
+        clips = ClipDataset(
+            annotations,
+            partial(read_tick, cache.read, ticks),
+            pair(self.config.size),
+            resize=self.config.resize,
+            ready=True,
         )
         if streams:
             sampler = stream_lanes(requests, EVALUATION_LANES)
         else:
             sampler = BatchSampler(FixedPlan(requests), EVALUATION_WINDOW)
-        return build_loader(self.clips(annotations, None), sampler, workers=self.config.workers)
+        return build_loader(clips, sampler, workers=self.config.workers)
 
 
 def process_share() -> Share:
@@ -164,7 +202,7 @@ def open_footage(
     timing: Timing | None = None,
     step: int = 1,
 ) -> Footage:
-    """Read the data set file and fill the cache of reduced frames (once, by the main process).
+    """Read the data set file; its caches of reduced frames are filled when they are used.
 
     reach: how many frames before and after a looked-at frame a clip may show; frames that no clip
     can show are then not cached. None: all frames are.
@@ -180,18 +218,24 @@ def open_footage(
         needed = frames_within_reach(dataset.annotations, *reach, fps=timing.fps)
     if distributed.is_main():
         dataset.findings.report()
-    folder = frames_folder(config.cache, dataset.path.parent, dataset.video_paths.values())
-    cache = distributed.main_first(
-        lambda: build_cache(
-            [dataset.open_video(name) for name in dataset.annotations.videos],
-            folder,
-            pair(config.size),
-            kind=config.cache_kind,
-            fit="contain" if config.resize == "letterbox" else "cover",
-            frames=needed,
-        )
-    )
-    return Footage(dataset, cache, config, timing)
+    return Footage(dataset, config, timing, needed)
+
+
+def frames_shown(
+    requests: Iterable[ClipRequest], videos: Iterable[str], ticks: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """For each video the sorted indices of its frames that requests show.
+
+    ticks: of resampled videos, the frame that each place of a request means.
+    """
+    shown: dict[str, set[int]] = {name: set() for name in videos}
+    for request in requests:
+        shown[request.video].update(request.frames)
+    found = {}
+    for name, places in shown.items():
+        own = np.array(sorted(places - {PADDING}), np.int64)
+        found[name] = np.unique(ticks[name][own]) if name in ticks else own
+    return found
 
 
 def expect_boxes(annotations: AnnotationSet, side: str) -> None:

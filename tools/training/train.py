@@ -154,7 +154,8 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     if result.interrupted:
         say_stopped(result, f"stad train --resume {folder}")
     elif distributed.is_main():
-        finish(folder)
+        with distributed.alone():
+            finish(folder)
     return TrainingResult(folder, result.steps, result.best, result.stopped_by)
 
 

@@ -21,6 +21,7 @@ from stadet.datasets.footage import cache as cache_module
 from stadet.datasets.footage.cache import build_cache, reduced_size
 from stadet.datasets.footage.cache_files import cache_entries
 from stadet.datasets.footage.video import open_video
+from stadet.detect.view import View
 from stadet.engine.errors import UserError
 from tests.conftest import ROOT
 from tests.datasets.numbered_videos import SIZE, number_of, write_numbered
@@ -50,6 +51,19 @@ def videos(tmp_path_factory):
 )
 def test_reduced_size(video, network, margin, fit, expected):
     assert reduced_size(video, network, margin, fit) == expected
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "stretch"])
+@pytest.mark.parametrize("network", [(20, 50), (50, 60), (96, 224)])
+def test_an_exact_copy_is_what_the_network_sees(tmp_path, videos, fit, network):
+    build_cache(videos, tmp_path, network, kind="raw")  # another kind of copies beside it
+    cache = build_cache(videos, tmp_path, network, kind="raw", fit=fit)
+    assert cache.size("a") == network
+    for video in videos:
+        view = View.fit(video.size, network, fit)
+        for index in (0, 7, len(video) - 1):
+            assert np.array_equal(cache.read(video.name, index), view.apply(video.frame(index)))
+    assert sorted({entry.coding for entry in cache_entries(tmp_path)}) == ["raw", f"raw-{fit}"]
 
 
 @pytest.mark.parametrize("kind", ["raw", "jpeg"])
