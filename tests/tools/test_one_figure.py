@@ -100,8 +100,13 @@ def test_every_route_gives_one_figure(run, sparse, tmp_path):
     theirs = rows_of_judged_frames(file, truth)
     assert sum(len(boxes) for boxes, _ in ours.values()) > 100
     for place, (boxes, scores) in ours.items():
-        np.testing.assert_allclose(boxes, theirs[place][0], atol=0.02, err_msg=str(place))
-        np.testing.assert_allclose(scores, theirs[place][1], atol=1e-4, err_msg=str(place))
+        other_boxes, other_scores = theirs[place]
+        assert len(boxes) == len(other_boxes), place
+        if len(boxes):  # rows of equal scores may come in any order
+            distance = np.abs(boxes[:, None] - other_boxes[None]).max(-1)
+            nearest = distance.argmin(1)
+            assert distance.min(1).max() < 0.02, place
+            np.testing.assert_allclose(scores, other_scores[nearest], atol=1e-4, err_msg=str(place))
 
     detector = open_detector(run / "best.pt")
     footage = open_footage(detector.config.data, detector.config.recipe.reach())
