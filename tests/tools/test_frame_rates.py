@@ -269,7 +269,7 @@ def test_a_stream_in_training_is_the_one_that_prediction_shows(mixed):
     clips = footage.clips(side, None)
     assert (clips.read_frame("c", 7) == footage.cache.read("c", 14)).all()
     assert (clips.read_frame("a", 7) == footage.cache.read("a", 7)).all()
-    assert footage.usable("train", side)["c"].tolist() == [True] * 30
+    assert footage.visible("train", side)["c"].tolist() == [True] * 30
     answers = [("c", tick, tick) for tick in range(30)] + [("a", 3, 3)]
     brought = list(footage.frames_of(answers, model))
     assert brought == [("c", frame, frame // 2) for frame in range(60)] + [("a", 3, 3)]
