@@ -67,6 +67,7 @@ def test_names_from_a_file(public, capsys):
     (folder / "names.txt").write_text("\n".join(f"class {n}" for n in range(24)) + "\n")
     assert imported(folder, names=folder / "names.txt") == 0
     assert open_detector(folder / "ours.pt").names[23] == "class 23"
+    (folder / "ours.pt").unlink()  # else it is refused for being there
     (folder / "names.txt").write_text("a\na\n")
     assert imported(folder, names=folder / "names.txt") == 2
     assert "one class a line, each once" in capsys.readouterr().err
