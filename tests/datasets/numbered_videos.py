@@ -47,6 +47,7 @@ def write_numbered(
     size: tuple[int, int] = SIZE,
 ) -> Path:
     """A video of frames 0..count-1; pts in ticks of `time_base` for a variable rate."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=container, options=container_options or {}) as output:
         stream = output.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = size
