@@ -9,6 +9,7 @@ import pytest
 from stadet.datasets.clips.timing import Timing
 from stadet.datasets.footage.video import Video
 from stadet.datasets.labelled.clip_sampling import evaluation_clips
+from stadet.datasets.splits.split import Split
 from stadet.engine.checkpoint import save_checkpoint
 from stadet.engine.config import from_dict
 from stadet.tools.classification.checkpoint import (
@@ -44,7 +45,7 @@ def checkpoint(path, policy="one-clip", timing=None, **sampling):
     config = from_dict(ClassifierConfig, settings, "a test")
     heads = [["wave", "sit"]]
     model = build_classifier(config, heads)
-    description = checkpoint_description(config, heads, {}, timing)
+    description = checkpoint_description(config, heads, Split({}).record(), timing)
     save_checkpoint(path, {**description, "model": model.state_dict()})
     return path
 
