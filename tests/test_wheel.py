@@ -92,7 +92,8 @@ from stadet.tools.cli import main
 assert stadet.__file__ == {str(site / "stadet" / "__init__.py")!r}, stadet.__file__
 assert datasets.who == "another package" and git_revision() is None
 assert main(["train", "demo_frame", "--print-config"]) == 0
-assert main("make-footage --out f --minutes 0.2 --scenes 2 --size 64 112 --seed 1".split()) == 0
+words = "make-footage --out f --minutes 0.4 --scenes 2 --size 64 112 --hand-scale 2.2"
+assert main(words.split()) == 0
 words = "data.dataset=f/dataset.yaml data.size=[32,64] data.workers=0 loop.max_steps=1 output=r"
 assert main(["train", "demo_frame", *words.split()]) == 0
 found = list(stadet.open_detector("r/best.pt", "cpu")("f/videos", max_frames=3))
