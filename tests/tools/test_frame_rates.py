@@ -40,7 +40,7 @@ def differ(one, other, tolerance=0.0):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_moments_have_the_same_answers_at_twice_the_rate(checkpoints, kind):
-    detector = open_detector(checkpoints[kind], "cpu")
+    detector = open_detector(checkpoints[kind], "cpu", score_floor=0)
     wanted = list(detector(FRAMES_15, fps=15))
     found = list(detector(FRAMES_30, fps=30))
     assert [d.frame for d in found] == list(range(COUNT))
@@ -49,9 +49,11 @@ def test_the_same_moments_have_the_same_answers_at_twice_the_rate(checkpoints, k
         assert not differ(found[2 * number], answer)
         if kind != "yowo":  # a key-frame detector answers for each frame with its own clip
             assert not differ(found[2 * number + 1], answer)
-    native = list(open_detector(checkpoints[kind], "cpu", rate="native")(FRAMES_30, fps=30))
+    native = list(
+        open_detector(checkpoints[kind], "cpu", score_floor=0, rate="native")(FRAMES_30, fps=30)
+    )
     assert any(differ(a, b) for a, b in zip(native, found, strict=True))
-    asked = list(open_detector(checkpoints[kind], "cpu", rate=30)(FRAMES_30, fps=30))
+    asked = list(open_detector(checkpoints[kind], "cpu", score_floor=0, rate=30)(FRAMES_30, fps=30))
     assert not any(differ(a, b) for a, b in zip(native, asked, strict=True))
 
 
@@ -60,7 +62,7 @@ def test_frames_that_were_lost_are_not_missed_in_time(checkpoints, kind):
     """Every tick of 15 a second still has its frame, whichever others are lost."""
     rng = np.random.default_rng(0)
     kept = np.flatnonzero((np.arange(COUNT) % 2 == 0) | (rng.random(COUNT) < 0.4))
-    detector = open_detector(checkpoints[kind], "cpu")
+    detector = open_detector(checkpoints[kind], "cpu", score_floor=0)
     wanted = list(detector(FRAMES_15, fps=15))
     found = list(detector(FRAMES_30[kept], timestamps=kept / 30))
     for answer, frame in zip(found, kept.tolist(), strict=True):
@@ -70,7 +72,7 @@ def test_frames_that_were_lost_are_not_missed_in_time(checkpoints, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_single_frames_as_they_come_have_the_same_answers(checkpoints, kind):
-    detector = open_detector(checkpoints[kind], "cpu")
+    detector = open_detector(checkpoints[kind], "cpu", score_floor=0)
     gaps = np.random.default_rng(1).choice([1 / 60, 1 / 30, 1 / 10], COUNT - 1)
     times = np.cumsum([0, *gaps])
     wanted = list(detector(FRAMES_30, timestamps=times))
