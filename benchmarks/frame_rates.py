@@ -164,7 +164,8 @@ def main() -> None:
     tests = film_rates(out, args.test_minutes, round(2 * args.test_minutes), args.seed + 1000)
     frame, recurrent = (out / "runs" / name for name in ("frame", "recurrent"))
     train(ROOT / "configs/demo_frame.yaml", frame, args.seed, footage, args.set)
-    start = [f"yolo.weights={frame / 'best.pt'}", f"yolo.anchors={frame / 'anchors.yaml'}"]
+    anchors = [f"yolo.anchors={frame / 'anchors.yaml'}", "yolo.num_anchors=6"]
+    start = [f"yolo.weights={frame / 'best.pt'}", *anchors]
     train(ROOT / "configs/demo_recurrent.yaml", recurrent, args.seed, footage, [*start, *args.set])
     rows = {"15": judge(recurrent, tests["15"], "at_15")}
     for version in ("30", "variable"):
