@@ -4,6 +4,7 @@ second copy of it."""
 from __future__ import annotations
 
 import math
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,10 @@ PACKAGES = (
     "tools",
     "yowo",
 )
+
+# A shell may start programs in the background deaf to Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def second_copies(modules: Mapping[str, ModuleType]) -> list[str]:

@@ -232,7 +232,7 @@ def test_what_a_killed_run_left_without_a_checkpoint_is_forgotten(footage, tmp_p
         ("data.size=[0, 96]", "data.size: expected at least 1"),
         ("data.size=[50, 96]", "divisible by 32, found (50, 96); use (64, 96)"),
         ("data.resize=crop", "data.resize"),
-        ("data.dataset=no.yaml", "no.yaml: cannot be read"),
+        ("data.dataset=no.yaml", "no.yaml: expected YAML, found none"),
         ("yolo.width=0", "yolo.width: expected more than 0, found 0"),
         ("yolo.strides=[]", "yolo.strides: expected at least one level"),
         ("yolo.anchors=coco", "did you mean yolov3-coco"),

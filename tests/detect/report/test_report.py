@@ -158,7 +158,7 @@ def test_compare_shows_direction_where_it_was_scored(tmp_path):
 
 
 def test_bad_metrics_files(tmp_path):
-    for text, message in (("{", "expected JSON"), ("[]", "found other JSON")):
+    for text, message in (("{", "found broken JSON"), ("[]", "found other JSON")):
         (tmp_path / "m.json").write_text(text)
         with pytest.raises(UserError, match=message):
             read_figures(tmp_path / "m.json")

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from stadet.detect.batch import Predictions
+from stadet.detect.detector import Detector
 from stadet.detect.runtime.onnx_export import METADATA_KEY, export_onnx, read_description
 from stadet.detect.runtime.quantise import last_convolutions, quantise_int8
 from stadet.detect.runtime.session_detector import SessionDetector
@@ -18,10 +19,8 @@ pytest.importorskip("onnxruntime")
 SIZE = (16, 24)
 
 
-class TwoHeads(nn.Module):
+class TwoHeads(Detector):
     """A detector of two levels: a shared body, and a last convolution for each."""
-
-    predicts, clip_length, context_frames = "every_frame", 1, 0
 
     def __init__(self):
         super().__init__()
@@ -29,7 +28,7 @@ class TwoHeads(nn.Module):
         self.body = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 1))
         self.fine, self.coarse = nn.Conv2d(8, 6, 1), nn.Conv2d(8, 6, 3, stride=2, padding=1)
 
-    def forward(self, frames, state=None):
+    def forward(self, frames, state=None, starts_stream=None, valid=None):
         x = self.body(frames.flatten(0, 1).float() / 255)
         return [self.fine(x), self.coarse(x)], None
 
