@@ -123,7 +123,7 @@ def measure(
 
 
 def seconds_looked_at(video: VideoAnnotations) -> float:
-    """How long the looked-at frames are shown."""
+    """Seconds that the looked-at frames are shown."""
     ends = video.clock.seconds(np.arange(video.num_frames + 1))
     return float(np.diff(ends)[video.looked_at].sum())
 

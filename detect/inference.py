@@ -47,7 +47,7 @@ class InferenceConfig:
             raise UserError(f"inference.rank: expected score or objectness, found {self.rank!r}")
         if self.rank == "objectness" and not self.class_agnostic:
             raise UserError(
-                "inference.rank: expected class_agnostic: true beside objectness, which is one "
+                "inference.rank: expected class_agnostic: true with objectness, which is one "
                 "number for all classes of a box"
             )
 

@@ -46,7 +46,7 @@ def suppress(
     with a better one exceeds `iou_threshold`.
     """
     if rank == "objectness" and not class_agnostic:
-        raise ValueError("expected class_agnostic beside rank objectness")
+        raise ValueError("expected class_agnostic with rank objectness")
     limits = (score_floor, iou_threshold, max_detections)
     out = []
     for boxes, objectness, scores in zip(

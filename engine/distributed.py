@@ -26,7 +26,7 @@ def is_distributed() -> bool:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """What one process does by itself in a group: nothing in the block waits for the others."""
+    """Work that one process of a group does by itself: the block waits for no other."""
     global _alone
     was, _alone = _alone, True
     try:

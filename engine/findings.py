@@ -1,4 +1,4 @@
-"""What a reader corrected, left out or doubts, counted: nothing is skipped silently."""
+"""Counts of what a reader corrected, left out or doubts: nothing is skipped silently."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _watchers: list[Watcher] = []
 
 @contextlib.contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
-    """Call `watcher(description, done, total)` for all progress in the block, beside what is shown.
+    """Call `watcher(description, done, total)` for all progress in the block; bars show it still.
 
     total: None where it is not known. What the watcher raises ends the work.
     """

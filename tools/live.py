@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
         if value is not None and not value > 0:
             raise UserError(f"--{name.replace('_', '-')}: expected above 0, found {value}")
     if args.evidence_only and not args.record:
-        raise UserError("--evidence-only: expected --record FOLDER beside it")
+        raise UserError("--evidence-only: expected --record FOLDER with it")
     make_session = session_maker(
         Path(args.checkpoint),
         RuntimeOptions(args.runtime, args.precision, args.temporal_every, args.feature_bank),

@@ -1,4 +1,4 @@
-"""How far apart in time the frames are that a model was trained on, as its checkpoint says."""
+"""Distance in time between the frames that a model was trained on, as its checkpoint says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rate = float | Literal["native"] | None
 
 @dataclass(frozen=True)
 class Timing:
-    """How far apart in time the frames of a model's clips and streams are.
+    """Distances in time between the frames of a model's clips and streams.
 
     fps: frames a second of the footage as the model was shown it; None where it was shown videos of
         several rates as they are.
@@ -136,7 +136,7 @@ def read_timing(content: Mapping[str, Any], source: str) -> Timing | None:
 
 
 def timing_sentence(timing: Timing, wanted: Rate, key: str = "data.fps") -> str:
-    """What a training says of the rate that it chose."""
+    """Line that a training prints about the rate that it chose."""
     found = ", ".join(sorted(timing.rates))
     if timing.fps is None:
         return f"frames as they come, videos at {found} fps: the model will not know its rate"

@@ -42,7 +42,7 @@ class LiveFrame:
 
 @dataclass(frozen=True)
 class StreamCounts:
-    """What became of a source's frames: ``received == delivered + dropped + waiting``.
+    """Counts of a source's frames: ``received == delivered + dropped + waiting``.
 
     Attributes:
         received: frames decoded.
@@ -144,7 +144,7 @@ class StreamReader:
 
     @property
     def counts(self) -> StreamCounts:
-        """What became of the frames so far."""
+        """Counts of the frames so far."""
         with self._changed:
             damaged = self._capture.damaged if self._capture else 0
             return StreamCounts(

@@ -111,7 +111,7 @@ class VideoClassifier:
         return too_short(videos, self.file.config.sampling, lengths)
 
     def rate_note(self, video: Video) -> str | None:
-        """What a user should know of the rate at which the model is shown a video."""
+        """Line about the rate at which the model is shown a video."""
         if self.fps is None or same_rate(video.clock, self.fps):
             return None
         rate = rate_text(video.clock)

@@ -84,7 +84,7 @@ class Predictor:
         return None if clock is not None and same_rate(clock, fps) else fps
 
     def rate_note(self, clock: Clock | None) -> str | None:
-        """What a user should know of the rate at which the model is shown such footage."""
+        """Line about the rate at which the model is shown such footage."""
         fps = self.shown_fps(clock)
         if fps is None:
             return None

@@ -27,7 +27,7 @@ LEAST_SHARE = 0.5  # boxes take part in tubes from this share of the threshold o
 
 @dataclass(frozen=True, eq=False)
 class VideoResult:
-    """What was found in one video.
+    """Results of one video.
 
     Attributes:
         name: the video's name in the files.

@@ -50,7 +50,7 @@ EVENT_SECONDS = 0.5
 
 
 class JobRequest(BaseModel):
-    """What `POST /api/jobs` takes."""
+    """Body of `POST /api/jobs`."""
 
     kind: JobKind
     model: str = Field(max_length=500)

@@ -52,7 +52,7 @@ class JobState(str, Enum):
 
 
 class JobKind(str, Enum):
-    """What a job makes.
+    """Kinds of job by their results.
 
     `detect`: boxes, tubes, events and a boxed video; `classify`: a class for each video, or a
     timeline of a long one; `steps`: the steps of a routine, done or missing.

@@ -69,7 +69,7 @@ class ServiceSettings:
             raise UserError(f"--runs {self.runs}: expected a folder of runs, found none")
         if not self.token and not _is_loopback(self.host):
             raise UserError(
-                f"--host {self.host}: expected --token (or STAD_TOKEN) beside an address that "
+                f"--host {self.host}: expected --token (or STAD_TOKEN) with an address that "
                 "others reach; found none"
             )
         if self.token is not None and len(self.token) < 16:

@@ -112,7 +112,7 @@ class Workers:
                 self._running.pop(job_id, None)
 
     def _judge(self, job_id: str, code: int) -> None:
-        """What a process that has ended means for its job, where the job did not say it itself."""
+        """End a job whose process ended without saying how it went."""
         if self._stopping.is_set():
             return  # taken up at the next start
         if code == 0:

@@ -1,4 +1,4 @@
-"""What happens, told as it happens: one line of JSON when an action begins and one when it ends."""
+"""Events as they happen: one line of JSON when an action begins and one when it ends."""
 
 from __future__ import annotations
 

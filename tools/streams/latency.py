@@ -1,4 +1,4 @@
-"""How long a frame takes from its capture to its picture, over the last seconds."""
+"""Latency from a frame's capture to its picture, over the last seconds."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ KEEP_SECONDS = 2.0  # of pictures after the last action, of recordings that hold
 
 @dataclass
 class StreamReport:
-    """What became of one stream.
+    """Figures of one stream.
 
     Attributes:
         name: of the stream.

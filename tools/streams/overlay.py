@@ -1,4 +1,4 @@
-"""What a live picture shows beside its boxes: a line of figures, a classifier's probabilities."""
+"""Parts of a live picture other than boxes: a line of figures, a classifier's probabilities."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ Event = tuple[str, float, dict[str, Any]]  # what, seconds, values
 
 @dataclass(frozen=True)
 class LiveAnswer:
-    """What a session says of one frame.
+    """Answer of a session to one frame.
 
     Attributes:
         image: (h, w, 3) uint8 RGB to show: the frame with what is drawn into it.

@@ -139,7 +139,7 @@ class Footage:
                 yield name, frame, answer
 
     def rate_note(self, side: str, model: Detector) -> str | None:
-        """What a user should know of the rate at which `model` is shown a side."""
+        """Line about the rate at which `model` is shown a side."""
         fps = self.timing.stream_fps if model.follows_streams else self.timing.fps
         videos = list(self.dataset.side(side))
         if fps is None or model.context_frames == 0:
