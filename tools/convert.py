@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 SUMMARY = "annotations from one format to another"
 
@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     detections.add_argument("--threshold", type=float, default=0.3, help="class score (0.3)")
     detections.add_argument("--min-iou", type=float, default=0.3, help="to link boxes (0.3)")
     detections.add_argument("--min-frames", type=int, default=1, help="shortest track (1)")
+    add_overwrite(parser)
     return parser
 
 
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> None:
         options={key: value for key, value in stated.items() if value is not None},
         keyframe_tolerance=args.keyframe_tolerance,
         tracks=DetectionTracks(args.threshold, args.min_iou, args.min_frames),
+        overwrite=args.overwrite,
     )
     videos = list(written)
     print(

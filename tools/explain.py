@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stadet.tools.cli import make_parser
+from stadet.tools.cli import add_overwrite, make_parser
 
 SUMMARY = "what a model saw: Grad-CAM, guided backpropagation, activation maps"
 EXAMPLES = """\
@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--frame", type=int, help="of a detector: the frame (default: the middle)")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
+    add_overwrite(parser)
     return parser
 
 
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> None:
         weighting=args.weighting,
         frame=args.frame,
         device=args.device,
+        overwrite=args.overwrite,
     )
     print(f"{found.video}, frames {found.frames[0]} to {found.frames[-1]}: {found.answer}")
     for path in found.files:

@@ -169,9 +169,9 @@ def make_split(
 
 
 _REMEDY = {
-    "blocks": "shorten block_seconds, annotate more, or set its share to 0",
-    "clips": "use method blocks, annotate more, or set its share to 0",
-    "videos": "use method blocks, add videos, or set its share to 0",
+    "blocks": "shorten block_seconds, annotate more, or set its share under split to 0",
+    "clips": "use method blocks, annotate more, or set its share under split to 0",
+    "videos": "use method blocks, add videos, or set its share under split to 0",
     "lists": "name videos that the data set has",
 }
 

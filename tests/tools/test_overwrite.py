@@ -31,6 +31,12 @@ def files(footage, trained, tmp_path_factory):
             "metrics.json",
         ),
         ("compare", "{report} {report} --bootstrap 0 --out {out}", "compare.md"),
+        ("convert", "--data {data} --to coco-video --out {out}/c.json", "c.json"),
+        (
+            "explain",
+            "{video} --checkpoint {best} --frame 3 --out {out}",
+            "counter00_front-grad-cam.png",
+        ),
     ],
 )
 def test_a_second_run_replaces_nothing(

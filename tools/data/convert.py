@@ -23,7 +23,7 @@ from stadet.datasets.splits.ranges import mask_to_ranges
 from stadet.detect.detections.reader import read_detections
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
-from stadet.engine.files import atomic_directory, atomic_write
+from stadet.engine.files import atomic_directory, atomic_write, expect_absent
 from stadet.engine.findings import Findings
 from stadet.engine.reading import path_below
 
@@ -60,6 +60,7 @@ def convert(
     options: Mapping[str, Any] | None = None,
     keyframe_tolerance: float | None = None,
     tracks: DetectionTracks | None = None,
+    overwrite: bool = False,
 ) -> AnnotationSet:
     """Write a data set, annotations or detections in another format.
 
@@ -78,16 +79,19 @@ def convert(
         keyframe_tolerance: cvat: how far interpolated boxes may be off, pixels (default 0.5, of
             detections 2).
         tracks: how detections become tracks.
+        overwrite: replace the file of coco-video; folders must be new.
 
     Returns:
         What was written.
 
     Raises:
-        UserError: for a combination of sources that says too little or too much, and for files
-            that cannot be read.
+        UserError: for a combination of sources that says too little or too much, for files that
+            cannot be read, and where `out` is there already (unless `overwrite`).
     """
     if to not in TARGETS:
         raise UserError(f"--to: expected one of {', '.join(TARGETS)}, found {to!r}")
+    if to == "coco-video" and not Path(out).is_dir():
+        expect_absent(out, overwrite=overwrite)
     given = {"data": data, "annotations": annotations, "detections": detections}
     found = [name for name, value in given.items() if value is not None]
     if found not in (["data"], ["annotations"], ["detections"], ["data", "detections"]):

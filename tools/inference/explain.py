@@ -26,6 +26,7 @@ from stadet.detect.drawing.image_file import write_image
 from stadet.detect.view import View, pair
 from stadet.engine.checkpoint import load_checkpoint
 from stadet.engine.errors import UserError, neighbours
+from stadet.engine.files import expect_absent
 from stadet.tools.classification.checkpoint import open_classifier
 from stadet.tools.classification.video_answers import VideoClassifier
 from stadet.tools.inference.detectors import open_detector
@@ -73,6 +74,7 @@ def explain(
     weighting: str = "mean",
     frame: int | None = None,
     device: str | None = None,
+    overwrite: bool = False,
 ) -> Explanation:
     """Show what a model saw when it answered, as videos and strips of images.
 
@@ -91,11 +93,15 @@ def explain(
             square.
         frame: of a detector: the frame (default: the middle one).
         device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
+        overwrite: replace the files of an earlier call.
 
     Raises:
-        UserError: for unknown classes and layers, and a frame outside the video.
+        UserError: for unknown classes and layers, a frame outside the video, and files that are
+            there already (unless `overwrite`).
     """
     question, opened = _open(video, checkpoint, frame, device)
+    places = {method: _places(Path(out), f"{opened.name}-{method}") for method in methods}
+    expect_absent(*(place for pair in places.values() for place in pair), overwrite=overwrite)
     target, words = question.ask(_label(label, question.names))
     if layer is None and not hasattr(question.model, "cam_layer"):
         layer = deciding_layer(question.model, question.inputs, target)
@@ -105,8 +111,7 @@ def explain(
     fps = (len(indices) - 1) / span if span > 0 else opened.fps
     for method in methods:
         pictures = explain_clip(question.model, question.inputs, method, target, layer, weighting)
-        name = f"{opened.name}-{method}"
-        files += write_pictures(Path(out), name, pictures, fps)
+        files += write_pictures(*places[method], pictures, fps)
     return Explanation(opened.name, indices, words, files)
 
 
@@ -144,10 +149,14 @@ def explain_clip(
     return np.stack(list(heat_frames(large, warm)))
 
 
-def write_pictures(folder: Path, name: str, pictures: np.ndarray, fps: float) -> list[Path]:
-    """`NAME.mp4` of all pictures and `NAME.png`, a strip of some; their paths."""
+def _places(folder: Path, name: str) -> tuple[Path, Path]:
+    """The film and the strip of images of a method."""
     safe = name.replace("/", "_")
-    film, strip = folder / f"{safe}.mp4", folder / f"{safe}.png"
+    return folder / f"{safe}.mp4", folder / f"{safe}.png"
+
+
+def write_pictures(film: Path, strip: Path, pictures: np.ndarray, fps: float) -> list[Path]:
+    """`film` (.mp4) of all pictures and `strip` (.png) of some; their paths."""
     with VideoWriter(film, pictures.shape[1:3], fps) as writer:
         for picture in pictures:
             writer.write(picture)
