@@ -200,3 +200,56 @@ def test_image_networks_give_torchvisions_features(name):
     with torch.inference_mode():
         for trunk in trunks:
             same(trunk(images[:, None])[:, 0].flatten(1), network(images).flatten(1))
+
+
+def literal_non_local_i3d(w, x):
+    """The non-local I3D-ResNet-50 of Kinetics over its public names (Wang et al., table 1)."""
+
+    def conv(x, key, stride=1):
+        kernel = w[f"{key}.weight"].shape[2:]
+        padding = tuple(side // 2 for side in kernel)
+        return F.conv3d(x, w[f"{key}.weight"], w.get(f"{key}.bias"), stride, padding)
+
+    def non_local(x, key):
+        small = F.max_pool3d(x, (1, 2, 2))
+        theta = conv(x, f"{key}.theta").flatten(2)  # (B, C/2, N)
+        phi, g = (conv(small, f"{key}.{name}").flatten(2) for name in ("phi", "g"))
+        products = torch.einsum("bcn,bcm->bnm", theta, phi) * theta.shape[1] ** -0.5
+        y = torch.einsum("bnm,bcm->bcn", products.softmax(2), g).unflatten(2, x.shape[2:])
+        return norm(w, conv(y, f"{key}.out"), f"{key}.bn") + x
+
+    x = norm(w, conv(x, "conv1", 2), "bn1").relu()
+    x = F.max_pool3d(x, (2, 3, 3), 2)
+    for level, count in enumerate((3, 4, 6, 3), start=1):
+        for index in range(count):
+            key, stride = f"layer{level}.{index}", 2 if level > 1 and index == 0 else 1
+            y = norm(w, conv(x, f"{key}.conv1"), f"{key}.bn1").relu()
+            y = norm(w, conv(y, f"{key}.conv2", (1, stride, stride)), f"{key}.bn2").relu()
+            y = norm(w, conv(y, f"{key}.conv3"), f"{key}.bn3")
+            if index == 0:
+                x = norm(
+                    w, conv(x, f"{key}.downsample.0", (1, stride, stride)), f"{key}.downsample.1"
+                )
+            x = (x + y).relu()
+            if level in (2, 3) and index % 2 == 1:
+                x = non_local(x, f"{key}.nl")
+        if level == 1:
+            x = F.max_pool3d(x, (2, 1, 1))
+    return x.mean((2, 3, 4)) @ w["fc.weight"].T + w["fc.bias"]
+
+
+def test_non_local_i3d():
+    options = {"width": 0.1, "pool_padding": 0}
+    torch.manual_seed(0)
+    public = settle(build_model("nonlocal_i3d_resnet", 7, **options)).state_dict()
+    generator = torch.Generator().manual_seed(2)
+    for key in public:
+        if ".nl.bn." in key and key.endswith(("weight", "bias")):  # zero in a new block
+            public[key] = torch.randn(public[key].shape, generator=generator)
+    public = {key.replace("head.", "fc.", 1): value for key, value in public.items()}
+    model = build_model("nonlocal_i3d_resnet", 7, **options).eval()
+    assert not fill(model, public, "kinetics").missing
+    frames = clips(16, 96)
+    with torch.inference_mode():
+        x = model.normalise(frames).transpose(1, 2)
+        same(model(frames), literal_non_local_i3d(public, x))
