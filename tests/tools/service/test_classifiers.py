@@ -1,0 +1,101 @@
+"""Classifiers in the service: answers, timelines, and the steps of a routine."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from stadet.datasets.footage.writer import VideoWriter
+from stadet.tools.cli import main
+from tests.datasets.tiny_classes import write_classes
+from tests.tools.service.conftest import send, wait
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder with one classifier: videos are bright or dark."""
+    folder = tmp_path_factory.mktemp("classifiers")
+    data = write_classes(tmp_path_factory.mktemp("data"))
+    settings = [
+        "model.name=convlstm",
+        "model.options={hidden: 6, grid: 2, dropout: 0.0, activation: tanh}",
+        "input.size=[16, 24]",
+        "input.workers=0",
+        "input.batch=4",
+        "sampling.frames=4",
+        "loop.epochs=6",
+        "loop.optimiser.lr=0.03",
+        "augment.blur=0",
+        "augment.noise=0",
+        "augment.colour=0",
+    ]
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    assert main(["train-classifier", *settings, f"data.root={data}", f"output={run}"]) == 0
+    shutil.copy(run / "best.pt", folder / "light.pt")
+    return folder
+
+
+def film(path, levels, fps=10):
+    """A grey video, one level a frame."""
+    with VideoWriter(path, (48, 64), fps) as writer:
+        for level in levels:
+            writer.write(np.full((48, 64, 3), level, np.uint8))
+    return path
+
+
+def run(client, *videos, **wanted):
+    uploads = [send(client, video) for video in videos]
+    request = {"model": "light.pt", "uploads": uploads, **wanted}
+    answer = client.post("/api/jobs", json=request)
+    assert answer.status_code == 201, answer.text
+    job = wait(client, answer.json()["id"])
+    assert job["state"] == "done", job
+    return job
+
+
+def result(client, job, name):
+    return client.get(f"/api/jobs/{job['id']}/results/{name}")
+
+
+def test_a_class_for_each_video(client, tmp_path):
+    videos = [film(tmp_path / "day.mp4", [200] * 8), film(tmp_path / "night.mp4", [50] * 8)]
+    job = run(client, *videos, kind="classify")
+    answers = result(client, job, "answers.json").json()
+    assert [(row["video"], row["nearest"]) for row in answers] == [
+        ("day.mp4", "bright"),
+        ("night.mp4", "dark"),
+    ]
+    assert "day.mp4" in result(client, job, "answers.csv").text
+    assert "night.mp4" in client.get(f"/jobs/{job['id']}").text
+
+
+def test_missing_steps_are_named_and_done_ones_have_a_picture(client, tmp_path):
+    videos = [film(tmp_path / f"{n}.mp4", [200 + n] * 8) for n in range(2)]
+    job = run(client, *videos, kind="steps")
+    steps = {row["step"]: row for row in result(client, job, "steps.json").json()}
+    assert steps["bright"]["done"] and not steps["dark"]["done"]
+    assert set(steps["bright"]["videos"]) == {"0.mp4", "1.mp4"}
+    picture = result(client, job, steps["bright"]["picture"])
+    assert picture.status_code == 200 and picture.headers["content-type"] == "image/jpeg"
+    page = client.get(f"/jobs/{job['id']}").text
+    assert "1 of 2 steps are missing: dark" in page
+    assert "light.pt" in client.get("/handwash").text
+
+
+def test_a_long_video_as_a_timeline(client, tmp_path):
+    video = film(tmp_path / "long.mp4", [215] * 30 + [35] * 30)
+    job = run(client, video, kind="steps", window_seconds=1.0, min_seconds=0.5)
+    steps = {row["step"]: row for row in result(client, job, "steps.json").json()}
+    assert steps["bright"]["done"] and steps["dark"]["done"]
+    for row in steps.values():
+        assert 2.0 < row["seconds"] < 4.0
+    answers = result(client, job, "answers.json").json()
+    assert [row["class"] for row in answers] == ["bright", "dark"]
+    assert answers[0]["end"] == pytest.approx(3.0, abs=0.6)
+
+
+def test_a_detector_is_asked_for(client, tmp_path):
+    upload = send(client, film(tmp_path / "a.mp4", [200] * 8))
+    request = {"kind": "detect", "model": "light.pt", "uploads": [upload]}
+    answer = client.post("/api/jobs", json=request)
+    assert answer.status_code == 422 and "cannot do detect" in answer.json()["detail"]
