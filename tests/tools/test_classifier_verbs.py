@@ -348,12 +348,12 @@ def test_detectors_are_explained_too(kind, layer, data, tmp_path, capsys):
     arguments += ["--out", out, "--frame", 5]
     assert stad(explain, *arguments) == 0
     assert "; layer " in capsys.readouterr().out
-    code = stad(explain, *arguments, "--layer", layer, "--class", "put back")
+    code = stad(explain, *arguments, "--layer", layer, "--class", "put back", "--overwrite")
     captured = capsys.readouterr()
     assert code == 0, captured.err
     assert "put back" in captured.out
     assert len(list(out.iterdir())) == 2
-    assert stad(explain, *arguments, "--frame", 99) == 2
+    assert stad(explain, *arguments, "--frame", 99, "--overwrite") == 2
 
 
 def test_keypoint_sets_train_the_fused_model(tmp_path, capsys):
