@@ -10,6 +10,7 @@ from stadet.engine.errors import UserError
 from stadet.tools.classification.checkpoint import open_classifier
 from stadet.tools.classification.video_answers import VideoClassifier
 from stadet.tools.inference.predictor import Predictor
+from stadet.tools.inference.run import THRESHOLD
 from stadet.tools.inference.runtimes import (
     EXPORTED,
     RuntimeOptions,
@@ -18,8 +19,6 @@ from stadet.tools.inference.runtimes import (
 )
 from stadet.tools.inference.video_detector import VideoDetector
 from stadet.tools.streams.session import ClassifierSession, DetectorSession, LiveSession
-
-THRESHOLD = 0.3  # of checkpoints whose best threshold was never measured
 
 
 def session_maker(
@@ -41,7 +40,8 @@ def session_maker(
         checkpoint: of `stad train`, `stad train-classifier` or `stad export`.
         runtime: how a detector runs.
         device: where it runs (default: the GPU if there is one).
-        threshold: score to draw and to tell (default: the checkpoint's own, else .3).
+        threshold: score to draw and to tell (default: the checkpoint's own, else that of
+            `run_videos`).
         fps: frames a second for the model: ``"native"`` for every frame, a number, or None for
             those of its training.
         window_seconds, stride_seconds, area: see `ClassifierSession`.
