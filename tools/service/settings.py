@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stadet.engine.errors import UserError
+from stadet.engine.files import disk_error
 from stadet.engine.limits import INFINITE, expect_limits
 
 
@@ -78,9 +79,7 @@ class ServiceSettings:
             for place in (self.jobs, self.uploads):
                 place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(
-                f"--data {self.data}: expected a folder that can be written ({error.strerror})"
-            ) from error
+            raise disk_error(error, self.data) from error
         if not os.access(self.jobs, os.W_OK):
             raise UserError(f"--data {self.data}: expected a folder that can be written")
 

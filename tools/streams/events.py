@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-from stadet.engine.errors import UserError
+from stadet.engine.files import disk_error
 
 
 class EventLog:
@@ -26,11 +26,10 @@ class EventLog:
         if path is None or self._file is not None:
             return
         try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115
         except OSError as error:
-            raise UserError(
-                f"--events {path}: cannot be written ({error.strerror}); choose another place"
-            ) from error
+            raise disk_error(error, path) from error
 
     def write(self, stream: str, what: str, seconds: float, **values: Any) -> None:
         """Append an event.
@@ -54,9 +53,7 @@ class EventLog:
             self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError as error:
-            raise UserError(
-                f"--events {self.path}: cannot be written ({error.strerror}); free some space"
-            ) from error
+            raise disk_error(error, str(self.path)) from error
 
     def __enter__(self) -> EventLog:
         return self

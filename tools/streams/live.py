@@ -19,6 +19,7 @@ from stadet.datasets.footage.writer import VideoWriter
 from stadet.datasets.live.reader import LiveFrame, StreamCounts, StreamReader
 from stadet.datasets.live.source import StreamSource, parse_sources
 from stadet.engine.errors import UserError
+from stadet.engine.files import disk_error
 from stadet.tools.streams.events import EventLog
 from stadet.tools.streams.latency import LatencyFigures, LatencyMeter
 from stadet.tools.streams.overlay import draw_line
@@ -378,9 +379,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(
-            f"--record {folder}: expected a folder that can be written ({error.strerror})"
-        ) from error
+        raise disk_error(error, folder) from error
 
 
 def _status_line(figures: LatencyFigures, counts: StreamCounts) -> str:

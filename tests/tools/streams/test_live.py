@@ -122,6 +122,8 @@ def test_a_slow_model_drops_frames_of_a_camera_and_none_is_unaccounted_for(tmp_p
         (["0", "--fps", "fast"], "--fps: expected native or a number"),
         (["0", "--area", "0.5", "0", "0.4", "1"], "--area: expected X1 Y1 X2 Y2"),
         (["0", "--evidence-only"], "--evidence-only: expected --record"),
+        (["0", "--events", "/dev/null/e.jsonl"], "a file is where a folder is needed"),
+        (["0", "--record", "/dev/null/r"], "a file is where a folder is needed"),
         (["0", "--seconds", "-1"], "--seconds: expected above 0"),
         (["http://127.0.0.1:9/"], "expected a stream that opens"),
     ],
