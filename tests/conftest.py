@@ -16,17 +16,7 @@ import stadet
 from stadet.engine import progress
 
 ROOT = Path(stadet.__file__).resolve().parent.parent
-PACKAGES = (
-    "anchors",
-    "classify",
-    "configs",
-    "datasets",
-    "detect",
-    "engine",
-    "recurrent_yolo",
-    "tools",
-    "yowo",
-)
+PACKAGES = stadet._PACKAGES
 
 # A shell may start programs in the background deaf to Ctrl-C, which some tests send.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
