@@ -33,7 +33,7 @@ from stadet.engine.errors import UserError
 from stadet.tools.service.models import ModelShelf
 from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState, new_id
 from stadet.tools.service.settings import ServiceSettings
-from stadet.tools.service.uploads import ID, TooLarge, save_upload, take_uploads
+from stadet.tools.service.uploads import ID, TooLarge, drop_uploads, save_upload, take_uploads
 from stadet.tools.service.workers import Workers
 
 RESULTS = {
@@ -162,7 +162,8 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             queue.add(job_id, wanted.kind, model.name, options, inputs)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
-            raise
+            raise  # the uploads are still there
+        drop_uploads(settings.uploads, wanted.uploads)
         added = queue.get(job_id)
         assert added is not None
         return added.public()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -83,7 +84,7 @@ async def save_upload(
 
 
 def take_uploads(folder: Path, ids: Sequence[str], inputs: Path) -> dict[str, str]:
-    """Move uploads into a job's folder.
+    """Link uploads into a job's folder; they stay until `drop_uploads`.
 
     Returns:
         {stored name: name as shown}.
@@ -103,7 +104,12 @@ def take_uploads(folder: Path, ids: Sequence[str], inputs: Path) -> dict[str, st
     for number, upload_id in enumerate(ids):
         name = json.loads((folder / upload_id / "name.json").read_text(encoding="utf-8"))
         stored = stored_name(name, number)
-        (folder / upload_id / "content").rename(inputs / stored)
-        shutil.rmtree(folder / upload_id, ignore_errors=True)
+        os.link(folder / upload_id / "content", inputs / stored)
         taken[stored] = name
     return taken
+
+
+def drop_uploads(folder: Path, ids: Sequence[str]) -> None:
+    """Forget uploads that a queued job has taken."""
+    for upload_id in ids:
+        shutil.rmtree(folder / upload_id, ignore_errors=True)

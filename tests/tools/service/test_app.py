@@ -175,6 +175,19 @@ def test_stored_names():
     assert shown_name("a/b\u202e\n.mp4") == "b.mp4"
 
 
+def test_an_upload_outlives_a_queue_that_cannot_be_written(client, clip, monkeypatch):
+    upload = send(client, clip)
+
+    def fail(*_):
+        raise UserError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client.app.state.queue, "add", fail)
+        request = {"kind": "detect", "model": "counter/best.pt", "uploads": [upload]}
+        assert client.post("/api/jobs", json=request).status_code == 422
+    assert wait(client, start(client, upload))["state"] == "done"
+
+
 def test_cancel_and_delete(client, clip, tmp_path, monkeypatch):
     job_id = start(client, send(client, clip))
     answer = client.post(f"/api/jobs/{job_id}/cancel")
