@@ -46,6 +46,22 @@ def test_live_with_every_frame_answers_as_predict_on_the_file(tmp_path, video, k
         assert live.frame == whole.frame
 
 
+@pytest.mark.parametrize("kind", ["yolo", "recurrent-yolo", "yowo"])
+def test_at_another_rate_live_answers_as_predict_on_the_file(tmp_path, video, kind):
+    path = checkpoint(tmp_path, kind)
+    found = {}
+    run_live(
+        [str(video)],
+        session_maker(path, device="cpu", fps=12),
+        on_answer=lambda name, frame, answer: found.update({frame.number: answer.detections}),
+    )
+    expected = list(open_detector(path, "cpu", score_floor=0.0, rate=12.0)(video))
+    assert len(expected) == 24 and set(found) >= set(range(0, 24, 2))
+    for number, live in found.items():
+        np.testing.assert_allclose(live.boxes, expected[number].boxes, atol=1e-3)
+        np.testing.assert_allclose(live.scores, expected[number].scores, atol=1e-5)
+
+
 def test_the_command_records_and_tells(tmp_path, video, capfd):
     path = checkpoint(tmp_path, "yolo")
     folder, events = tmp_path / "recorded", tmp_path / "events.jsonl"
