@@ -37,6 +37,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--max-frames", type=int, help="stop after so many frames of each video")
     add("--overwrite", action="store_true", help="replace the results of an earlier run")
     add_runtime_arguments(parser)
+    add(
+        "--fps",
+        help="frames a second shown to a model that uses earlier frames (default: those of its "
+        "training; native: every frame)",
+    )
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
     return parser
 
@@ -56,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
             args.runtime, args.precision, args.temporal_every, args.feature_bank
         ),
         device=args.device,
+        fps=args.fps,
     )
     for video in result.videos:
         print(f"{video.name}: {len(video.events):,} events; boxed video: {video.boxed}")

@@ -11,6 +11,7 @@ from stadet.detect.report.words import (
     balance,
     by_frequency,
     decimal,
+    direction_rows,
     facts,
     headlines,
     interval,
@@ -89,20 +90,7 @@ def _listed(values: dict[str, float | None]) -> str:
 
 
 def _direction(direction: dict[str, Any]) -> list[str]:
-    rows = [
-        [
-            " / ".join(row["pair"]),
-            where,
-            decimal(row["accuracy"]),
-            f"{row['matched']:,} of {row['truths']:,}",
-        ]
-        for where in ("everywhere", "motionless")
-        for row in direction[where]
-    ]
-    rows += [
-        ["all pairs", f"{age} frames after the stop", decimal(accuracy), ""]
-        for age, accuracy in direction["by_frames_since_stop"].items()
-    ]
+    rows = direction_rows(direction)
     lines = table(["pair", "where", "accuracy", "matched of truths"], rows, left=(0, 1))
     if direction["motionless_ap_50"]:
         found = _listed(direction["motionless_ap_50"])

@@ -17,6 +17,7 @@ from stadet.detect.report.words import (
     balance,
     by_frequency,
     decimal,
+    direction_rows,
     facts,
     headlines,
     interval,
@@ -150,20 +151,7 @@ def _examples(e: Evaluation, pictures: Mapping[FrameKey, Picture]) -> list[Error
 def _direction(direction: dict[str, Any] | None) -> Table | None:
     if not direction:
         return None
-    rows = [
-        [
-            " / ".join(row["pair"]),
-            where,
-            decimal(row["accuracy"]),
-            f"{row['matched']:,} of {row['truths']:,}",
-        ]
-        for where in ("everywhere", "motionless")
-        for row in direction[where]
-    ]
-    rows += [
-        ["all pairs", f"{age} frames after the stop", decimal(accuracy), ""]
-        for age, accuracy in direction["by_frames_since_stop"].items()
-    ]
+    rows = direction_rows(direction)
     rows += [
         [name, "motionless, AP@0.5 (%)", percent(ap), ""]
         for name, ap in direction["motionless_ap_50"].items()

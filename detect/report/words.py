@@ -115,3 +115,22 @@ def balance(figures: dict[str, Any]) -> str:
         f"The most frequent class has {counts[0] / counts[-1]:,.1f} times the truths of the rarest "
         f"({counts[0]:,} to {counts[-1]:,})."
     )
+
+
+def direction_rows(direction: dict[str, Any]) -> list[list[str]]:
+    """Rows (pair, where, accuracy, matched of truths) of the reversed pairs' direction accuracy."""
+    rows = [
+        [
+            " / ".join(row["pair"]),
+            where,
+            decimal(row["accuracy"]),
+            f"{row['matched']:,} of {row['truths']:,}",
+        ]
+        for where in ("everywhere", "motionless")
+        for row in direction[where]
+    ]
+    rows += [
+        ["all pairs", f"{age} frames after the stop", decimal(accuracy), ""]
+        for age, accuracy in direction["by_frames_since_stop"].items()
+    ]
+    return rows

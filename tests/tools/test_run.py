@@ -10,7 +10,8 @@ from stadet.detect.tubes.file import read_tubes
 from stadet.engine.csv_files import cell_text
 from stadet.tools.cli import main
 from stadet.tools.inference.predict import predict, use_floor
-from stadet.tools.inference.run import run_videos
+from stadet.tools.inference.run import LEAST_SHARE, run_videos
+from tests.tools.small_checkpoints import save_small_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +102,18 @@ def test_the_floor_for_use(threshold, config_floor, floor):
 
     Detector.threshold = threshold
     assert use_floor(Detector) == pytest.approx(floor)
+
+
+def test_another_rate_is_handed_on(footage, tmp_path):
+    path = save_small_checkpoint(tmp_path / "recurrent.pt", "recurrent-yolo")
+    options = {"threshold": 1e-4, "device": "cpu", "fps": 5}
+    made = run_videos(footage.video, path, tmp_path / "out", **options)
+    floor = LEAST_SHARE * options["threshold"]
+    lone = predict(
+        [footage.video], path, tmp_path / "d.jsonl", score_floor=floor, device="cpu", fps=5
+    )
+    assert made.detections.read_bytes() == lone.read_bytes()
+    native = predict(
+        [footage.video], path, tmp_path / "n.jsonl", score_floor=floor, device="cpu", fps="native"
+    )
+    assert native.read_bytes() != lone.read_bytes()

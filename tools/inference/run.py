@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from stadet.datasets.clips.timing import Rate
 from stadet.datasets.footage.video import open_video
 from stadet.detect.report.pages import render as fill
 from stadet.detect.tubes.events import Event, EventOptions, time_text
@@ -75,6 +76,7 @@ def run_videos(
     overwrite: bool = False,
     runtime: RuntimeOptions | None = None,
     device: str | None = None,
+    fps: Rate = None,
 ) -> RunResult:
     """Run a checkpoint over videos; link, log and draw what it finds.
 
@@ -88,6 +90,8 @@ def run_videos(
         overwrite: replace the results of an earlier run.
         runtime: how the checkpoint is run (default: plain torch in fp32).
         device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
+        fps: frames a second at which a model that uses earlier frames is shown footage (default:
+            those of its training); "native": every frame as it comes.
 
     Returns:
         Where everything lies, and the events of each video.
@@ -122,6 +126,7 @@ def run_videos(
         runtime=runtime,
         device=device,
         max_frames=max_frames,
+        fps=fps,
     )
     tubes = link_tubes(detections, out=tube_file, options=LinkOptions(min_score=floor))
     log = log_events(tubes, out=out, options=EventOptions(min_score=threshold))
