@@ -8,6 +8,7 @@ from stadet.classify.keypoints import part_slice
 from stadet.datasets.footage.video import open_video
 from stadet.datasets.labelled.keypoints import read_keypoint_set
 from stadet.tools.cli import main
+from stadet.tools.data import keypoints as make_keypoints
 from tests.datasets.numbered_videos import write_numbered
 
 COUNTS = {"hello": (3, 9), "thanks": (12, 12)}  # class: frames of its videos
@@ -36,6 +37,12 @@ class BrightnessHolistic:
         )
 
 
+def stand_in(monkeypatch):
+    """Both modules that hold the function's name use the stand-in, whichever was imported first."""
+    for module in (keypoints, make_keypoints):
+        monkeypatch.setattr(module, "open_holistic", BrightnessHolistic)
+
+
 @pytest.fixture
 def videos(tmp_path):
     for name, counts in COUNTS.items():
@@ -47,7 +54,7 @@ def videos(tmp_path):
 
 
 def test_videos_become_a_set_that_training_reads(videos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(keypoints, "open_holistic", BrightnessHolistic)
+    stand_in(monkeypatch)
     out = tmp_path / "set"
     arguments = ["--data", str(videos), "--out", str(out), "--frames", "6", "--size", "24", "32"]
     assert main(["make-keypoints", *arguments, "--val", "0.5"]) == 0
@@ -81,7 +88,7 @@ def test_without_mediapipe_nothing_is_written(videos, tmp_path, monkeypatch, cap
 def test_a_broken_video_is_named_before_anything_is_extracted(
     videos, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(keypoints, "open_holistic", BrightnessHolistic)
+    stand_in(monkeypatch)
     (videos / "hello" / "2.mp4").write_bytes(b"no video")
     out = tmp_path / "set"
     arguments = ["make-keypoints", "--data", str(videos), "--out", str(out), "--val", "0.5"]
