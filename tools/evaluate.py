@@ -23,7 +23,7 @@ examples:
 detections: stad-detections/1 JSON Lines, COCO results (a list of image_id, category_id, bbox,
 score) with their --ground-truth, or AVA's csv. The report: metrics.json, report.md, report.html
 (one file, no network) and ranking.npz, from which stad compare draws its intervals.
-tubes: stad-tubes/1, scored as video-mAP alone; the report is metrics.json and report.md.
+tubes: stad-tubes/1, scored as video-mAP, events and ids; the report is metrics.json and report.md.
 """
 
 
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--detections", help="a detections file")
     what.add_argument("--checkpoint", help="best.pt of a run: predicts first")
-    what.add_argument("--tubes", help="a tube file: scored as video-mAP, without detections")
+    what.add_argument("--tubes", help="a tube file: video-mAP, events and ids")
     add(
         "--ground-truth",
         help="COCO-video JSON, or AVA's csv; may take the place of the data set's own annotations",
@@ -58,12 +58,16 @@ def build_parser() -> argparse.ArgumentParser:
         nargs="+",
         help="with --tubes: overlaps (default: 0.1 0.2 0.5 0.75)",
     )
-    add("--threshold", type=float, help="score from which detections count for precision, recall")
+    add(
+        "--threshold",
+        type=float,
+        help="score from which detections count for precision and recall, and tubes as events",
+    )
     add(
         "--threshold-from",
         help="metrics.json whose thresholds are applied (learnt on another side)",
     )
-    add("--video-map", action="store_true", help="link tubes and score them too")
+    add("--video-map", action="store_true", help="link tubes; score them, their events and ids too")
     add(
         "--top", type=int, nargs="+", default=[5, 24], help="means over the K most frequent classes"
     )
@@ -110,12 +114,16 @@ def run(args: argparse.Namespace) -> None:
             out=args.out,
             protocol=args.protocol,
             thresholds=args.thresholds,
+            threshold=args.threshold,
             title=args.title,
         )
         for note in result.notes:
             print(f"note: {note}", file=sys.stderr)
         for name, value in result.means.items():
             print(f"video-mAP@{name} {value:.4f}")
+        caught = result.happened
+        print(f"event F1@0.5 {caught.at_iou[0.5].f1:.4f} ({caught.events:,} of {caught.truths:,})")
+        print(f"HOTA {caught.tracking_mean('hota'):.4f}, IDF1 {caught.tracking_mean('idf1'):.4f}")
         print(f"\nreport: {args.out}/report.md")
         return
     if args.thresholds:

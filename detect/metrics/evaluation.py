@@ -23,6 +23,7 @@ from stadet.detect.metrics.direction import (
     images_inside,
 )
 from stadet.detect.metrics.frame_map import FrameMAPResult, frame_map_of_columns, nan_mean
+from stadet.detect.metrics.happened import Happened, happened
 from stadet.detect.metrics.localization import Localization, localization
 from stadet.detect.metrics.operating_point import (
     Counts,
@@ -87,6 +88,7 @@ class Evaluation:
         own_counts: at each class's own.
         clips: (C,) runs of truth of each class.
         top: by k.
+        happened: events and ids against the truth's, where tubes were asked for.
         strata: by "size" (root of area, pixels), "duration" (s), "motion" (box sizes a second).
     """
 
@@ -112,6 +114,7 @@ class Evaluation:
     coco: dict[str, float] | None = None
     ava: dict | None = None
     video_map: dict[str, float] | None = None
+    happened: Happened | None = None
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -156,11 +159,14 @@ def evaluate(
     clips = runs.clips_per_class(columns.num_classes)
     units = unit_ranking(columns, ranking, clocks)
     ap = ap_by_iou.at(0.5)
-    video_map = None
+    video_map = events = None
     if with_video_map:
-        from stadet.detect.metrics.video_map import video_map as compute_video_map
+        from stadet.detect.metrics.video_map import link_for_scoring, video_map_of_tubes
+        from stadet.detect.tubes.events import EventOptions
 
-        video_map = compute_video_map(annotations, detections, protocol=protocol)
+        tubes = link_for_scoring(annotations, detections)
+        video_map = video_map_of_tubes(annotations, tubes, protocol=protocol).figures()
+        events = happened(annotations, tubes, EventOptions(min_score=thresholds.overall))
     ava = ava_figures(everything, protocol) if protocol.ties == "ava" else None
     return Evaluation(
         protocol=protocol,
@@ -189,6 +195,7 @@ def evaluate(
         coco=coco_summary(everything) if protocol.name == "coco" else None,
         ava=ava,
         video_map=video_map,
+        happened=events,
         notes=(*detections.notes, *_ava_notes(ava)),
     )
 

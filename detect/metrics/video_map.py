@@ -18,7 +18,7 @@ and equal scores rank as numpy's default sort leaves them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from stadet.detect.structures import AnnotationSet, Tube, VideoAnnotations
 from stadet.detect.tubes.linking import LinkOptions, link_video
 from stadet.detect.tubes.overlap import TubeColumns, pair_overlaps
 from stadet.detect.tubes.truth import truth_tubes
-from stadet.detect.tubes.tube_set import TubeSet
+from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 
 THRESHOLDS = (0.1, 0.2, 0.5, 0.75)
 MULTISPORTS_THRESHOLDS = (0.2, 0.5)
@@ -181,13 +181,7 @@ class VideoMAP:
 
         ValueError for a video fed twice and for detections past its end.
         """
-        tubes = []
-        if detections is not None:
-            if len(detections):
-                _check_end(truth, int(detections.frames[-1]))
-            near = near_looked_at(truth.looked_at, self.options.max_gap)
-            tubes = link_video(_on_frames(detections, near), self.options)
-        self.update_tubes(truth, tubes)
+        self.update_tubes(truth, _linked(truth, detections, self.options))
 
     def update_tubes(self, truth: VideoAnnotations, tubes: Sequence[Tube]) -> None:
         """A video's truth and tubes from anywhere (a tube file, online linking)."""
@@ -290,6 +284,36 @@ class VideoMAP:
             np.concatenate([np.zeros(0), *(video.scores for video in videos)]),
             pairs,
         )
+
+
+def link_for_scoring(
+    annotations: AnnotationSet, detections: DetectionSet, options: LinkOptions | None = None
+) -> TubeSet:
+    """The tubes that `video_map` scores: of the annotated videos, from detections on frames that
+    were looked at or lie in a gap of at most `max_gap` between two such frames."""
+    options = options or LinkOptions()
+    videos = {
+        truth.name: VideoTubes(
+            truth.name,
+            _linked(truth, detections.videos.get(truth.name), options),
+            truth.fps,
+            truth.num_frames,
+            truth.times,
+        )
+        for truth in annotations
+    }
+    return TubeSet(annotations.names, videos, asdict(options))
+
+
+def _linked(
+    truth: VideoAnnotations, detections: VideoDetections | None, options: LinkOptions
+) -> list[Tube]:
+    if detections is None:
+        return []
+    if len(detections):
+        _check_end(truth, int(detections.frames[-1]))
+    near = near_looked_at(truth.looked_at, options.max_gap)
+    return link_video(_on_frames(detections, near), options)
 
 
 def _check_end(truth: VideoAnnotations, frame: int) -> None:

@@ -62,6 +62,7 @@ def figures(evaluation: Evaluation) -> dict[str, Any]:
         },
         "top_classes": {str(k): asdict(top) for k, top in e.top.items()},
         "video_map": e.video_map,
+        "events": None if e.happened is None else e.happened.as_dict(),
         "localization_recall": e.localization.recall,
         "classification_accuracy": e.localization.accuracy,
         "protocol": e.protocol.name,

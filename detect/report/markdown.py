@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stadet.detect.metrics.diagnosis import KINDS
+from stadet.detect.report.happened import class_rows, event_summary, other_rows, rule_rows
 from stadet.detect.report.words import (
     balance,
     by_frequency,
@@ -66,6 +67,8 @@ def markdown(figures: dict[str, Any], title: str = "Evaluation") -> str:
     lines += table(head.split(", "), rows)
     for sentence in (without_truth(figures), *top_classes(figures)):
         lines += ["", sentence] if sentence else []
+    if figures["events"]:
+        lines += ["", "## Events", "", *event_lines(figures["events"])]
     diagnosis = figures["diagnosis"]
     rows = []
     for kind, words in KINDS.items():
@@ -83,6 +86,19 @@ def markdown(figures: dict[str, Any], title: str = "Evaluation") -> str:
     if figures["notes"]:
         lines += ["", "## Notes", "", *(f"- {escaped(note)}" for note in figures["notes"])]
     return "\n".join(lines) + "\n"
+
+
+def event_lines(events: dict[str, Any]) -> list[str]:
+    """Lines of the section on events and ids; `events` as in metrics.json."""
+    return [
+        event_summary(events),
+        "",
+        *table(*rule_rows(events)),
+        "",
+        *table(*class_rows(events)),
+        "",
+        *table(["of events and ids", "%"], list(other_rows(events))),
+    ]
 
 
 def _listed(values: dict[str, float | None]) -> str:

@@ -12,6 +12,7 @@ from stadet.detect.metrics.diagnosis import KINDS
 from stadet.detect.metrics.evaluation import Evaluation
 from stadet.detect.report import charts
 from stadet.detect.report.gallery import FrameKey, example_frames
+from stadet.detect.report.happened import class_rows, event_summary, other_rows, rule_rows
 from stadet.detect.report.pages import Cell, Picture, Table, render
 from stadet.detect.report.words import (
     balance,
@@ -91,6 +92,8 @@ def report_page(
         confusion_remark=f"Rows: truth; columns: detections of score "
         f"{decimal(e.thresholds.overall)} or more at IoU 0.5. The last column counts missed "
         "truths, the last row false alarms and duplicates.",
+        event_remark=event_summary(figures["events"]) if figures["events"] else "",
+        events=_events(figures["events"]),
         strata=[charts.strata_chart(bins, STRATA[name]) for name, bins in e.strata.items() if bins],
         direction=_direction(figures["direction"]),
         others=list(_others(figures)),
@@ -145,6 +148,16 @@ def _examples(e: Evaluation, pictures: Mapping[FrameKey, Picture]) -> list[Error
     return [
         ErrorExamples(kind, KINDS[kind], [link(key) for key in keys])
         for kind, keys in example_frames(e).items()
+    ]
+
+
+def _events(events: dict[str, Any] | None) -> list[Table]:
+    if events is None:
+        return []
+    return [
+        Table(*rule_rows(events)),
+        Table(["of events and ids", "%"], list(other_rows(events))),
+        Table(*class_rows(events)),
     ]
 
 

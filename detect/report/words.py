@@ -40,6 +40,13 @@ def headlines(figures: dict[str, Any]) -> Iterator[Card]:
     for overlap, value in (figures["video_map"] or {}).items():
         if overlap in ("0.5", "0.5:0.95"):
             yield Card(f"video-mAP@{overlap}", percent(value), "tubes")
+    if events := figures["events"]:
+        caught = events["at_temporal_iou"]["0.5"]
+        remark = (
+            f"at temporal IoU 0.5: precision {percent(caught['precision'])}, recall "
+            f"{percent(caught['recall'])}"
+        )
+        yield Card("event F1", percent(caught["f1"]), remark)
     if figures["localization_recall"] is not None:
         yield Card(
             "localization recall",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stadet.datasets.formats.coco_video import write_coco_video
+from stadet.detect.detections.writer import DetectionsWriter
 from stadet.detect.metrics.video_map import video_map
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.tubes.file import write_tubes
@@ -164,3 +165,28 @@ def test_tubes_that_do_not_fit(tubes, capsys):
     (folder / "tubes.json").write_text(text.replace('"start": ', '"start": 10'))
     assert evaluate(folder, *flags) != 0
     assert "another cut of the video" in capsys.readouterr().err
+
+
+def test_events_are_the_same_from_tubes_and_from_detections(tubes):
+    """stad tubes then --tubes says what --detections with --video-map says."""
+    folder, _, found = tubes
+    with DetectionsWriter(folder / "found.jsonl", NAMES, 0.0) as writer:
+        for name, video in found.items():
+            for frame in np.unique(video.frames).tolist():
+                writer.write(name, frame, video[frame])
+    truth = ["--ground-truth", str(folder / "gt.json")]
+    files = ["--detections", str(folder / "found.jsonl")]
+    assert main(["tubes", *files, *truth, "--out", str(folder / "own.json")]) == 0
+    at = ["--threshold", "0.4"]
+    assert evaluate(folder, *truth, "--tubes", folder / "own.json", *at) == 0
+    by_tubes = metrics(folder)["events"]
+    page = (folder / "out" / "report.md").read_text()
+    assert evaluate(folder, *truth, *files, "--video-map", *at) == 0
+    by_detections = metrics(folder)["events"]
+    assert by_tubes["options"]["min_score"] == 0.4 and by_tubes["events"] > 0
+    assert by_tubes.keys() == by_detections.keys()
+    for key in ("truths", "events", "count_error", "segment_map", "delay_seconds"):
+        assert by_tubes[key] == pytest.approx(by_detections[key]), key
+    assert by_tubes["tracking"]["hota"] == pytest.approx(by_detections["tracking"]["hota"])
+    assert "## Events" in page and "## Events" in (folder / "out" / "report.md").read_text()
+    assert "was what happened caught?" in (folder / "out" / "report.html").read_text()

@@ -1,4 +1,4 @@
-"""Scoring given tubes: video-mAP without detections."""
+"""Scoring given tubes: video-mAP, events and ids without detections."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 
 from stadet.datasets.dataset import load_dataset
+from stadet.detect.metrics.happened import Happened, happened
 from stadet.detect.metrics.protocols import get_protocol
 from stadet.detect.metrics.video_map import THRESHOLDS, VideoMAPResult, video_map_of_tubes
 from stadet.detect.report.figures import plain
+from stadet.detect.report.markdown import event_lines
 from stadet.detect.structures import AnnotationSet
+from stadet.detect.tubes.events import EventOptions
 from stadet.detect.tubes.file import read_tubes
 from stadet.detect.tubes.linking import LinkOptions
 from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.files import atomic_write
+from stadet.engine.limits import expect_within
 from stadet.tools.evaluation.evaluate import truth_of
 
 SCHEMA = "stad-tube-evaluation/1"
@@ -32,6 +36,7 @@ class TubeEvaluation:
         result: AP of each class at each of the thresholds that were asked for.
         protocol: name of the protocol.
         videos: how many videos were scored.
+        happened: events and ids against the truth's.
         notes: what was left out, one sentence each.
     """
 
@@ -39,6 +44,7 @@ class TubeEvaluation:
     result: VideoMAPResult
     protocol: str
     videos: int
+    happened: Happened
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict:
@@ -48,6 +54,7 @@ class TubeEvaluation:
             {
                 "schema": SCHEMA,
                 "video_map": self.means,
+                "events": self.happened.as_dict(),
                 "protocol": self.protocol,
                 "per_class": {
                     name: {
@@ -89,6 +96,7 @@ class TubeEvaluation:
             name = result.names[c].replace("|", "\\|")
             aps = " | ".join(_percent(result.at(t)[c]) for t in result.named)
             lines.append(f"| {name} | {result.truths[c]:,} | {result.detected[c]:,} | {aps} |")
+        lines += ["", "## Events", "", *event_lines(plain(self.happened.as_dict()))]
         lines += ["", "## Notes", "", *(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n".join(lines) + "\n"
 
@@ -102,9 +110,10 @@ def evaluate_tubes(
     out: str | Path | None = None,
     protocol: str = "voc",
     thresholds: Sequence[float] | None = None,
+    threshold: float | None = None,
     title: str | None = None,
 ) -> TubeEvaluation:
-    """Score a tube file as video-mAP.
+    """Score a tube file: video-mAP, events and ids.
 
     Args:
         tubes: `stad-tubes/1`, as `stad tubes` writes.
@@ -115,6 +124,7 @@ def evaluate_tubes(
         protocol: "multisports" counts as that data set's script does; the others as the literature
             on UCF101-24 and JHMDB-21 does.
         thresholds: spatio-temporal overlaps (default: 0.1, 0.2, 0.5, 0.75).
+        threshold: least score of the tubes that become events (default: 0.3, as of `log_events`).
         title: heading of the report (default: the tube file's name and the side).
 
     Raises:
@@ -122,9 +132,11 @@ def evaluate_tubes(
     """
     get_protocol(protocol)
     thresholds = tuple(THRESHOLDS if thresholds is None else thresholds)
-    for threshold in thresholds:
-        if not 0 < threshold <= 1:
-            raise UserError(f"--thresholds: expected overlaps above 0, up to 1, found {threshold}")
+    for overlap in thresholds:
+        if not 0 < overlap <= 1:
+            raise UserError(f"--thresholds: expected overlaps above 0, up to 1, found {overlap}")
+    expect_within("--threshold", threshold, 0, 1)
+    options = EventOptions() if threshold is None else EventOptions(min_score=threshold)
     if not (ground_truth or data):
         raise UserError("expected --ground-truth or --data to score against, found neither")
     everything, annotations = truth_of(ground_truth, load_dataset(data) if data else None, side)
@@ -135,6 +147,7 @@ def evaluate_tubes(
         metric.compute(thresholds),
         protocol,
         len(annotations.videos),
+        happened(annotations, found, options),
         notes,
     )
     if out is not None:

@@ -22,6 +22,7 @@ DESIGN_KEYS = {
     "threshold",
     "per_class",
     "video_map",
+    "events",
     "localization_recall",
     "classification_accuracy",
     "protocol",
