@@ -34,6 +34,7 @@ VERBS = (
     "export",
     "tubes",
     "events",
+    "rules",
     "render",
     "train-classifier",
     "grid-search",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from stadet.detect.detections.detection_set import VideoDetections
-from stadet.detect.structures import NO_TRACK, Tube, VideoAnnotations
+from stadet.detect.structures import NO_TRACK, AnnotationSet, Tube, VideoAnnotations
 from stadet.detect.tubes.linking import LinkOptions, in_order, link_video, make_tube
+from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 from stadet.engine.errors import UserError
 
 UNTRACKED = LinkOptions(
@@ -86,3 +87,16 @@ def _untracked(video: VideoAnnotations, rows: np.ndarray, max_gap: int) -> list[
         )
         for tube in linked
     ]
+
+
+def truth_tube_set(annotations: AnnotationSet, max_gap: int = 5) -> TubeSet:
+    """`truth_tubes` of every video, with its rate and length."""
+    return TubeSet(
+        annotations.names,
+        {
+            video.name: VideoTubes(
+                video.name, truth_tubes(video, max_gap), video.fps, video.num_frames, video.times
+            )
+            for video in annotations
+        },
+    )

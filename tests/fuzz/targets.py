@@ -30,6 +30,7 @@ from stadet.datasets.labelled.keypoints import read_keypoint_set, read_label_enc
 from stadet.datasets.labelled.lists import read_hmdb51, read_jester, read_ucf101
 from stadet.datasets.splits.lists import read_video_list
 from stadet.detect.detections.reader import read_detections
+from stadet.detect.scene.file import read_scene
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.detect.tubes.file import read_tubes
 
@@ -100,6 +101,17 @@ TUBES = {
         }
     },
 }
+SCENE = """schema: stad-scene/1
+cameras:
+  counter:
+    videos: ["*"]
+    zones: {bin: [[0.1, 0.1], [0.4, 0.1], [0.4, 0.5]]}
+    lines: {door: [[0.5, 1], [0.5, 0]]}
+rules:
+  - {name: hand, kind: presence, classes: [hand], zone: bin, seconds: 0.5, cooldown: 5}
+  - {name: out, kind: crossing, line: door, direction: left_to_right}
+  - {name: cut, kind: sequence, steps: [{classes: [a]}, {zone: bin}], within: 60}
+"""
 DATASET = """format: cvat
 videos: videos
 annotations: annotations
@@ -264,6 +276,7 @@ def targets() -> dict[str, Target]:
             "d.jsonl", DETECTIONS, lambda p: read_detections(p / "d.jsonl", truth())
         ),
         "tubes": _target("t.json", TUBES, lambda p: read_tubes(p / "t.json")),
+        "scene file": _target("s.yaml", SCENE, lambda p: read_scene(p / "s.yaml")),
         "data set file": _target("d.yaml", DATASET, lambda p: read_dataset_file(p / "d.yaml")),
         "anchors": _target("a.yaml", ANCHORS, lambda p: Anchors.load(p / "a.yaml")),
         "video list": _target(

@@ -28,6 +28,7 @@ FUNCTIONS = {
     "export": "export:export",
     "tubes": "tubes:link_tubes",
     "events": "events:log_events",
+    "rules": "rules:apply_rules",
     "render": "inference.render:render",
     "grid-search": "classification.grid:grid_search",
     "cross-validate": "classification.cross_validation:cross_validate",
@@ -46,6 +47,7 @@ OTHERWISE = {  # the command line tells "not given" from the default, or takes a
     ("kmeans-anchors", "strides"),
     ("kmeans-anchors", "seed"),
     ("describe", "resize"),
+    ("rules", "clock"),
     ("events", "clock"),  # h:mm:ss, in Python seconds
 }
 

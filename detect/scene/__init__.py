@@ -1,0 +1,1 @@
+"""What a scene means: zones and lines of a camera, and rules over what happens in them."""

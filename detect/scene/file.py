@@ -1,0 +1,283 @@
+"""Scene files: `stad-scene/1`, YAML."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from stadet.detect.scene.polygon import Point, crossed_edges, polygon_area
+from stadet.detect.scene.scene import KINDS, Camera, Condition, Rule, Scene
+from stadet.engine.errors import UserError, neighbours
+from stadet.engine.reading import (
+    finite_number,
+    guarded,
+    image_side,
+    read_yaml_document,
+    shown,
+    whole_number,
+)
+
+SCHEMA = "stad-scene/1"
+ANCHORS = ("center", "top", "bottom")
+DIRECTIONS = ("any", "left_to_right", "right_to_left")
+_ALWAYS = {"name", "kind", "camera", "min_score", "anchor", "cooldown"}
+_HELD = {"classes", "zone", "seconds", "grace"}
+_KEYS = {
+    "presence": _HELD,
+    "dwell": _HELD,
+    "count": _HELD | {"at_least", "at_most"},
+    "crossing": {"classes", "line", "direction", "grace"},
+    "sequence": {"steps", "within", "unless", "same_actor"},
+    "absence": {"after", "expect", "within", "same_actor", "grace"},
+}
+_NEEDED = {
+    "presence": (),
+    "dwell": ("seconds",),
+    "count": (),
+    "crossing": ("line",),
+    "sequence": ("steps", "within"),
+    "absence": ("after", "expect", "within"),
+}
+
+
+@guarded("a scene file")
+def read_scene(path: str | os.PathLike) -> Scene:
+    """Read a scene file; everything in it is checked.
+
+    Raises:
+        UserError: another schema, unknown keys, polygons that cross themselves, rules that name
+            unknown cameras, zones or lines, and limits that contradict each other.
+    """
+    where = str(path)
+    content = _mapping(read_yaml_document(path, "a scene file"), where)
+    if content.get("schema") != SCHEMA:
+        raise UserError(
+            f"{where}: expected schema: {SCHEMA}, found {shown(content.get('schema'))}; begin the "
+            "file with it"
+        )
+    _known(content, {"schema", "cameras", "rules"}, where)
+    cameras = {
+        _name(name, f"{where}: cameras"): _camera(name, values, f"{where}: camera {name!r}")
+        for name, values in _mapping(content.get("cameras"), f"{where}: cameras").items()
+    }
+    if not cameras:
+        raise UserError(f"{where}: cameras: expected at least one camera, found none")
+    rules: list[Rule] = []
+    for number, values in enumerate(_list(content.get("rules", []), f"{where}: rules"), start=1):
+        rule = _rule(_mapping(values, f"{where}: rule {number}"), f"{where}: rule {number}")
+        if any(rule.name == other.name for other in rules):
+            raise UserError(f"{where}: two rules are called {rule.name!r}; rename one")
+        _check_places(rule, cameras, f"{where}: rule {rule.name!r}")
+        rules.append(rule)
+    return Scene(where, cameras, tuple(rules))
+
+
+def _camera(name: str, values: Any, where: str) -> Camera:
+    values = _mapping(values, where)
+    _known(values, {"videos", "size", "zones", "lines"}, where)
+    videos = [_name(v, f"{where}: videos") for v in _list(values.get("videos", [name]), where)]
+    size = None
+    if "size" in values:
+        sides = _list(values["size"], f"{where}: size")
+        if len(sides) != 2:
+            raise UserError(f"{where}: size: expected [height, width], found {shown(sides)}")
+        size = (image_side(sides[0], f"{where}: size"), image_side(sides[1], f"{where}: size"))
+    zones = {
+        _name(key, f"{where}: zones"): _polygon(points, f"{where}: zone {key!r}")
+        for key, points in _mapping(values.get("zones", {}), f"{where}: zones").items()
+    }
+    lines = {
+        _name(key, f"{where}: lines"): _line(points, f"{where}: line {key!r}")
+        for key, points in _mapping(values.get("lines", {}), f"{where}: lines").items()
+    }
+    return Camera(name, tuple(videos), size, zones, lines)
+
+
+def _polygon(value: Any, where: str) -> np.ndarray:
+    points = _points(value, where)
+    if len(points) < 3:
+        raise UserError(f"{where}: expected three points or more, found {len(points)}")
+    crossed = crossed_edges(points)
+    if crossed is not None:
+        i, j = crossed
+        raise UserError(
+            f"{where}: expected a polygon that does not cross itself, found that its edges from "
+            f"point {i + 1} and from point {j + 1} meet; put the points in order around the zone"
+        )
+    if polygon_area(points) == 0:
+        raise UserError(f"{where}: expected a polygon with an area, found none")
+    return np.array(points)
+
+
+def _line(value: Any, where: str) -> tuple[Point, Point]:
+    points = _points(value, where)
+    if len(points) != 2 or points[0] == points[1]:
+        raise UserError(f"{where}: expected two different points, found {shown(value)}")
+    return points[0], points[1]
+
+
+def _points(value: Any, where: str) -> list[Point]:
+    points = []
+    for point in _list(value, where):
+        if not isinstance(point, list) or len(point) != 2:
+            raise UserError(f"{where}: expected points [x, y], found {shown(point)}")
+        x, y = point
+        try:
+            points.append(
+                (
+                    finite_number(x, where, least=0, most=1),
+                    finite_number(y, where, least=0, most=1),
+                )
+            )
+        except UserError as error:
+            raise UserError(f"{error}; points are shares of the frame's width and height") from None
+    return points
+
+
+def _rule(values: Mapping[str, Any], where: str) -> Rule:
+    if "name" in values:
+        where = f"{where} ({shown(values['name'])})"
+    name = _name(values.get("name"), f"{where}: name")
+    kind = _one_of(values.get("kind"), KINDS, f"{where}: kind")
+    _known(values, _ALWAYS | _KEYS[kind], f"{where} of kind {kind}")
+    for key in _NEEDED[kind]:
+        if key not in values:
+            raise UserError(f"{where}: a rule of kind {kind} needs {key}; add it")
+
+    def number(key: str, default: float) -> float:
+        return finite_number(values.get(key, default), f"{where}: {key}", least=0)
+
+    def count(key: str) -> int | None:
+        return whole_number(values[key], f"{where}: {key}", least=0) if key in values else None
+
+    held = {key: values[key] for key in ("classes", "zone") if key in values}
+    camera = values.get("camera")
+    rule = Rule(
+        name,
+        kind,
+        camera=None if camera is None else _name(camera, f"{where}: camera"),
+        when=_condition(held, where),
+        seconds=number("seconds", 0.0),
+        grace=number("grace", 0.5),
+        cooldown=number("cooldown", 0.0),
+        min_score=finite_number(
+            values.get("min_score", 0.3), f"{where}: min_score", least=0, most=1
+        ),
+        anchor=_one_of(values.get("anchor", "center"), ANCHORS, f"{where}: anchor"),
+        at_least=count("at_least"),
+        at_most=count("at_most"),
+        line=_name(values["line"], f"{where}: line") if "line" in values else None,
+        direction=_one_of(values.get("direction", "any"), DIRECTIONS, f"{where}: direction"),
+        steps=tuple(
+            _condition(step, f"{where}: steps")
+            for step in _list(values.get("steps", []), f"{where}: steps")
+        ),
+        unless=_condition(values["unless"], f"{where}: unless") if "unless" in values else None,
+        after=_condition(values.get("after", {}), f"{where}: after"),
+        expect=_condition(values.get("expect", {}), f"{where}: expect"),
+        within=number("within", 0.0),
+        same_actor=_flag(values.get("same_actor", False), f"{where}: same_actor"),
+    )
+    _check_limits(rule, where)
+    return rule
+
+
+def _check_limits(rule: Rule, where: str) -> None:
+    if rule.kind == "count":
+        if rule.at_least is None and rule.at_most is None:
+            raise UserError(f"{where}: a rule of kind count needs at_least or at_most; add one")
+        if rule.at_most is not None and (rule.at_least or 0) > rule.at_most:
+            raise UserError(
+                f"{where}: expected at_least up to at_most, found {rule.at_least} and "
+                f"{rule.at_most}: no number is both"
+            )
+    if rule.kind == "dwell" and rule.seconds == 0:
+        raise UserError(f"{where}: seconds: expected more than 0, found 0; or take kind presence")
+    if rule.kind in ("sequence", "absence") and rule.within == 0:
+        raise UserError(f"{where}: within: expected more than 0 s, found 0")
+    if rule.kind == "sequence" and len(rule.steps) < 2:
+        raise UserError(f"{where}: steps: expected two or more, found {len(rule.steps)}")
+    if rule.kind == "sequence" and rule.unless in rule.steps:
+        raise UserError(f"{where}: unless is one of the steps, so that it never happens")
+    if rule.kind == "absence" and rule.after == rule.expect:
+        raise UserError(f"{where}: after and expect are the same, so that it never happens")
+
+
+def _check_places(rule: Rule, cameras: Mapping[str, Camera], where: str) -> None:
+    if rule.camera is not None and rule.camera not in cameras:
+        raise UserError(
+            f"{where}: camera {rule.camera!r} is unknown{neighbours(rule.camera, cameras)}; "
+            f"expected {', '.join(cameras)}"
+        )
+    asked = list(cameras.values()) if rule.camera is None else [cameras[rule.camera]]
+    zones = sorted({name for camera in asked for name in camera.zones})
+    lines = sorted({name for camera in asked for name in camera.lines})
+    wanted = [("zone", c.zone, zones) for c in rule.conditions if c.zone is not None]
+    wanted += [("line", rule.line, lines)] if rule.line is not None else []
+    for what, name, known in wanted:
+        if name not in known:
+            raise UserError(
+                f"{where}: {what} {name!r} is unknown{neighbours(str(name), known)}; expected "
+                f"{', '.join(known) or f'a {what} in the camera'}"
+            )
+    if not any(rule.holds_in(camera) for camera in asked):
+        raise UserError(f"{where}: no camera has all of its zones and lines; name them in one")
+
+
+def _condition(value: Any, where: str) -> Condition:
+    values = _mapping(value, where)
+    _known(values, {"classes", "zone"}, where)
+    classes = values.get("classes")
+    if isinstance(classes, str):
+        classes = [classes]
+    if classes is not None:
+        classes = tuple(_name(c, f"{where}: classes") for c in _list(classes, f"{where}: classes"))
+        if not classes:
+            raise UserError(f"{where}: classes: expected names, found none; leave it out for all")
+    zone = values.get("zone")
+    return Condition(classes, None if zone is None else _name(zone, f"{where}: zone"))
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: expected key: value lines, found {shown(value)}")
+    return value
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise UserError(f"{where}: expected a list, found {shown(value)}")
+    return value
+
+
+def _name(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{where}: expected a name, found {shown(value)}")
+    return value
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{where}: expected true or false, found {shown(value)}")
+    return value
+
+
+def _one_of(value: Any, known: Iterable[str], where: str) -> str:
+    if value not in known:
+        raise UserError(
+            f"{where}: expected {', '.join(known)}, found {shown(value)}"
+            f"{neighbours(str(value), known)}"
+        )
+    return str(value)
+
+
+def _known(values: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in values:
+        if key not in known:
+            raise UserError(
+                f"{where}: unknown key {shown(key)}{neighbours(str(key), known)}; expected "
+                f"{', '.join(sorted(known))}"
+            )

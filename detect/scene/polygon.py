@@ -1,0 +1,79 @@
+"""Points, polygons and lines in shares of the frame: (x, y) from 0 to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+
+Point = tuple[float, float]
+
+
+def contains(polygon: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(N,) bool: points (N, 2) inside a polygon (K, 2), by the even-odd rule.
+
+    A left or upper edge belongs to the polygon, a right or lower one does not, so that zones that
+    share an edge share no point.
+    """
+    start, stop = polygon, np.roll(polygon, -1, axis=0)
+    x, y = points[:, :1], points[:, 1:]  # (N, 1) against edges (K,)
+    spans = (start[:, 1] <= y) != (stop[:, 1] <= y)
+    rise = np.where(stop[:, 1] == start[:, 1], 1.0, stop[:, 1] - start[:, 1])
+    at = start[:, 0] + (y - start[:, 1]) / rise * (stop[:, 0] - start[:, 0])
+    return (spans & (x < at)).sum(axis=1) % 2 == 1
+
+
+def side(line: Sequence[Point], point: Point) -> int:
+    """-1 left, 1 right of the line as one walks from its first to its second point in the picture
+    (y down); 0 on it."""
+    (x1, y1), (x2, y2) = line
+    return int(np.sign((x2 - x1) * (point[1] - y1) - (y2 - y1) * (point[0] - x1)))
+
+
+def crossing(line: Sequence[Point], before: Point, after: Point) -> int:
+    """Does a move cross the stretch between the line's two points?
+
+    1 from left to right, -1 from right to left, 0 not. A point on the line counts as right of it.
+    """
+    first, second = side(line, before) or 1, side(line, after) or 1
+    if first == second:
+        return 0
+    move = (before, after)
+    ends = side(move, line[0]), side(move, line[1])
+    return 0 if ends[0] == ends[1] else second
+
+
+def crossed_edges(polygon: Sequence[Point]) -> tuple[int, int] | None:
+    """Two edges of a polygon that meet elsewhere than in a shared corner, or `None`.
+
+    Edge i goes from point i to the next one.
+    """
+    count = len(polygon)
+    for i, j in combinations(range(count), 2):
+        if j == i + 1 or (i == 0 and j == count - 1):
+            continue
+        if _meet(polygon[i], polygon[(i + 1) % count], polygon[j], polygon[(j + 1) % count]):
+            return i, j
+    return None
+
+
+def polygon_area(polygon: Sequence[Point]) -> float:
+    """Area, in shares of the frame."""
+    x, y = np.array(polygon, dtype=np.float64).T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Segments a-b and c-d share a point."""
+    one, two = side((a, b), c), side((a, b), d)
+    three, four = side((c, d), a), side((c, d), b)
+    if one != two and three != four:
+        return True
+    on = ((one, a, b, c), (two, a, b, d), (three, c, d, a), (four, c, d, b))
+    return any(turn == 0 and _between(p, q, r) for turn, p, q, r in on)
+
+
+def _between(a: Point, b: Point, point: Point) -> bool:
+    """A point on the line through a and b lies between them."""
+    return all(min(a[k], b[k]) <= point[k] <= max(a[k], b[k]) for k in range(2))

@@ -1,0 +1,225 @@
+"""stad rules: a scene file's rules over tubes or over truth; hits, and clips that show them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stadet.tools.cli import add_overwrite, make_parser
+
+if TYPE_CHECKING:
+    from stadet.detect.scene.hits import VideoHit
+    from stadet.detect.scene.scene import Scene
+
+SUMMARY = "rules over what happens in zones: hits as csv and JSON Lines, with clips"
+EXAMPLES = """\
+examples:
+  stad rules --scene scene.yaml --tubes tubes.json --data dataset.yaml --out hits/
+  stad rules --scene scene.yaml --tubes tubes.json --size 720 1280 --out hits/
+  stad rules --scene scene.yaml --data dataset.yaml --out hits/    # over the truth's boxes
+  stad rules --scene scene.yaml --data dataset.yaml --out hits/ --clips --clip-seconds 3
+  stad rules --scene scene.yaml --check                            # is the file right?
+
+Writes hits/hits.csv and hits/hits.jsonl (one hit a line: rule, camera, actor, times, score) and,
+with --clips, hits/VIDEO-NUMBER.mp4 of every hit. A scene file is explained in docs/rules.md.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = make_parser("rules", SUMMARY, EXAMPLES)
+    add = parser.add_argument
+    add("--scene", required=True, help="a scene file (.yaml): cameras, zones, lines, rules")
+    add("--tubes", help="a tube file (.json, from stad tubes); without it the truth's boxes")
+    add("--out", help="folder for the hits")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", help="data set file (.yaml) of these videos")
+    source.add_argument("--ground-truth", help="COCO-video JSON of these videos")
+    add(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="pixels of every video's frames, where neither data nor the scene file say it",
+    )
+    add("--clips", action="store_true", help="a clip of each hit; needs --data")
+    add(
+        "--clip-seconds",
+        type=float,
+        default=2.0,
+        help="shown before and after a hit (%(default)s)",
+    )
+    add("--clock", default="0:00:00", help="time of day when the videos begin, h:mm:ss")
+    add("--check", action="store_true", help="read the scene file, say what is in it, and stop")
+    add_overwrite(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    from stadet.engine.errors import UserError
+    from stadet.engine.files import expect_absent
+    from stadet.tools.events import seconds_of_day
+
+    if args.check:
+        from stadet.detect.scene.file import read_scene
+
+        scene = read_scene(args.scene)
+        for camera in scene.cameras.values():
+            rules = [rule.name for rule in scene.rules if rule.holds_in(camera)]
+            print(
+                f"camera {camera.name}: {len(camera.zones)} zones, {len(camera.lines)} lines; "
+                f"rules: {', '.join(rules) or 'none'}"
+            )
+        return
+    if args.out is None:
+        raise UserError("expected --out, the folder for the hits, or --check")
+    files = [Path(args.out) / name for name in ("hits.csv", "hits.jsonl")]
+    expect_absent(*files, overwrite=args.overwrite)
+    result = apply_rules(
+        args.scene,
+        args.tubes,
+        out=args.out,
+        data=args.data,
+        ground_truth=args.ground_truth,
+        size=tuple(args.size) if args.size else None,
+        clips=args.clips,
+        clip_seconds=args.clip_seconds,
+        clock=seconds_of_day(args.clock),
+        overwrite=args.overwrite,
+    )
+    print(f"{args.out}: {len(result.hits):,} hits in {result.videos:,} videos")
+    for rule in result.scene.rules:
+        count = sum(hit.rule == rule.name for _, hit in result.hits)
+        print(f"{count:6,} x {rule.name}")
+
+
+@dataclass(frozen=True, eq=False)
+class RuleHits:
+    """Hits of a scene's rules.
+
+    Attributes:
+        scene: the scene file's content.
+        hits: (video, hit) in order of video and time.
+        videos: how many videos were looked at.
+        clips: files that show the hits, in their order; empty where none were asked for.
+    """
+
+    scene: Scene
+    hits: list[VideoHit]
+    videos: int
+    clips: list[Path]
+
+
+def apply_rules(
+    scene: str | Path | Scene,
+    tubes: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    ground_truth: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+    clips: bool = False,
+    clip_seconds: float = 2.0,
+    clock: float = 0.0,
+    overwrite: bool = False,
+) -> RuleHits:
+    """Apply the rules of a scene to tubes, or to the truth.
+
+    Args:
+        scene: a scene file, or its content.
+        tubes: a tube file; None = the truth's tubes, on frames that were looked at.
+        out: folder for `hits.csv`, `hits.jsonl` and the clips (None: no files).
+        data: data set file of these videos.
+        ground_truth: COCO-video JSON of these videos, instead of `data`.
+        size: (height, width) of every video's frames, where nothing else says it.
+        clips: draw a clip of each hit; needs `data` and `out`.
+        clip_seconds: shown before and after a hit.
+        clock: time of day when the videos begin, in seconds after midnight.
+        overwrite: replace the files of an earlier call.
+
+    Raises:
+        UserError: for files that cannot be read or do not fit each other, a video without or with
+            several cameras, and rules over unknown classes.
+    """
+    from stadet.detect.scene.file import read_scene
+    from stadet.detect.scene.hits import hits_in_tubes, write_hits_csv, write_hits_jsonl
+    from stadet.detect.scene.scene import Scene
+    from stadet.detect.tubes.file import read_tubes
+    from stadet.detect.tubes.truth import truth_tube_set
+    from stadet.engine.errors import UserError
+    from stadet.engine.limits import expect_within
+    from stadet.engine.progress import progress
+    from stadet.tools.tubes import read_truth
+
+    expect_within("--clip-seconds", clip_seconds, 0, 3600)
+    if clips and (data is None or out is None):
+        raise UserError("--clips: expected --data and --out with it, for the videos and the clips")
+    if not isinstance(scene, Scene):
+        scene = read_scene(scene)
+    truth = read_truth(data, ground_truth)
+    if tubes is None and truth is None:
+        raise UserError("expected --tubes, --data or --ground-truth to look at, found none")
+    found = read_tubes(tubes) if tubes is not None else truth_tube_set(truth)
+    scene.check_classes(found.names)
+    cameras = {video.name: scene.camera_of(video.name) for video in found}
+    hits: list[VideoHit] = []
+    for video in progress(found, description="rules", unit="video"):
+        known = truth.videos.get(video.name) if truth is not None else None
+        camera = cameras[video.name]
+        frame_size = known.size if known is not None else camera.size or size
+        if frame_size is None:
+            raise UserError(
+                f"{video.name}: expected the size of its frames, found none; give --size HEIGHT "
+                f"WIDTH, --data, or size: [height, width] of camera {camera.name!r}"
+            )
+        looked_at = known.looked_at if known is not None and tubes is None else None
+        own = hits_in_tubes(scene, camera, video, found.names, frame_size, looked_at)
+        hits += [(video.name, hit) for hit in own]
+    made: list[Path] = []
+    if out is not None:
+        if clips:
+            made = _clips(Path(out), hits, data, tubes, clip_seconds, overwrite)
+        write_hits_csv(Path(out) / "hits.csv", hits, clock)
+        write_hits_jsonl(Path(out) / "hits.jsonl", hits)
+    return RuleHits(scene, hits, len(found.videos), made)
+
+
+def _clips(
+    folder: Path,
+    hits: list[VideoHit],
+    data: str | Path,
+    tubes: str | Path | None,
+    around: float,
+    overwrite: bool,
+) -> list[Path]:
+    """A clip of each hit, with the boxes that the rules saw."""
+    from stadet.datasets.dataset import load_dataset
+    from stadet.engine.files import file_names
+    from stadet.tools.inference.render import render
+
+    dataset = load_dataset(data)
+    names = list(dict.fromkeys(video for video, _ in hits))
+    stems = dict(zip(names, file_names(names), strict=True))
+    made = []
+    for number, (video, hit) in enumerate(hits, start=1):
+        path = folder / f"{stems[video]}-{number:04d}.mp4"
+        start = max(0.0, hit.start - around)
+        render(
+            path,
+            video=dataset.video_paths[video],
+            tubes=[tubes] if tubes is not None else [],
+            data=data,
+            start=start,
+            seconds=max(hit.stop + around - start, 0.1),
+            overwrite=overwrite,
+        )
+        made.append(path)
+    return made
+
+
+if __name__ == "__main__":
+    from stadet.tools.cli import run_verb
+
+    raise SystemExit(run_verb(sys.modules[__name__]))
