@@ -14,6 +14,7 @@ examples:
   stad live camera:0 --checkpoint runs/yolov3/best.pt --show
   stad live rtsp://192.0.2.7/counter --checkpoint runs/recurrent/best.pt --serve 8000
   stad live camera:0 rtsp://192.0.2.7/side --checkpoint best.pt --serve 8000 --events today.jsonl
+  stad live camera:0 --checkpoint best.pt --scene scene.yaml --events -    # rules' hits too
   stad live camera:0 --checkpoint best.pt --record recordings --evidence-only
   stad live camera:0 --checkpoint runs/gestures/best.pt --show --area 0.25 0.1 0.75 0.9
   stad live kitchen.mp4 --realtime --checkpoint best.pt --serve 8000   (a file as if it were live)
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address that the page listens at (default: loopback)")
     add("--record", metavar="FOLDER", help="write the pictures as H.264, one file a stream")
     add("--evidence-only", action="store_true", help="record only while an action goes on")
+    add("--scene", metavar="FILE", help="zones and rules of the streams (docs/rules.md)")
     add("--events", metavar="FILE", help="append events as JSON Lines; - for standard output")
     add(
         "--max-latency",
@@ -78,6 +80,14 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')}: expected above 0, found {value}")
     if args.evidence_only and not args.record:
         raise UserError("--evidence-only: expected --record FOLDER with it")
+    scene = None
+    if args.scene:
+        from stadet.datasets.live.source import parse_sources
+        from stadet.detect.scene.file import read_scene
+
+        scene = read_scene(args.scene)
+        for source in parse_sources(args.sources):
+            scene.camera_of(source.name)  # a stream without one is told before any opens
     make_session = session_maker(
         Path(args.checkpoint),
         RuntimeOptions(args.runtime, args.precision, args.temporal_every, args.feature_bank),
@@ -87,6 +97,7 @@ def run(args: argparse.Namespace) -> None:
         window_seconds=args.window_seconds,
         stride_seconds=args.stride_seconds,
         area=tuple(args.area),
+        scene=scene,
     )
     run_live(
         args.sources,

@@ -159,9 +159,12 @@ def apply_rules(
     if not isinstance(scene, Scene):
         scene = read_scene(scene)
     truth = read_truth(data, ground_truth)
-    if tubes is None and truth is None:
+    if tubes is not None:
+        found = read_tubes(tubes)
+    elif truth is not None:
+        found = truth_tube_set(truth)
+    else:
         raise UserError("expected --tubes, --data or --ground-truth to look at, found none")
-    found = read_tubes(tubes) if tubes is not None else truth_tube_set(truth)
     scene.check_classes(found.names)
     cameras = {video.name: scene.camera_of(video.name) for video in found}
     hits: list[VideoHit] = []
@@ -179,7 +182,7 @@ def apply_rules(
         hits += [(video.name, hit) for hit in own]
     made: list[Path] = []
     if out is not None:
-        if clips:
+        if clips and data is not None:
             made = _clips(Path(out), hits, data, tubes, clip_seconds, overwrite)
         write_hits_csv(Path(out) / "hits.csv", hits, clock)
         write_hits_jsonl(Path(out) / "hits.jsonl", hits)

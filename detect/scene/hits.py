@@ -43,7 +43,7 @@ def hits_in_tubes(
     Raises:
         UserError: for a video whose frame rate is not known.
     """
-    if not video.fps:
+    if video.clock is None:
         raise UserError(
             f"{video.name}: expected its frames a second, found none in the tube file; "
             "give --fps, or make the tubes with --data or --ground-truth"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,11 @@ from stadet.datasets.clips.resample import TickCounter
 from stadet.datasets.labelled.clip_sampling import evaluation_clips
 from stadet.datasets.live.reader import LiveFrame
 from stadet.detect.drawing.render import Canvas, text_height
+from stadet.detect.scene.hits import hit_values
+from stadet.detect.scene.rules import RuleEngine, Seen, Told
 from stadet.detect.structures import Detections
 from stadet.detect.tubes.linking import LinkOptions
-from stadet.detect.tubes.online import OnlineLinker
+from stadet.detect.tubes.online import LiveTube, OnlineLinker
 from stadet.detect.view import View, pair
 from stadet.engine.errors import UserError
 from stadet.tools.classification.video_answers import VideoClassifier
@@ -111,6 +114,7 @@ class DetectorSession(LiveSession):
         fps: frames a second that the detector wants; None: every frame.
         min_seconds: a tube must last so long to be told.
         name: of the stream.
+        rules: of the stream's camera; their hits are events too, with the tube as actor.
     """
 
     def __init__(
@@ -121,17 +125,19 @@ class DetectorSession(LiveSession):
         fps: float | None,
         min_seconds: float = 0.2,
         name: str = "stream",
+        rules: RuleEngine | None = None,
     ):
         super().__init__(fps)
         self._names, self._threshold = detector.names, threshold
-        self._min_seconds = min_seconds
+        self._min_seconds, self._rules = min_seconds, rules
         self._stream = detector.stream(name=name)
         self._linker = OnlineLinker(LinkOptions(min_score=threshold, min_length=1))
         self._tubes: dict[int, _LiveTube] = {}
         self._id_offset = self._next_id = 0  # the linker counts from 0 after each restart
 
     def finish(self, seconds: float) -> list[Event]:
-        return self._end(set(), seconds)
+        events = self._end(set(), seconds)
+        return events + (_rule_events(self._rules.finish(), seconds) if self._rules else [])
 
     def _restart(self) -> None:
         self._stream.reset()
@@ -159,8 +165,19 @@ class DetectorSession(LiveSession):
                     events.append(("began", frame.seconds, self._values(number)))
                 name = self._names[tube.label]
                 canvas.labelled_box(tube.box, f"{name} #{number} {tube.score:.2f}", tube.label)
+        if self._rules is not None:
+            told = self._rules.update(frame.seconds, self._seen(present, tick, image.shape))
+            events += _rule_events(told, frame.seconds)
         happening = any(tube.told for tube in self._tubes.values())
         return LiveAnswer(image, tuple(events), detections, happening)
+
+    def _seen(self, present: dict[int, LiveTube], tick: int, shape: tuple[int, ...]) -> list[Seen]:
+        scale = np.array([shape[1], shape[0], shape[1], shape[0]], dtype=np.float64)
+        return [
+            Seen(self._names[tube.label], tuple((tube.box / scale).tolist()), tube.score, number)
+            for number, tube in present.items()
+            if tube.last_frame == tick
+        ]
 
     def _end(self, present: set[int], seconds: float) -> list[Event]:
         events: list[Event] = []
@@ -180,6 +197,10 @@ class DetectorSession(LiveSession):
             "score": round(tube.score, 4),
             "box": [round(float(side), 1) for side in tube.box],
         }
+
+
+def _rule_events(told: Sequence[Told], seconds: float) -> list[Event]:
+    return [(what, seconds, hit_values(hit)) for what, hit in told]
 
 
 class ClassifierSession(LiveSession):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from stadet.detect.scene.rules import RuleEngine
+from stadet.detect.scene.scene import Scene
 from stadet.engine.checkpoint import load_checkpoint
 from stadet.engine.errors import UserError
 from stadet.tools.classification.checkpoint import open_classifier
@@ -31,6 +33,7 @@ def session_maker(
     window_seconds: float = 2.0,
     stride_seconds: float = 0.5,
     area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
+    scene: Scene | None = None,
 ) -> Callable[[str], LiveSession]:
     """Open a checkpoint; the result makes a `LiveSession` for a stream's name.
 
@@ -45,6 +48,7 @@ def session_maker(
         fps: frames a second for the model: ``"native"`` for every frame, a number, or None for
             those of its training.
         window_seconds, stride_seconds, area: see `ClassifierSession`.
+        scene: rules of the streams, for a detector.
 
     Raises:
         UserError: for a file that is no checkpoint and for values out of their range.
@@ -59,11 +63,15 @@ def session_maker(
             + " ".join(f"{side:g}" for side in area)
         )
     if checkpoint.suffix != EXPORTED and load_checkpoint(checkpoint).get("kind") == "classifier":
+        if scene is not None:
+            raise UserError("--scene: expected a detector, found a classifier, which has no boxes")
         return _classifiers(checkpoint, device, fps, window_seconds, stride_seconds, area)
     where = choose_device(device, runtime)
 
-    def make_detector(name: str) -> LiveSession:
+    def make_detector(name: str | None = None) -> LiveSession:
         file = open_for_runtime(checkpoint, runtime)
+        if scene is not None:
+            scene.check_classes(file.names)
         predictor = Predictor(file, where, runtime=runtime, window=1, fps=fps)
         given = predictor.wanted_fps  # a model without memory is shown as much as is asked for
         uses_earlier = predictor.model.context_frames != 0
@@ -72,10 +80,11 @@ def session_maker(
             VideoDetector(predictor),
             threshold=THRESHOLD if chosen is None else chosen,
             fps=predictor.timing.stream_fps if uses_earlier else given,
-            name=name,
+            name=name or "check",
+            rules=None if scene is None or not name else RuleEngine(scene, scene.camera_of(name)),
         )
 
-    make_detector("check")  # what is wrong with the file is told before any stream opens
+    make_detector()  # what is wrong with the file is told before any stream opens
     return make_detector
 
 

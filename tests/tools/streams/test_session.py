@@ -7,7 +7,11 @@ from stadet.classify.answers import Answers
 from stadet.classify.rejection import Rejection
 from stadet.datasets.labelled.clip_sampling import SamplingConfig
 from stadet.datasets.live.reader import LiveFrame
-from stadet.detect.structures import Detections
+from stadet.detect.scene.hits import hit_values, hits_in_tubes
+from stadet.detect.scene.rules import RuleEngine
+from stadet.detect.scene.scene import Camera, Condition, Rule, Scene
+from stadet.detect.structures import Detections, Tube
+from stadet.detect.tubes.tube_set import VideoTubes
 from stadet.tools.streams.events import ClassRuns
 from stadet.tools.streams.session import ClassifierSession, DetectorSession
 
@@ -182,3 +186,26 @@ def test_class_runs():
         ("ended", "put", 7),
     ]
     assert runs.finish(9.0) == []
+
+
+def test_rules_hit_live_as_over_the_tubes_of_the_file():
+    """A hand in the zone from 0.3 s to 0.7 s: begun once it has been 0.2 s."""
+    whole = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
+    camera = Camera("counter", ("*",), None, {"bin": whole})
+    rule = Rule("hand", "dwell", when=Condition(("take",), "bin"), seconds=0.2, grace=0.1)
+    scene = Scene("scene.yaml", {"counter": camera}, (rule,))
+    live, _ = session(rules=RuleEngine(scene, camera), min_seconds=10.0)
+    answers = [live(frame(n, bright=255 if 3 <= n < 8 else 10)) for n in range(20)]
+    (began, at, values), (ended, over, last) = events_of(answers)
+    assert (began, at) == ("began", pytest.approx(0.5))
+    assert (ended, over) == ("ended", pytest.approx(0.9))
+    assert (values["rule"], values["start"], values["at"]) == ("hand", 0.3, 0.5)
+    assert (last["start"], last["stop"], last["at"], last["actor"]) == (0.3, 0.7, 0.5, 0)
+    box = (np.array([[16.0, 16.0, 24.0, 24.0]])).repeat(5, axis=0)
+    tubes = VideoTubes("v", [Tube(3, box, 0, 1.0)], 10.0, 20)
+    (hit,) = hits_in_tubes(scene, camera, tubes, NAMES, (48, 64))
+    assert hit_values(hit) == last
+    fresh, _ = session(rules=RuleEngine(scene, camera), min_seconds=10.0)
+    for n in range(6):
+        fresh(frame(n))
+    assert [what for what, *_ in fresh.finish(0.6)] == ["ended"]
