@@ -37,15 +37,17 @@ from stadet.engine.optimise import (
     OptimiserConfig,
     ScheduleConfig,
     build_optimiser,
-    build_schedule,
     channels_last,
     running_average,
     set_batch_norm,
 )
 from stadet.engine.progress import progress_bar
+from stadet.engine.run_length import PlateauConfig, PlateauLength, RunLength
 from stadet.engine.runlog import RunLog
 from stadet.engine.stop import Stopped, StopRequest, stop_requests
 from stadet.engine.torch_file import first_line, is_finite, tensors_in
+
+STABLE = "stable.pt"  # of a run until a plateau: before its learning rate falls
 
 Validate = Callable[[nn.Module], dict[str, float]]
 
@@ -86,6 +88,10 @@ class LoopConfig:
     Attributes:
         epochs: passes through the sampler.
         max_steps: stop after so many steps.
+        until: "steps" trains for the given epochs or steps, with a learning rate that falls to
+            their end by `schedule`; "plateau" until the training loss has stopped falling, with
+            these as limits. Such a run can be prolonged: stad train --resume RUN loop.max_steps=N.
+        plateau: when that is, and how the learning rate falls then.
         accumulate: batches of one step.
         clip_norm: limit of the gradient's norm, 0 = none.
         precision: of forward and backward passes.
@@ -103,6 +109,8 @@ class LoopConfig:
 
     epochs: int = 10
     max_steps: int | None = None
+    until: Literal["steps", "plateau"] = "steps"
+    plateau: PlateauConfig = field(default_factory=PlateauConfig)
     accumulate: int = 1
     clip_norm: float = 5.0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -144,11 +152,13 @@ class FitResult:
         steps: optimiser steps taken in all.
         best: the metrics of the best validation (empty without validation).
         stopped_by: the number of the signal that stopped it; None for a run that is done.
+        ending: a sentence on why it ended where it did; None where its length was given.
     """
 
     steps: int
     best: dict[str, float]
     stopped_by: int | None = None
+    ending: str | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -181,28 +191,31 @@ def fit(
     optimiser = build_optimiser(model, config.optimiser)
     steps_an_epoch = math.ceil(len(sampler) / config.accumulate)
     total_steps = min(config.epochs * steps_an_epoch, config.max_steps or math.inf)
-    schedule = build_schedule(optimiser, config.schedule, int(total_steps))
+    length = run_length(config, int(total_steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, length.lr_factor)
     scaler = torch.amp.GradScaler(enabled=config.precision == "fp16" and device.type == "cuda")
-    run = _Run(config, log, describe, step, model, average, optimiser, schedule, scaler)
+    run = _Run(config, log, describe, step, model, average, optimiser, schedule, scaler, length)
     if resume:
         run.restore(log.folder / "last.pt", device)
+        if run.wants_prolonging:
+            best = run.best
+            run.restore(log.folder / STABLE, device)
+            run.best = best
     run.since = (run.steps, time.monotonic())
     wrapped = distributed.wrap(model, device)
     if config.compile:
         wrapped = cast(nn.Module, torch.compile(wrapped))
 
     if run.batches:  # of a checkpoint that was written after the epoch's last batch
-        run.trained |= run.batches >= len(sampler) or run.steps >= total_steps
+        run.trained |= run.batches >= len(sampler) or run.steps >= length.total
     with stop_requests(_tell_stop) as stop:
         try:
-            while run.goes_on(int(total_steps)):
+            while run.goes_on():
                 if not run.trained:
                     sampler.set_epoch(run.epoch, run.batches)
-                    _train_epoch(
-                        run, wrapped, step, loader, len(sampler), int(total_steps), device, stop
-                    )
+                    _train_epoch(run, wrapped, step, loader, len(sampler), device, stop)
                 with stop.raising(run.alone):
-                    metrics = run.validate(validate, last=run.steps >= total_steps)
+                    metrics = run.validate(validate, last=run.steps >= length.total)
                 run.finish_epoch(metrics)
                 if number := _asked_to_stop(stop):
                     return FitResult(run.steps, run.best, number)
@@ -211,7 +224,14 @@ def fit(
             run.return_to_mark()
             run.save("last.pt")
             return FitResult(run.steps, run.best, stopped.number)
-    return FitResult(run.steps, run.best)
+    return FitResult(run.steps, run.best, ending=length.ending())
+
+
+def run_length(config: LoopConfig, limit: int) -> RunLength:
+    """The length of a run of at most `limit` steps."""
+    if config.until == "plateau":
+        return PlateauLength(config.schedule, limit, config.plateau)
+    return RunLength(config.schedule, limit)
 
 
 def _tell_stop(number: int) -> None:
@@ -232,7 +252,6 @@ def _train_epoch(
     step: TrainingStep,
     loader: Iterable[Any],
     batches: int,
-    total_steps: int,
     device: torch.device,
     stop: StopRequest,
 ) -> None:
@@ -261,6 +280,7 @@ def _train_epoch(
                 quiet: AbstractContextManager[None] = nullcontext()
                 if not last_of_step and isinstance(model, nn.parallel.DistributedDataParallel):
                     quiet = model.no_sync()
+                total, rate_falls = None, False
                 with quiet:
                     with training_autocast(device, half):
                         losses, run.carry = step(model, batch, run.carry)
@@ -283,14 +303,18 @@ def _train_epoch(
                     run.average.update_parameters(distributed.unwrap(model))
                 if run.steps % config.log_every == 0 or device.type == "cpu":
                     run.check_finite(batch)
+                if total is not None:
+                    rate_falls = run.length.observe(run.steps, total, _mean)
                 if run.steps % config.log_every == 0:
                     rate = frames / (time.monotonic() - started)
                     logged = run.log_training(rate)
-                    left = run.time_left(total_steps)
-                    steps = f"{run.steps:,}/{total_steps:,}"
+                    left = run.time_left()
+                    steps = f"{run.steps:,}/{run.length.total:,}"
                     bar.set_postfix({"step": steps, **logged, "left": left}, refresh=False)
-                run.trained = run.batches >= batches or run.steps >= total_steps
+                run.trained = run.batches >= batches or run.steps >= run.length.total
                 run.mark()
+                if rate_falls:
+                    run.save(STABLE)
             bar.update()
             if last_of_step:
                 if number := _asked_to_stop(stop):
@@ -302,6 +326,12 @@ def _train_epoch(
                     saved = time.monotonic()
     run.trained = True
     run.mark()
+
+
+def _mean(value: float) -> float:
+    """Of a number over the processes that train together."""
+    values = distributed.gather_objects(value)
+    return sum(values) / len(values)
 
 
 def _due(since: float, minutes: float) -> bool:
@@ -322,10 +352,13 @@ class _Run:
         optimiser: Optimizer,
         schedule: LRScheduler,
         scaler: torch.amp.GradScaler,
+        length: RunLength,
     ) -> None:
         self.config, self.log, self.describe, self.step = config, log, describe, step
         self.model, self.average = model, average
         self.optimiser, self.schedule, self.scaler = optimiser, schedule, scaler
+        self.length = length
+        self.wants_prolonging = False  # it ended at a limit that is higher now
         self.epoch = 0
         self.batches = 0  # of this epoch, consumed
         self.steps = 0
@@ -375,11 +408,11 @@ class _Run:
         loss = sum(means.values())
         return {"loss": f"{loss:.3f}", "lr": f"{lr:.2e}", "frames/s": f"{rate:.0f}"}
 
-    def time_left(self, total_steps: int) -> str:
+    def time_left(self) -> str:
         """h:mm:ss at the speed of this process so far, validations included."""
         first, begun = self.since
         seconds = (time.monotonic() - begun) / max(self.steps - first, 1)
-        return str(timedelta(seconds=round(seconds * (total_steps - self.steps))))
+        return str(timedelta(seconds=round(seconds * (self.length.total - self.steps))))
 
     def mark(self) -> None:
         """Remember the present, which lies between two steps, to return to it from within a step.
@@ -412,11 +445,11 @@ class _Run:
             setattr(self, name, value)
         restore_random_state(self._random)
 
-    def goes_on(self, total_steps: int) -> bool:
+    def goes_on(self) -> bool:
         """Something is left to do: an epoch, or the validation of one that was trained."""
         return self.trained or (
             self.epoch < self.config.epochs
-            and self.steps < total_steps
+            and self.steps < self.length.total
             and not self.out_of_patience()
         )
 
@@ -488,6 +521,7 @@ class _Run:
                 "processes": processes,
                 "losses": {n: torch.as_tensor(v) for n, v in self._losses.items()},
                 "observed": self._observed,
+                "length": self.length.state(),
             }
         save_checkpoint(self.log.folder / name, content)
 
@@ -537,3 +571,6 @@ class _Run:
         for name, value in progress.items():
             setattr(self, name, value)
         self._losses, self._observed = dict(training["losses"]), training["observed"]
+        if isinstance(self.length, PlateauLength):
+            self.wants_prolonging = self.length.prolongs(training["length"])
+            self.length.restore(training["length"])

@@ -9,7 +9,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
 
 from stadet.engine.errors import UserError
@@ -99,14 +98,6 @@ def build_optimiser(model: nn.Module, config: OptimiserConfig) -> torch.optim.Op
         return torch.optim.SGD(params, lr=config.lr, momentum=config.momentum, nesterov=True)
     kind = torch.optim.AdamW if config.name == "adamw" else torch.optim.Adam
     return kind(params, lr=config.lr, betas=(config.momentum, 0.999))
-
-
-def build_schedule(
-    optimiser: torch.optim.Optimizer, config: ScheduleConfig, total_steps: int
-) -> lr_scheduler.LambdaLR:
-    """A schedule stepped once per optimiser step; a pure function of the step, so that a resumed
-    run continues on the same curve."""
-    return lr_scheduler.LambdaLR(optimiser, lambda step: lr_factor(config, step, total_steps))
 
 
 def lr_factor(config: ScheduleConfig, step: int, total_steps: int) -> float:

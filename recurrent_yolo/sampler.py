@@ -8,7 +8,7 @@ one batch belongs to the window in the same place of the next.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,9 @@ class SamplerConfig:
         random_share: share of the lanes that show a random window each time, as in RVT (arXiv
             2212.05598).
         reverse: probability that a sequence runs backwards, where its labels can be exchanged.
+        hold: share of the shown frames with boxes that repeat the one before, as if the hand had
+            stopped on its way; teaches the memory what footage with few such stops does not.
+        hold_frames: least and most repeats of one frame.
         augment: augment the frames of a sequence alike.
     """
 
@@ -41,6 +44,8 @@ class SamplerConfig:
     stride: int = 1
     random_share: float = 0.0
     reverse: float = 0.0
+    hold: float = 0.0
+    hold_frames: tuple[int, int] = (4, 16)
     augment: bool = True
 
     def __post_init__(self) -> None:
@@ -48,6 +53,12 @@ class SamplerConfig:
             raise UserError(
                 f"sampler: expected lanes, window and stride >= 1, found {self.lanes}, "
                 f"{self.window}, {self.stride}"
+            )
+        self.hold_frames = (int(self.hold_frames[0]), int(self.hold_frames[1]))
+        if not 0 <= self.hold < 1 or not 1 <= self.hold_frames[0] <= self.hold_frames[1]:
+            raise UserError(
+                f"sampler: expected hold in [0, 1) and hold_frames [least, most] from 1, found "
+                f"{self.hold} and {list(self.hold_frames)}"
             )
         if not 0 <= self.random_share < 1 or not 0 <= self.reverse <= 1:
             raise UserError(
@@ -70,7 +81,7 @@ class _Showing:
     """One run through a sequence: its frames in the order they are shown."""
 
     video: str
-    frames: range
+    frames: Sequence[int]
     reverse: bool
     augment_seed: int | None
     first_step: int
@@ -86,6 +97,7 @@ class HybridClipSampler:
     come after the streaming ones in a batch and start a stream each time.
 
     random_from: where random windows come from (default: the sequences).
+    boxes: for each video (F,) bool, the frames with boxes, which `hold` repeats.
     Raises UserError without sequences, or for a rank outside the world.
     """
 
@@ -98,6 +110,7 @@ class HybridClipSampler:
         rank: int = 0,
         world: int = 1,
         random_from: Sequence[ActionSequence] | None = None,
+        boxes: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         if not sequences:
             raise UserError(
@@ -107,6 +120,7 @@ class HybridClipSampler:
         if not 0 <= rank < world:
             raise UserError(f"sampler: expected a rank below {world}, found {rank}")
         self.config, self.seed, self.rank, self.world = config, seed, rank, world
+        self.boxes = boxes or {}
         self.sequences = [s for s in sequences for _ in range(s.repeats)]
         self.random_from = list(random_from or sequences)
         self._counts = np.array([max(1, len(s) // config.stride) for s in self.sequences])
@@ -153,10 +167,11 @@ class HybridClipSampler:
                 sequence = self.sequences[clip]
                 reverse = bool(backwards[clip]) and sequence.reversible
                 frames = self._frames(sequence, int(self._counts[clip]), phases[clip])
+                ordered = frames[::-1] if reverse else frames
                 showings.append(
                     _Showing(
                         sequence.video,
-                        frames[::-1] if reverse else frames,
+                        self._with_stops(sequence.video, ordered, int(seeds[clip])),
                         reverse,
                         int(seeds[clip]) if config.augment else None,
                         step,
@@ -172,6 +187,25 @@ class HybridClipSampler:
         room = len(sequence) - 1 - (count - 1) * stride
         first = sequence.start + int(phase * (room + 1))
         return range(first, first + count * stride, stride)
+
+    def _with_stops(self, video: str, frames: range, seed: int) -> Sequence[int]:
+        """As many of `frames` in their order, some of those with boxes repeated: the hand stops.
+
+        What the repeats push out is cut off at the two ends, by a draw.
+        """
+        config, boxes = self.config, self.boxes.get(video)
+        if not config.hold or boxes is None:
+            return frames
+        rng = np.random.default_rng([seed, 1])
+        least, most = config.hold_frames
+        shown = np.asarray(frames)
+        # a stop adds (least + most) / 2 frames, so that stops are `hold` of what is then shown
+        chance = 2 * config.hold / ((1 - config.hold) * (least + most))
+        stops = boxes[shown] & (rng.random(len(shown)) < chance)
+        times = np.where(stops, 1 + rng.integers(least, most + 1, len(shown)), 1)
+        longer = np.repeat(shown, times)
+        first = int(rng.integers(0, len(longer) - len(shown) + 1))
+        return tuple(longer[first : first + len(shown)].tolist())
 
     def _window(self, lane: list[_Showing], step: int) -> ClipRequest:
         place = bisect.bisect_right(lane, step, key=lambda s: s.first_step) - 1

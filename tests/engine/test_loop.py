@@ -11,6 +11,7 @@ from stadet.engine.checkpoint import load_checkpoint, save_checkpoint, seed_ever
 from stadet.engine.errors import UserError
 from stadet.engine.loop import LoopConfig, fit
 from stadet.engine.optimise import OptimiserConfig
+from stadet.engine.run_length import PlateauConfig
 from stadet.engine.runlog import RunLog
 from tests.engine.toy import FunctionStep, ToyLoader, ToyModel, ToySampler, toy_step, validate
 
@@ -319,3 +320,39 @@ def test_runs_outside_the_main_thread(tmp_path):
     thread.start()
     thread.join()
     assert results[0][1].steps == 9
+
+
+def test_a_run_until_its_plateau_is_prolonged_as_if_it_had_not_ended(tmp_path):
+    until = {"until": "plateau", "epochs": 1000, "plateau": PlateauConfig(least=20)}
+    long, whole = run(tmp_path / "long", max_steps=40, **until)
+    assert whole.steps == 40 and whole.ending
+    _, short = run(tmp_path / "short", max_steps=10, **until)
+    assert short.steps == 10
+    prolonged, result = run(tmp_path / "short", resume=True, max_steps=40, **until)
+    assert result.steps == 40
+    for a, b in zip(long.parameters(), prolonged.parameters(), strict=True):
+        assert torch.equal(a, b)
+    events = [RunLog(tmp_path / name).events("train") for name in ("long", "short")]
+    assert [e["step"] for e in events[1]] == [e["step"] for e in events[0]]
+    assert run(tmp_path / "short", resume=True, max_steps=40, **until)[1].steps == 40
+
+
+def test_a_run_until_its_plateau_resumes_where_it_was_stopped(tmp_path):
+    until = {"until": "plateau", "epochs": 1000, "max_steps": 20}
+    whole, _ = run(tmp_path / "whole", **until)
+    calls = 0
+
+    @FunctionStep
+    def interrupting_step(model, batch, state):
+        nonlocal calls
+        calls += 1
+        if calls == 33:  # two batches a step: while the rate falls
+            os.kill(os.getpid(), signal.SIGINT)
+        return toy_step(model, batch, state)
+
+    _, stopped = run(tmp_path / "cut", interrupting_step, **until)
+    assert stopped.interrupted and stopped.steps < 20
+    resumed, result = run(tmp_path / "cut", resume=True, **until)
+    assert result.steps == 20
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)

@@ -1,6 +1,7 @@
 from collections import Counter
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -194,3 +195,51 @@ def test_bad_input():
         SamplerConfig(lanes=1, random_share=0.6)
     with pytest.raises(UserError, match="lanes, window and stride"):
         SamplerConfig(window=0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=lengths,
+    window=st.integers(1, 9),
+    epoch=st.integers(0, 3),
+    reverse=st.sampled_from([0.0, 1.0]),
+    hold=st.sampled_from([0.0, 0.3]),
+)
+def test_held_frames_only_repeat_frames_with_boxes(lengths, window, epoch, reverse, hold):
+    sequences = clips(lengths)
+    rng = np.random.default_rng(epoch)
+    boxes = {s.video: rng.random(s.stop) < 0.5 for s in sequences}
+    config = SamplerConfig(lanes=2, window=window, reverse=reverse, hold=hold, hold_frames=(2, 5))
+    made = HybridClipSampler(sequences, config, boxes=boxes)
+    plain = HybridClipSampler(sequences, SamplerConfig(lanes=2, window=window, reverse=reverse))
+    for one in (made, plain):
+        one.set_epoch(epoch)
+    assert len(made) == len(plain)
+    for requests in lanes_of(made):
+        showings = []
+        for request in requests:
+            if request.starts_stream:
+                showings.append([])
+            if showings:
+                showings[-1] += [(request.video, f) for f in request.frames if f != PADDING]
+        for showing in showings:
+            for (video, before), (_, after) in pairwise(showing):
+                step = (before - after) if reverse else (after - before)
+                assert step == 1 or (step == 0 and hold and boxes[video][after])
+
+
+def test_held_frames_are_the_share_that_is_asked_for():
+    sequence = ActionSequence("v", 0, 60_000)
+    config = SamplerConfig(lanes=1, window=8, hold=0.25, hold_frames=(4, 16))
+    made = HybridClipSampler([sequence], config, boxes={"v": np.ones(60_000, bool)})
+    shown = [f for (request,) in made for f in request.frames if f != PADDING]
+    assert len(shown) == 60_000
+    assert np.mean(np.diff(shown) == 0) == pytest.approx(0.25, abs=0.02)
+    runs = np.diff(np.flatnonzero(np.diff(shown, prepend=-1, append=-1)))
+    assert set(runs[:-1]) <= {1, *range(5, 18)}
+
+
+@pytest.mark.parametrize("settings", [{"hold": 1.0}, {"hold": 0.1, "hold_frames": (0, 4)}])
+def test_impossible_holds_are_refused(settings):
+    with pytest.raises(UserError, match="hold"):
+        SamplerConfig(**settings)

@@ -25,6 +25,9 @@ MAY_CHANGE = frozenset(
 )
 
 
+PROLONGS = frozenset({"loop.max_steps", "loop.epochs"})  # a run until a plateau
+
+
 def expect_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], where: str) -> None:
     """UserError where a setting differs that would change what a run learns.
 
@@ -32,13 +35,21 @@ def expect_same_settings(before: Mapping[str, Any], now: Mapping[str, Any], wher
     another version, are left out. where: what the message begins with.
     """
     old, new = dict(_flatten(before)), dict(_flatten(now))
-    changed = [k for k in old if k in new and old[k] != new[k] and k not in MAY_CHANGE]
+    may_change = MAY_CHANGE | (PROLONGS if new.get("loop.until") == "plateau" else set())
+    changed = [k for k in old if k in new and old[k] != new[k] and k not in may_change]
+    if changed and set(changed) <= PROLONGS:
+        raise UserError(
+            f"{where}: expected {changed[0]} {old[changed[0]]!r}, as the run began, found "
+            f"{new[changed[0]]!r}: a learning rate that falls to the end of a given length cannot "
+            "be prolonged; start a new run with yolo.weights or yowo.weights of this one, or with "
+            "loop.until=plateau, which can"
+        )
     if changed:
         words = "; ".join(f"{k} was {old[k]!r}, is {new[k]!r}" for k in changed[:3])
         more = f"; and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(
             f"{where}: settings changed since the run began: {words}{more}; set them back, or "
-            f"start a new run ({', '.join(sorted(MAY_CHANGE))} may change)"
+            f"start a new run ({', '.join(sorted(may_change))} may change)"
         )
 
 

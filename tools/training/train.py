@@ -156,6 +156,8 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     elif distributed.is_main():
         with distributed.alone():
             finish(folder)
+        if result.ending:
+            say(result.ending.replace("RUN", str(folder)))
     return TrainingResult(folder, result.steps, result.best, result.stopped_by)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from stadet.anchors.anchors import Anchors
 from stadet.detect.detector import Detector
-from stadet.detect.structures import AnnotationSet
+from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.engine.loop import EpochSampler, TrainingStep
 from stadet.recurrent_yolo.sequences import ActionSequence, action_sequences, repeat_factors
 from stadet.tools.training.command import say
@@ -72,6 +72,7 @@ class RecurrentYoloRecipe(YoloRecipe):
             seed=self.config.seed,
             rank=share.rank,
             world=share.world,
+            boxes={video.name: frames_with_boxes(video) for video in train},
         )
 
 
@@ -87,10 +88,12 @@ def training_sequences(
     labels: list[np.ndarray] = []
     visible = footage.visible("train", train)
     for video in train.objects():
-        has_action = np.zeros(video.num_frames, dtype=bool)
-        has_action[video.frames] = True
         spans = action_sequences(
-            has_action, video.looked_at, video.clock, config.sequences, allowed=visible[video.name]
+            frames_with_boxes(video),
+            video.looked_at,
+            video.clock,
+            config.sequences,
+            allowed=visible[video.name],
         )
         for start, stop in spans:
             rows = slice(*np.searchsorted(video.frames, [start, stop]))
@@ -101,6 +104,13 @@ def training_sequences(
         ActionSequence(name, start, stop, repeats=int(times))
         for (name, start, stop), times in zip(found, repeats, strict=True)
     ]
+
+
+def frames_with_boxes(video: VideoAnnotations) -> np.ndarray:
+    """(F,) bool."""
+    flags = np.zeros(video.num_frames, dtype=bool)
+    flags[video.frames] = True
+    return flags
 
 
 def describe_sequences(sequences: Sequence[ActionSequence], train: AnnotationSet) -> str:
