@@ -1,14 +1,15 @@
 """Variants of Recurrent YOLO on any footage with reversed pairs: one table.
 
 Trains a frame detector, then from its weights each variant of the recurrent one, and judges all on
-the test footage: AP of the reversed pairs and of the other classes, balanced direction accuracy, the
-same where hands rest (by frames since they stopped), and the recurrent ones with their memory emptied
-at every frame. A variant is a name and key=value settings.
+the test footage: AP of the reversed pairs and of the other classes, direction accuracy, the same
+where hands rest (by frames since they stopped), and the recurrent ones with their memory emptied at
+every frame. A variant is a name and key=value settings.
 
     python benchmarks/second_footage.py --out data/second --videos 120 --looked-at 0.44
     python benchmarks/second_footage.py --out data/second_test --videos 40 --seed 1000 --still 1
-    OMP_NUM_THREADS=1 python benchmarks/memory_experiment.py --out runs/second --train data/second \\
-        --test data/second_test --variant shipped --variant hold recurrent.sampler.hold=0.2
+    OMP_NUM_THREADS=1 python benchmarks/memory_experiment.py --out runs/second \\
+        --train data/second --test data/second_test --variant shipped \\
+        --variant hold recurrent.sampler.hold=0.2
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def main() -> None:
     add("--set", nargs="*", default=[], help="key=value for every run")
     add("--start-set", nargs="*", default=[], help="key=value for the frame detector")
     args = parser.parse_args()
-    out = args.out.resolve()
+    out, args.train, args.test = (p.resolve() for p in (args.out, args.train, args.test))
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict] = []
     lock = threading.Lock()
