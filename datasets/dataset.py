@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ from stadet.engine.reading import (
     guarded,
     image_side,
     safe_label,
+    shown,
     whole_number,
 )
 
@@ -174,7 +175,13 @@ def load_dataset(
 def read_dataset_file(path: str | Path) -> DatasetConfig:
     """The data set file itself, checked; UserError names unknown keys' neighbours."""
     path = Path(path)
-    config = from_dict(DatasetConfig, read_yaml(path), source=str(path))
+    content = read_yaml(path)
+    ranges = content.get("looked_at")
+    if isinstance(ranges, dict):
+        content = {**content, "looked_at": "all"}
+    config = from_dict(DatasetConfig, content, source=str(path))
+    if isinstance(ranges, dict):
+        config = replace(config, looked_at=_checked_ranges(ranges, f"{path}: looked_at"))
     options = find_format(config.format).options
     for option in sorted({option for kind in FORMATS.values() for option in kind.options}):
         if getattr(config, option) is not None and option not in options:
@@ -183,6 +190,27 @@ def read_dataset_file(path: str | Path) -> DatasetConfig:
     if config.names is not None and len(set(config.names)) < len(config.names):
         raise UserError(f"{path}: names: a name occurs more than once")
     return config
+
+
+def _checked_ranges(ranges: dict, where: str) -> dict[str, list[list[int]]]:
+    """The `looked_at` of a data set file; UserError for what is not video -> [[first, last], ..].
+
+    There may be thousands, for which the general check of configurations is too slow.
+    """
+    for name, pairs in ranges.items():
+        bad = [p for p in pairs if not _is_range(p)] if isinstance(pairs, list) else [pairs]
+        if bad:
+            found = shown(bad[0])
+            raise UserError(f"{where}: {name}: expected [[first, last], ..], found {found}")
+    return {str(name): pairs for name, pairs in ranges.items()}
+
+
+def _is_range(pair: object) -> bool:
+    return (
+        isinstance(pair, list)
+        and len(pair) == 2
+        and all(isinstance(number, int) and not isinstance(number, bool) for number in pair)
+    )
 
 
 def _expect_limits(config: DatasetConfig, path: str) -> None:

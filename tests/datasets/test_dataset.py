@@ -1,13 +1,15 @@
 """The data set file: a small one on disk, read whole; wrong ones give one line."""
 
+import cProfile
 import dataclasses
+import json
 import textwrap
 
 import cv2
 import numpy as np
 import pytest
 
-from stadet.datasets.dataset import DatasetConfig, load_dataset
+from stadet.datasets.dataset import DatasetConfig, load_dataset, read_dataset_file
 from stadet.datasets.footage.catalog import find_video_paths
 from stadet.datasets.formats import FORMATS
 from stadet.datasets.splits.ranges import mask_to_ranges, ranges_to_mask
@@ -159,3 +161,29 @@ def test_real_videos_and_boxes(tmp_path):
     counts = {name.split("_")[1]: len(v.boxes) for name, v in dataset.annotations.videos.items()}
     assert counts["Fencing"] == 2 * 174 and counts["Biking"] == 151 and counts["CliffDiving"] == 55
     assert len(dataset.side("train").videos) == 3
+
+
+def test_thousands_of_looked_at_stretches_are_read_in_linear_time(tmp_path):
+    def calls(count):
+        ranges = {"a": [[2 * n, 2 * n] for n in range(count)]}
+        path = tmp_path / f"{count}.yaml"
+        path.write_text(json.dumps({"format": "cvat", "looked_at": ranges}))
+        profile = cProfile.Profile()
+        config = profile.runcall(read_dataset_file, path)
+        assert config.looked_at == ranges
+        return sum(entry.callcount for entry in profile.getstats())
+
+    calls(1)  # imports
+    few, many = calls(200), calls(2000)
+    assert many < 12 * few
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    ["[1, 2]", "{a: 3}", "{a: [1, 2]}", "{a: [[1, 2, 3]]}", "{a: [[1, x]]}", "{a: [[.5, 1]]}"],
+)
+def test_stretches_that_are_none_are_refused(tmp_path, ranges):
+    path = tmp_path / "dataset.yaml"
+    path.write_text(f"format: cvat\nlooked_at: {ranges}\n")
+    with pytest.raises(UserError, match="looked_at"):
+        read_dataset_file(path)
