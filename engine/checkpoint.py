@@ -101,7 +101,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
     """Set every generator as `random_state` found it."""
     torch.set_rng_state(state["torch"].cpu())
     name, keys, position, has_gauss, gauss = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
     version, internal, following = state["python"]
     random.setstate((version, tuple(internal), following))
     if "cuda" in state and torch.cuda.is_available():
