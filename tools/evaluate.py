@@ -85,8 +85,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--only-processed", action="store_true", help="leave out frames the model never reached")
     add(
         "--motionless",
-        help='JSON {"video": [[first, last], ..]}, or restaurant.json of generated footage: spans '
-        "for direction accuracy",
+        default="tracks",
+        help='where hands rest, for direction accuracy there: JSON {"video": [[first, last], ..]}, '
+        "or restaurant.json of generated footage (default: measured from the truth's tracks)",
     )
     add("--bootstrap", type=int, default=1000, help="replicates of the intervals; 0 = none")
     add("--gallery", type=int, default=6, help="frames of each kind on the page; 0 = none")

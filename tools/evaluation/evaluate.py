@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from stadet.detect.metrics import evaluation as metrics
 from stadet.detect.metrics.evaluation import IN_SAMPLE, Evaluation, Thresholds
 from stadet.detect.metrics.processed import only_processed as processed_frames
 from stadet.detect.metrics.protocols import get_protocol
+from stadet.detect.metrics.stillness import motionless_spans
 from stadet.detect.report.build import write_report
 from stadet.detect.report.figures import read_figures
 from stadet.detect.structures import AnnotationSet
@@ -129,7 +130,7 @@ def evaluate_detections(
     top: Sequence[int] = (5, 24),
     min_clips: int = 10,
     only_processed: bool = False,
-    motionless: str | Path | None = None,
+    motionless: str | Path | None = "tracks",
     bootstrap: int = 1000,
     gallery: int = 6,
     title: str | None = None,
@@ -157,8 +158,9 @@ def evaluate_detections(
         top: means over the K most frequent classes, for each K.
         min_clips: of those with at least so many clips.
         only_processed: leave out frames that the model never reached.
-        motionless: JSON `{"video": [[first, last], ..]}` (frames, inclusive), or `restaurant.json`
-            of generated footage: spans for direction accuracy.
+        motionless: where hands rest, for direction accuracy there: "tracks" = measured from the
+            truth's tracks; JSON `{"video": [[first, last], ..]}` (frames, inclusive), or
+            `restaurant.json` of generated footage; None = nowhere.
         bootstrap: replicates of the intervals; 0 = no intervals.
         gallery: frames of each kind on the page; 0 = none.
         title: heading of the report (default: the run's folder and the side).
@@ -197,6 +199,7 @@ def evaluate_detections(
                 )
     if only_processed:
         annotations, columns = processed_frames(annotations, found), None
+    reverses = dataset.reverses if dataset else None
     evaluation = metrics.evaluate(
         annotations,
         found,
@@ -204,8 +207,8 @@ def evaluate_detections(
         thresholds=_thresholds(threshold, threshold_from, annotations.names),
         top=top,
         min_clips=min_clips,
-        reverses=dataset.reverses if dataset else None,
-        spans=_spans(motionless) if motionless else None,
+        reverses=reverses,
+        spans=_spans(motionless, annotations, reverses or {}) if motionless else None,
         with_video_map=video_map,
         replicates=bootstrap,
         columns=columns,
@@ -288,7 +291,13 @@ def _thresholds(
     )
 
 
-def _spans(path: str | Path) -> dict[str, list[tuple[int, int]]]:
+def _spans(
+    path: str | Path, truth: AnnotationSet, reverses: Mapping[str, str]
+) -> dict[str, list[tuple[int, int]]] | None:
+    """Where hands rest; None where tracks are asked for and no track rests."""
+    if path == "tracks":
+        measured = motionless_spans(truth, [name for name in truth.names if name in reverses])
+        return measured if any(measured.values()) else None
     spans = read_json(path, 'JSON {"video": [[first, last], ..]}')
     try:
         if "schema" in spans:
