@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import deque
@@ -243,9 +244,14 @@ class StreamReader:
             self._damaged_before += self._capture.damaged
             capture, self._capture = self._capture, None
         capture.close()
+        del capture
         self._starts_stream = True
         lost, pause = time.monotonic(), FIRST_PAUSE
-        while not self._stopping.wait(pause):
+        while True:
+            # PyAV's containers lie in reference cycles with their frames: megabytes a connection
+            gc.collect()
+            if self._stopping.wait(pause):
+                return
             pause = min(2 * pause, LONGEST_PAUSE)
             try:
                 capture = self._open(self.source)

@@ -17,6 +17,9 @@ from stadet.engine.errors import UserError
 from stadet.tools.training.config import TrainConfig
 
 
+THRESHOLD = 0.25  # of a checkpoint without a learnt one
+
+
 @dataclass(frozen=True)
 class DetectorFile:
     """A checkpoint opened for use: the model with its weights and everything stored with them.
@@ -34,6 +37,11 @@ class DetectorFile:
     split: dict[str, Any]
     threshold: float | None
     timing: Timing | None = None
+
+    @property
+    def shown_threshold(self) -> float:
+        """Least score to draw and to tell: the learnt one, or `THRESHOLD`."""
+        return THRESHOLD if self.threshold is None else self.threshold
 
 
 def checkpoint_description(

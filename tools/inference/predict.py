@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,14 +21,16 @@ from stadet.detect.detections.writer import DetectionsWriter
 from stadet.detect.inference import InferenceConfig, detect
 from stadet.detect.structures import Detections
 from stadet.engine.errors import UserError
-from stadet.engine.files import atomic_path
+from stadet.engine.files import atomic_path, expect_absent, file_names
 from stadet.engine.limits import expect_within
 from stadet.engine.progress import progress, progress_bar
 from stadet.tools.inference.detectors import DetectorFile, open_detector
 from stadet.tools.inference.frame_streams import open_stream
 from stadet.tools.inference.predictor import Predictor
+from stadet.tools.inference.render import render
 from stadet.tools.inference.runtimes import RuntimeOptions, choose_device, open_for_runtime
 from stadet.tools.inference.sources import expand_sources
+from stadet.tools.inference.windows import ShownFrames, Windows
 from stadet.tools.training.data import open_footage
 
 RANGE_FRAMES = 16  # frames between two range rows of the detections file
@@ -51,6 +54,8 @@ def predict(
     device: str | None = None,
     max_frames: int | None = None,
     fps: Rate = None,
+    save: str | Path | None = None,
+    show: bool = False,
 ) -> Path:
     """Run a checkpoint over videos and write a detections file.
 
@@ -74,6 +79,9 @@ def predict(
         max_frames: stop after so many frames of each source.
         fps: frames a second at which a model that uses earlier frames is shown footage (default:
             those of its training); "native": every frame as it comes.
+        save: folder for each video with its boxes, as `render` draws them.
+        show: show the frames with their boxes in windows of this machine's display; q or Escape
+            in one ends the work.
 
     Returns:
         The path of the detections file.
@@ -93,7 +101,10 @@ def predict(
     if resume and overwrite:
         raise UserError("expected --resume or --overwrite, found both")
     given = [sources] if isinstance(sources, (str, Path)) else sources
-    opened = expand_sources([str(source) for source in given])
+    opened = expand_sources([str(source) for source in given], cameras=save is None)
+    stems = file_names(opened)
+    boxed = {} if save is None else {n: Path(save) / f"{s}.mp4" for n, s in zip(opened, stems)}
+    expect_absent(*boxed.values(), overwrite=overwrite or resume)
     runtime = runtime or RuntimeOptions()
     detector = open_for_runtime(checkpoint, runtime)
     if score_floor is None and not for_evaluation:
@@ -111,14 +122,29 @@ def predict(
     )
     tell_unknown_rate(predictor.detector, fps)
     names, floor = predictor.detector.names, predictor.config.score_floor
-    with DetectionsWriter(out, names, floor, resume=resume) as writer:
+    with contextlib.ExitStack() as stack:
+        look = None
+        if show:
+            look = ShownFrames(stack.enter_context(Windows()), detector.shown_threshold)
+        writer = stack.enter_context(DetectionsWriter(out, names, floor, resume=resume))
         reached = {
             video.name: int(video.processed[-1, 1]) + 1
             for video in read_detections(out, names)
             if len(video.processed)
         }
         for name, source in opened.items():
-            _predict_source(predictor, name, source, writer, reached.get(name, 0), max_frames)
+            begun = reached.get(name, 0)
+            _predict_source(predictor, name, source, writer, begun, max_frames, look)
+            if look is not None and look.ended:
+                break
+    for name, place in boxed.items():
+        render(
+            place,
+            video=opened[name],
+            detections=[out],
+            threshold=max(detector.shown_threshold, floor),
+            overwrite=True,
+        )
     return out
 
 
@@ -151,6 +177,7 @@ def _predict_source(
     writer: DetectionsWriter,
     reached: int,
     max_frames: int | None,
+    look: ShownFrames | None = None,
 ) -> None:
     """One source to the writer, from frame number `reached` on."""
     stream = open_stream(name, source)
@@ -163,9 +190,13 @@ def _predict_source(
     if max_frames is not None:
         total = min(total or max_frames, max_frames)
         frames = islice(frames, max(0, max_frames - first))
+    if look is not None:
+        frames = look.passing(frames)
     with progress_bar(description=name, total=total, unit="frame") as bar:
         bar.update(first)
         answers = predictor(frames, name, stream.size, clock=stream.clock)
+        if look is not None:
+            answers = look.answered(name, answers)
         write_answers(
             (answer for answer in _ticking(answers, bar) if answer[0] >= reached),
             name,

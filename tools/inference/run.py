@@ -22,7 +22,6 @@ from stadet.tools.inference.sources import expand_sources
 from stadet.tools.tubes import link_tubes
 
 PACKAGE = "stadet.tools.inference"
-THRESHOLD = 0.25  # of a checkpoint without a learnt one
 LEAST_SHARE = 0.5  # boxes take part in tubes from this share of the threshold on
 
 
@@ -114,8 +113,7 @@ def run_videos(
     )
     runtime = runtime or RuntimeOptions()
     if threshold is None:
-        learnt = open_for_runtime(checkpoint, runtime).threshold
-        threshold = THRESHOLD if learnt is None else learnt
+        threshold = open_for_runtime(checkpoint, runtime).shown_threshold
     floor = LEAST_SHARE * threshold
     predict(
         given,

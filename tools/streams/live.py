@@ -20,6 +20,7 @@ from stadet.datasets.live.reader import LiveFrame, StreamCounts, StreamReader
 from stadet.datasets.live.source import StreamSource, parse_sources
 from stadet.engine.errors import UserError
 from stadet.engine.files import disk_error
+from stadet.tools.inference.windows import Windows
 from stadet.tools.streams.events import EventLog
 from stadet.tools.streams.latency import LatencyFigures, LatencyMeter
 from stadet.tools.streams.overlay import draw_line
@@ -100,6 +101,7 @@ def run_live(
         log = stack.enter_context(EventLog(events))
         if record is not None:
             _make_folder(Path(record))
+        windows = stack.enter_context(Windows()) if window else None
         readers = [
             stack.enter_context(
                 StreamReader(
@@ -130,7 +132,7 @@ def run_live(
             )
             for source, reader in zip(named, readers, strict=True)
         ]
-        _follow_all(followers, stop, max_seconds, window)
+        _follow_all(followers, stop, max_seconds, windows)
         reports = [follower.report() for follower in followers]
     for report in reports:
         _say(_line(report))
@@ -242,7 +244,9 @@ class _Follower:
             "p50_ms": None if math.isnan(figures.p50) else round(figures.p50, 1),
             "p95_ms": None if math.isnan(figures.p95) else round(figures.p95, 1),
             "received": counts.received,
+            "answered": self._answered,
             "dropped": counts.dropped,
+            "damaged": counts.damaged,
             "reconnections": counts.reconnections,
         }
 
@@ -297,7 +301,7 @@ def _follow_all(
     followers: list[_Follower],
     stop: threading.Event,
     max_seconds: float | None,
-    window: bool,
+    windows: Windows | None,
 ) -> None:
     """A thread a stream; this one waits, tells figures and shows windows."""
     errors: list[BaseException] = []
@@ -317,12 +321,12 @@ def _follow_all(
         thread.start()
     started = told = time.monotonic()
     try:
-        with _terminated(stop), _windows(followers, window) as show:
+        with _terminated(stop):
             while any(thread.is_alive() for thread in threads) and not stop.wait(0.02):
                 now = time.monotonic()
                 if max_seconds is not None and now - started >= max_seconds:
                     break
-                if not show():
+                if windows is not None and not _show(windows, followers):
                     break
                 if now - told >= TELL_SECONDS:
                     told = now
@@ -336,6 +340,14 @@ def _follow_all(
         raise errors[0]
 
 
+def _show(windows: Windows, followers: list[_Follower]) -> bool:
+    """Show the newest pictures; False once the user has asked to quit."""
+    for follower in followers:
+        if follower.picture is not None:
+            windows.show(follower.name, follower.picture)
+    return not windows.quit_pressed()
+
+
 @contextlib.contextmanager
 def _terminated(stop: threading.Event) -> Iterator[None]:
     """SIGTERM ends the run in order, where this is the main thread."""
@@ -347,32 +359,6 @@ def _terminated(stop: threading.Event) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextlib.contextmanager
-def _windows(followers: list[_Follower], wanted: bool) -> Iterator[Callable[[], bool]]:
-    """A function that shows the newest pictures; False once the user has pressed q or Escape."""
-    if not wanted:
-        yield lambda: True
-        return
-    import cv2
-
-    def show() -> bool:
-        for follower in followers:
-            if follower.picture is not None:
-                cv2.imshow(follower.name, cv2.cvtColor(follower.picture, cv2.COLOR_RGB2BGR))
-        return cv2.waitKey(1) & 0xFF not in (ord("q"), 27)
-
-    try:
-        yield show
-    except cv2.error as error:
-        raise UserError(
-            "--show: expected a display that opens windows, found none; leave it out, or look at "
-            "the page of --serve PORT"
-        ) from error
-    finally:
-        with contextlib.suppress(cv2.error):
-            cv2.destroyAllWindows()
 
 
 def _make_folder(folder: Path) -> None:

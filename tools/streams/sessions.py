@@ -12,7 +12,6 @@ from stadet.engine.errors import UserError
 from stadet.tools.classification.checkpoint import open_classifier
 from stadet.tools.classification.video_answers import VideoClassifier
 from stadet.tools.inference.predictor import Predictor
-from stadet.tools.inference.run import THRESHOLD
 from stadet.tools.inference.runtimes import (
     EXPORTED,
     RuntimeOptions,
@@ -75,10 +74,9 @@ def session_maker(
         predictor = Predictor(file, where, runtime=runtime, window=1, fps=fps)
         given = predictor.wanted_fps  # a model without memory is shown as much as is asked for
         uses_earlier = predictor.model.context_frames != 0
-        chosen = threshold if threshold is not None else file.threshold
         return DetectorSession(
             VideoDetector(predictor),
-            threshold=THRESHOLD if chosen is None else chosen,
+            threshold=file.shown_threshold if threshold is None else threshold,
             fps=predictor.timing.stream_fps if uses_earlier else given,
             name=name or "check",
             rules=None if scene is None or not name else RuleEngine(scene, scene.camera_of(name)),

@@ -163,3 +163,20 @@ def test_a_text_file_is_one_line(tmp_path):
     path.write_text("no video")
     with pytest.raises(UserError, match="expected a stream that opens"):
         StreamReader(parse_source(str(path))).__enter__()
+
+
+def test_connections_that_are_over_leave_nothing_in_memory(monkeypatch):
+    import gc
+
+    from av.container import InputContainer
+
+    monkeypatch.setattr(reader_module, "FIRST_PAUSE", 0.01)
+    server = MjpegServer([numbered_frame(n) for n in range(90)], fps=500, per_connection=10)
+    try:
+        with StreamReader(parse_source(server.address)) as reader:
+            while reader.counts.reconnections < 6:
+                reader.next_frame(timeout=20)
+            open_now = sum(isinstance(found, InputContainer) for found in gc.get_objects())
+    finally:
+        server.close()
+    assert open_now <= 2  # the present one, and another that has just broken off
