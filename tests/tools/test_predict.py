@@ -263,3 +263,11 @@ def test_the_order_of_the_classes_does_not_matter(footage, trained, tmp_path):
     (found, wanted) = ((run / "metrics.json").read_text() for run in (out, trained / "report"))
     figure = '"frame_map_50": '
     assert found.partition(figure)[2][:8] == wanted.partition(figure)[2][:8]
+
+
+def test_save_draws_each_video(footage, trained, tmp_path):
+    out, boxed = tmp_path / "d.jsonl", tmp_path / "boxed"
+    assert predict(trained, out, footage.video, "--save", boxed) == 0
+    assert len(open_video(boxed / footage.video.name)) == len(open_video(footage.video))
+    assert predict(trained, out, footage.video, "--save", boxed, "--overwrite") == 0
+    assert predict(trained, tmp_path / "e.jsonl", footage.video, "--save", boxed) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -12,9 +13,9 @@ import numpy as np
 from stadet.detect.drawing.render import draw_detections
 from stadet.detect.structures import Detections
 from stadet.engine.errors import UserError
+from stadet.tools.inference import window_process
 
-_TRIAL = "import cv2; cv2.namedWindow('stad'); cv2.waitKey(1); cv2.destroyAllWindows()"
-TRIAL_SECONDS = 60.0
+OPEN_SECONDS = 30.0
 
 
 class Windows:
@@ -25,20 +26,20 @@ class Windows:
     """
 
     def __init__(self) -> None:
-        # in a process of its own: without a display OpenCV's Qt ends the process it runs in
-        try:
-            tried = subprocess.run(
-                [sys.executable, "-c", _TRIAL],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=TRIAL_SECONDS,
-                check=False,
-            )
-            opens = tried.returncode == 0
-        except subprocess.TimeoutExpired:
-            opens = False
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", window_process.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # the message below says it
+            start_new_session=True,  # Ctrl-C is for this process
+        )
+        assert self._process.stdout is not None
+        late = threading.Timer(OPEN_SECONDS, self._process.kill)
+        late.start()
+        opens = self._process.stdout.readline() == window_process.READY
+        late.cancel()
         if not opens:
+            self.close()
             raise UserError(
                 "--show: expected a display that opens windows, found none; leave it out, and "
                 "write or serve the pictures instead"
@@ -48,22 +49,30 @@ class Windows:
         return self
 
     def __exit__(self, *_: object) -> None:
-        import cv2
+        self.close()
 
-        with contextlib.suppress(cv2.error):
-            cv2.destroyAllWindows()
+    def close(self) -> None:
+        """Close the windows."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
 
     def show(self, name: str, image: np.ndarray) -> None:
         """Show a picture (H, W, 3) uint8 RGB in the window of that name."""
-        import cv2
-
-        cv2.imshow(name, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        assert self._process.stdin is not None
+        words = name.encode()
+        with contextlib.suppress(OSError):  # closed by the user, which `quit_pressed` tells
+            self._process.stdin.write(
+                window_process.HEAD.pack(len(words), *image.shape[:2]) + words + image.tobytes()
+            )
+            self._process.stdin.flush()
 
     def quit_pressed(self) -> bool:
-        """Let the windows draw; whether q or Escape was pressed."""
-        import cv2
-
-        return cv2.waitKey(1) & 0xFF in (ord("q"), 27)
+        """Whether q or Escape was pressed in a window."""
+        return self._process.poll() is not None
 
 
 class ShownFrames:

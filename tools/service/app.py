@@ -30,6 +30,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from pydantic import BaseModel, Field
 
 from stadet.engine.errors import UserError
+from stadet.tools.service.live import LiveAway, LiveSource
 from stadet.tools.service.models import ModelShelf
 from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState, new_id
 from stadet.tools.service.settings import ServiceSettings
@@ -76,6 +77,7 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     queue = JobQueue(settings.queue)
     workers = Workers(settings, queue)
     shelf = ModelShelf(settings.models)
+    live = LiveSource(settings.live) if settings.live else None
     pages = Environment(
         loader=PackageLoader("stadet.tools.service"), autoescape=select_autoescape(default=True)
     )
@@ -257,6 +259,39 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             results=_results(settings.jobs / job.id),
             **loaded,
         )
+
+    async def cameras() -> dict[str, dict[str, Any]]:
+        if live is None:
+            raise LiveAway
+        return await live.status()
+
+    @app.exception_handler(LiveAway)
+    async def live_away(_: Request, error: LiveAway) -> JSONResponse:
+        return JSONResponse({"detail": "no live cameras answer"}, 503)
+
+    @app.get("/api/live")
+    async def live_status() -> dict[str, dict[str, Any]]:
+        """Figures of the live cameras by name: latency, frames a second, what was dropped."""
+        return await cameras()
+
+    @app.get("/api/live/{name}")
+    async def live_pictures(name: str) -> StreamingResponse:
+        """The pictures of a live camera as multipart JPEG."""
+        if name not in await cameras() or live is None:
+            raise HTTPException(404, "no such camera")
+        return StreamingResponse(
+            live.pictures(name),
+            media_type="multipart/x-mixed-replace; boundary=frame",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    @app.get("/live", response_class=HTMLResponse)
+    async def live_page() -> HTMLResponse:
+        try:
+            found = await cameras()
+        except LiveAway:
+            found = None
+        return page("live.html", cameras=found, configured=live is not None)
 
     @app.get("/runs", response_class=HTMLResponse)
     def runs() -> HTMLResponse:

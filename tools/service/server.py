@@ -25,6 +25,7 @@ def serve(settings: ServiceSettings) -> None:
         log_level="warning",
         timeout_keep_alive=30,
         limit_concurrency=200,
+        timeout_graceful_shutdown=3,  # pictures and progress would go on for ever
     )
     server = uvicorn.Server(config)
     with folder_lock(settings.data, "serving from there"):

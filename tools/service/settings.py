@@ -33,6 +33,8 @@ class ServiceSettings:
         keep_gb: size in GiB of all jobs above which the oldest finished ones are deleted.
             Default 100.
         runs: folder whose reports the page of runs shows. Default None.
+        live: address of a running `stad live --serve PORT`, whose pictures the page of cameras
+            shows. Default None.
     """
 
     models: Path
@@ -49,6 +51,7 @@ class ServiceSettings:
     keep_days: float = 30.0
     keep_gb: float = 100.0
     runs: Path | None = None
+    live: str | None = None
 
     def __post_init__(self) -> None:
         expect_limits(

@@ -176,7 +176,7 @@ def test_connections_that_are_over_leave_nothing_in_memory(monkeypatch):
         with StreamReader(parse_source(server.address)) as reader:
             while reader.counts.reconnections < 6:
                 reader.next_frame(timeout=20)
-            open_now = sum(isinstance(found, InputContainer) for found in gc.get_objects())
+            open_now = sum(type(found) is InputContainer for found in gc.get_objects())
     finally:
         server.close()
     assert open_now <= 2  # the present one, and another that has just broken off

@@ -112,3 +112,17 @@ if (remove)
     await fetch(`/api/jobs/${remove.dataset.job}`, { method: "DELETE" });
     location.href = "/";
   });
+
+if (find("live")) {
+  const tell = async () => {
+    try {
+      const cameras = await told(await fetch("/api/live"));
+      for (const line of document.querySelectorAll("[data-camera]"))
+        line.textContent = cameras[line.dataset.camera]?.line ?? "not there";
+    } catch {
+      for (const line of document.querySelectorAll("[data-camera]")) line.textContent = "no answer";
+    }
+    setTimeout(tell, 1000);
+  };
+  tell();
+}
