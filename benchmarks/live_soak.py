@@ -188,8 +188,7 @@ def soak(
                 if cuts and now >= cuts[0]:
                     cuts.pop(0)
                     pulls = [
-                        threading.Thread(target=cable.pull, args=[AWAY_SECONDS])
-                        for cable in cables
+                        threading.Thread(target=cable.pull, args=[AWAY_SECONDS]) for cable in cables
                     ]
                     for pull in pulls:
                         pull.start()
@@ -256,7 +255,13 @@ def main() -> None:
     checkpoint = args.checkpoint or args.out / "run" / "best.pt"
     if not checkpoint.exists():
         data = [f"data.dataset={footage / 'dataset.yaml'}", f"output={args.out / 'run'}"]
-        stad("train", "configs/restaurant_yolov3_small.yaml", *TRAIN, *data, log=args.out / "train.log")
+        stad(
+            "train",
+            "configs/restaurant_yolov3_small.yaml",
+            *TRAIN,
+            *data,
+            log=args.out / "train.log",
+        )
     pictures = args.out / "pictures"
     pictures.mkdir(exist_ok=True)
     encoded = []

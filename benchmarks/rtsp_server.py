@@ -1,7 +1,8 @@
-"""An RTSP camera for `live_soak.py`: numbered JPEG files over and over, as H.264, until it is ended.
+"""An RTSP camera for `live_soak.py`: numbered JPEG files over and over, as H.264.
 
 Debian's Python runs it, for Debian's GStreamer: apt-get install gir1.2-gst-rtsp-server-1.0
-gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly. Prints ``attached PORT`` once it listens.
+gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly. Prints ``attached PORT`` once it listens,
+and runs until it is ended.
 
     /usr/bin/python3 benchmarks/rtsp_server.py FOLDER 25      # FOLDER/00000.jpg, 00001.jpg, ..
 """

@@ -16,7 +16,6 @@ from stadet.engine.config import from_dict, to_dict
 from stadet.engine.errors import UserError
 from stadet.tools.training.config import TrainConfig
 
-
 THRESHOLD = 0.25  # of a checkpoint without a learnt one
 
 

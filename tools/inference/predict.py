@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from stadet.datasets.clips.timing import Rate, check_rate, used_timing
+from stadet.datasets.footage.video import open_video
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
 from stadet.detect.clock import Clock
@@ -103,7 +104,9 @@ def predict(
     given = [sources] if isinstance(sources, (str, Path)) else sources
     opened = expand_sources([str(source) for source in given], cameras=save is None)
     stems = file_names(opened)
-    boxed = {} if save is None else {n: Path(save) / f"{s}.mp4" for n, s in zip(opened, stems)}
+    boxed: dict[str, Path] = {}
+    if save is not None:
+        boxed = {name: Path(save) / f"{s}.mp4" for name, s in zip(opened, stems, strict=True)}
     expect_absent(*boxed.values(), overwrite=overwrite or resume)
     runtime = runtime or RuntimeOptions()
     detector = open_for_runtime(checkpoint, runtime)
@@ -143,9 +146,16 @@ def predict(
             video=opened[name],
             detections=[out],
             threshold=max(detector.shown_threshold, floor),
+            seconds=seconds_before(opened[name], max_frames),
             overwrite=True,
         )
     return out
+
+
+def seconds_before(video: str | Path, frame: int | None) -> float | None:
+    """Time of a frame of a video; None where it has none of that number."""
+    times = open_video(video).timestamps
+    return float(times[frame]) if frame is not None and frame < len(times) else None
 
 
 def use_floor(detector: DetectorFile) -> float:

@@ -8,14 +8,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from stadet.datasets.clips.timing import Rate
-from stadet.datasets.footage.video import open_video
 from stadet.detect.report.pages import render as fill
 from stadet.detect.tubes.events import Event, EventOptions, time_text
 from stadet.detect.tubes.linking import LinkOptions
 from stadet.engine.files import atomic_write, expect_absent, file_names
 from stadet.engine.limits import expect_within
 from stadet.tools.events import log_events
-from stadet.tools.inference.predict import predict
+from stadet.tools.inference.predict import predict, seconds_before
 from stadet.tools.inference.render import render
 from stadet.tools.inference.runtimes import RuntimeOptions, open_for_runtime
 from stadet.tools.inference.sources import expand_sources
@@ -130,16 +129,12 @@ def run_videos(
     log = log_events(tubes, out=out, options=EventOptions(min_score=threshold))
     results = []
     for name, place in places.items():
-        seconds = None
-        if max_frames is not None:
-            times = open_video(place, name=name).timestamps
-            seconds = float(times[max_frames]) if max_frames < len(times) else None
         render(
             boxed[name],
             video=place,
             detections=[detections],
             threshold=threshold,
-            seconds=seconds,
+            seconds=seconds_before(place, max_frames),
             overwrite=overwrite,
         )
         own = [event for event in log.events if event.video == name]

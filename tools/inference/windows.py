@@ -87,9 +87,7 @@ class ShownFrames:
         self._windows, self._threshold = windows, threshold
         self._waiting: dict[int, np.ndarray] = {}  # frames on their way through the model
 
-    def passing(
-        self, frames: Iterable[tuple[int, np.ndarray]]
-    ) -> Iterator[tuple[int, np.ndarray]]:
+    def passing(self, frames: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
         """Keep the frames that go to the model until they are answered for."""
         for number, image in frames:
             self._waiting[number] = image

@@ -235,6 +235,10 @@ def make_app(settings: ServiceSettings) -> FastAPI:
         content = files("stadet.tools.service").joinpath("static", name).read_text(encoding="utf-8")
         return Response(content, media_type=kinds[name])
 
+    @app.get("/favicon.ico", include_in_schema=False)
+    async def icon() -> Response:
+        return Response(status_code=204)  # reports of runs name none
+
     @app.get("/", response_class=HTMLResponse)
     def home() -> HTMLResponse:
         return page("home.html", models=shelf.entries(), jobs=queue.jobs(50), steps=False)

@@ -18,7 +18,6 @@ import numpy as np
 from stadet.datasets.footage.writer import VideoWriter
 from stadet.datasets.live.reader import LiveFrame, StreamCounts, StreamReader
 from stadet.datasets.live.source import StreamSource, parse_sources
-from stadet.engine.errors import UserError
 from stadet.engine.files import disk_error
 from stadet.tools.inference.windows import Windows
 from stadet.tools.streams.events import EventLog

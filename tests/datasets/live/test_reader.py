@@ -99,7 +99,7 @@ def test_reconnecting(monkeypatch):
     seconds = np.array([frame.seconds for frame in found])
     assert (np.diff(seconds) > 0).all()
     # the outage passed on the clock: 0.02 + 0.04 + 0.08 s of pauses
-    assert 0.14 <= seconds[3] - seconds[2] < 1.0
+    assert 0.14 <= seconds[3] - seconds[2] < 3.0
     assert counts.reconnections == 1 and captures[0].closed
     assert "connection lost (cable pulled)" in lines[0] and "u:p" not in " ".join(lines)
     assert any("connected again" in line for line in lines)
