@@ -70,7 +70,7 @@ def train_auto(data: str | Path, out: str | Path, overrides: Sequence[str] = ())
             return AutoResult(runs, None)
     page = out / "comparison" / "compare.html"
     if not page.exists():
-        page = compare([run.report.parent for run in runs.values()], out=page.parent).page
+        page = compare([run.folder for run in runs.values()], out=page.parent).page
     print(page.with_name("compare.md").read_text(encoding="utf-8").strip())
     print(f"side by side: {page}")
     return AutoResult(runs, page)
