@@ -90,7 +90,7 @@ def test_a_file_comes_before_a_name(tmp_path, monkeypatch):
 def test_what_is_neither_file_nor_name_is_told(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        UserError, match=r"or one of the toolkit's by name.*the names are demo_frame"
+        UserError, match=r"or one of the toolkit's by name.*the names are auto_frame"
     ):
         find_config(name)
 

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from stadet.tools.training.inherit import load_train_config
 
     if args.auto:
-        return _auto(args)
+        return _auto(args.auto, args.settings, args.resume or args.print_config)
     if not (args.settings or args.resume or args.print_config):
         print(EXAMPLES + "\nstad train --help lists every key", file=sys.stderr)
         return 2
@@ -56,18 +56,18 @@ def run(args: argparse.Namespace) -> int:
     return train(config, resume=bool(args.resume)).exit_status
 
 
-def _auto(args: argparse.Namespace) -> int:
+def _auto(data: str, settings: list[str], more: object) -> int:
     from stadet.engine.errors import UserError
     from stadet.tools.training.auto_train import train_auto
     from stadet.tools.training.command import split_settings
 
-    file, overrides = split_settings(args.settings)
-    if file or args.resume or args.print_config:
+    file, overrides = split_settings(settings)
+    if file or more:
         raise UserError("--auto: expected key=value settings only beside it, found more")
     named = [word for word in overrides if word.startswith("output=")]
     rest = [word for word in overrides if word not in named]
     out = named[-1].partition("=")[2] if named else "runs/auto"
-    return train_auto(args.auto, out, rest).exit_status
+    return train_auto(data, out, rest).exit_status
 
 
 if __name__ == "__main__":
