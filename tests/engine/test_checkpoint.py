@@ -150,3 +150,22 @@ def test_other_troubles_while_writing_are_no_full_disk(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="DataLoader worker"):
         save_checkpoint(tmp_path / "a.pt", {})
     assert not list(tmp_path.iterdir())
+
+
+def test_random_states_come_back_from_a_checkpoint_on_any_device(tmp_path):
+    state = random_state()
+    drawn = np.random.random(3), torch.rand(3)
+
+    class Elsewhere(torch.Tensor):
+        """Like a tensor on a GPU, which numpy cannot read before `cpu()`."""
+
+        def numpy(self, *_, **__):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    state["numpy"][1] = state["numpy"][1].as_subclass(Elsewhere)
+    restore_random_state(state)
+    assert np.array_equal(np.random.random(3), drawn[0])
+    assert torch.equal(torch.rand(3), drawn[1])
