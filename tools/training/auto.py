@@ -130,6 +130,5 @@ def _memory(reverses: bool) -> list[Chosen]:
         why = "the data set file names no reversals (reverses:)"
         return [Chosen("recurrent.sampler.reverse", 0.0, why, "recurrent")]
     return [
-        Chosen("recurrent.sampler.reverse", 0.5, "the data set file names reversals", "recurrent"),
-        Chosen("recurrent.sampler.hold", 0.2, "hands may stop on their way", "recurrent"),
+        Chosen("recurrent.sampler.reverse", 0.5, "the data set file names reversals", "recurrent")
     ]

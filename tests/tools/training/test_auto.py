@@ -69,8 +69,8 @@ def test_rests_and_boxes_without_a_track_say_nothing_of_speed():
 
 
 def test_without_reversals_nothing_runs_backwards():
-    found = settings(footage(), reverses=False)
-    assert found["recurrent.sampler.reverse"] == 0 and "recurrent.sampler.hold" not in found
+    assert settings(footage(), reverses=False)["recurrent.sampler.reverse"] == 0
+    assert settings(footage(), reverses=True)["recurrent.sampler.reverse"] == 0.5
 
 
 def test_a_side_without_boxes_is_refused():
