@@ -280,7 +280,7 @@ def _train_epoch(
                 quiet: AbstractContextManager[None] = nullcontext()
                 if not last_of_step and isinstance(model, nn.parallel.DistributedDataParallel):
                     quiet = model.no_sync()
-                total, rate_falls = None, False
+                rate_falls = False
                 with quiet:
                     with training_autocast(device, half):
                         losses, run.carry = step(model, batch, run.carry)
@@ -303,8 +303,8 @@ def _train_epoch(
                     run.average.update_parameters(distributed.unwrap(model))
                 if run.steps % config.log_every == 0 or device.type == "cpu":
                     run.check_finite(batch)
-                if total is not None:
-                    rate_falls = run.length.observe(run.steps, total, _mean)
+                if losses:
+                    rate_falls = run.length.observe(run.steps, losses, _mean)
                 if run.steps % config.log_every == 0:
                     rate = frames / (time.monotonic() - started)
                     logged = run.log_training(rate)

@@ -9,11 +9,10 @@ before the fall are those of any longer run, so that it can be prolonged.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from stadet.engine.limits import INFINITE, expect_limits
@@ -31,12 +30,12 @@ class PlateauConfig:
     Attributes:
         least: steps before it may end; the class loss of a detector with memory falls late.
         fall: a loss whose mean over the last third of the steps is less than this share below that
-            over the third before has stopped falling.
+            over the third before has stopped falling; each term of the loss must have.
         cooldown: steps in which the learning rate falls at the end, as a share of those before.
     """
 
     least: int = 1500
-    fall: float = 0.05
+    fall: float = 0.1
     cooldown: float = 0.3
 
     def __post_init__(self) -> None:
@@ -63,8 +62,11 @@ class RunLength:
         """Learning rate over its peak at `step` (0-based)."""
         return lr_factor(self.schedule, step, self.limit)
 
-    def observe(self, step: int, loss: Tensor, mean: Callable[[float], float]) -> bool:
-        """Take the loss of step number `step` (from 1); whether the rate begins to fall after it.
+    def observe(
+        self, step: int, losses: Mapping[str, Tensor], mean: Callable[[float], float]
+    ) -> bool:
+        """Take the terms of the loss of step number `step` (from 1); whether the learning rate
+        begins to fall after it.
 
         mean: of a number over the processes that train together.
         """
@@ -90,8 +92,8 @@ class PlateauLength(RunLength):
         self.config = config
         self.falls_from: int | None = None  # the step after which the learning rate falls
         self.by_limit = False  # it fell because of the limit, not of a plateau
-        self._blocks: list[float] = []
-        self._sum: Tensor | float = 0.0
+        self._blocks: dict[str, list[float]] = {}  # of each term, means over BLOCK steps
+        self._sums: dict[str, Tensor] = {}
 
     @property
     def latest(self) -> int:
@@ -122,13 +124,17 @@ class PlateauLength(RunLength):
         done = min(1.0, (step - self.falls_from) / self._cooldown)
         return self.schedule.final + (1 - self.schedule.final) * (1 - math.sqrt(done))
 
-    def observe(self, step: int, loss: Tensor, mean: Callable[[float], float]) -> bool:
+    def observe(
+        self, step: int, losses: Mapping[str, Tensor], mean: Callable[[float], float]
+    ) -> bool:
         if self.falls_from is not None:
             return False
-        self._sum = self._sum + loss.detach()
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + value.detach()
         if step % BLOCK == 0:
-            self._blocks.append(mean(float(self._sum) / BLOCK))
-            self._sum = 0.0
+            for name in sorted(self._sums):
+                self._blocks.setdefault(name, []).append(mean(float(self._sums[name]) / BLOCK))
+            self._sums = {}
         if step % BLOCK == 0 and self._on_plateau(step):
             self.falls_from = step
         elif step >= self.latest:
@@ -137,42 +143,50 @@ class PlateauLength(RunLength):
 
     @property
     def has_begun(self) -> bool:
-        """Is the loss well below its beginning?"""
-        third = max(1, len(self._blocks) // 3)
-        last = self._blocks[-third:]
-        return bool(last) and sum(last) / len(last) < BEGUN * self._blocks[0]
+        """Is some term well below its beginning?
+
+        Not their sum: a rising learning rate unsettles the boxes of a detector that is trained
+        already while its class loss falls.
+        """
+        return any(
+            sum(blocks[-max(1, len(blocks) // 3) :]) / max(1, len(blocks) // 3) < BEGUN * blocks[0]
+            for blocks in self._blocks.values()
+        )
 
     @property
-    def fall(self) -> float:
-        """Share by which the loss of the last third lies below that of the third before."""
-        third = len(self._blocks) // 3
-        if third == 0:
-            return 1.0
-        last, before = self._blocks[-third:], self._blocks[-2 * third : -third]
-        return 1 - sum(last) / max(sum(before), 1e-12)
+    def falling(self) -> tuple[str, float]:
+        """The term that falls most, and the share by which its mean over the last third of the
+        steps lies below that over the third before."""
+        falls = {}
+        for name, blocks in self._blocks.items():
+            third = len(blocks) // 3
+            last, before = blocks[len(blocks) - third :], blocks[-2 * third : len(blocks) - third]
+            falls[name] = 1 - sum(last) / max(sum(before), 1e-12) if third else 1.0
+        return max(falls.items(), key=lambda pair: pair[1], default=("", 1.0))
 
     def _on_plateau(self, step: int) -> bool:
         least = self.config.least * (1 if self.has_begun else WAIT)
-        return step >= least and self.fall < self.config.fall
+        return step >= least and self.falling[1] < self.config.fall
 
     def ending(self) -> str | None:
         if self.falls_from is None:
             return None
         if not self.has_begun:
             return (
-                f"in {self.falls_from:,} steps the loss never fell below {BEGUN:.0%} of its "
+                f"in {self.falls_from:,} steps no term of the loss fell below {BEGUN:.0%} of its "
                 "beginning: nothing was learnt that its start did not know"
             )
-        if self.by_limit and self.fall >= self.config.fall:
+        name, fall = self.falling
+        thirds = f"({fall:.0%} from one third of the steps to the next)"
+        if self.by_limit and fall >= self.config.fall:
             return (
-                f"not finished: at the limit of {self.limit:,} steps the loss was still falling "
-                f"({self.fall:.0%} from one third of the steps to the next); prolong it with: stad "
-                f"train --resume RUN loop.max_steps={2 * self.limit}"
+                f"not finished: at the limit of {self.limit:,} steps the {name} loss was still "
+                f"falling {thirds}; prolong it with: stad train --resume RUN "
+                f"loop.max_steps={2 * self.limit}"
             )
         return (
-            f"finished: after {self.falls_from:,} steps the loss had stopped falling "
-            f"({self.fall:.0%} from one third of the steps to the next); the learning rate then "
-            f"fell until step {self.total:,}"
+            f"finished: after {self.falls_from:,} steps no term of the loss was falling any more "
+            f"{thirds}; the learning rate then fell until step {self.total:,}"
         )
 
     def state(self) -> dict[str, Any]:
@@ -180,15 +194,16 @@ class PlateauLength(RunLength):
             "limit": self.limit,
             "falls_from": self.falls_from,
             "by_limit": self.by_limit,
-            "blocks": list(self._blocks),
-            "sum": torch.as_tensor(self._sum).cpu(),
+            "blocks": {name: list(blocks) for name, blocks in self._blocks.items()},
+            "sums": dict(self._sums),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         if not self.prolongs(state):
             self.limit = max(self.limit, state["limit"])  # of a run that was prolonged before
             self.falls_from, self.by_limit = state["falls_from"], state["by_limit"]
-        self._blocks, self._sum = list(state["blocks"]), state["sum"]
+        self._blocks = {name: list(blocks) for name, blocks in state["blocks"].items()}
+        self._sums = dict(state["sums"])
 
     def prolongs(self, state: dict[str, Any]) -> bool:
         """Was the run of `state` cut by a limit that is higher now?"""

@@ -19,12 +19,16 @@ def plateau(limit=100_000, least=500, fall=0.05, cooldown=0.5):
     return PlateauLength(SCHEDULE, limit, PlateauConfig(least, fall, cooldown))
 
 
+def terms(value):
+    return {"class": torch.tensor(value), "box": torch.tensor(2.0)}
+
+
 def run(length, losses, first=1):
     """The step at which the run of these losses (by step) ends."""
     for step in range(first, 10**6):
         if step > length.total:
             return step - 1
-        length.observe(step, torch.tensor(losses(step)), alone)
+        length.observe(step, terms(losses(step)), alone)
 
 
 def test_a_given_length_follows_its_schedule():
@@ -49,6 +53,16 @@ def test_a_plateau_at_the_beginning_is_no_end():
     assert length.falls_from > 1650 and length.ending().startswith("finished")
 
 
+def test_a_term_that_rises_does_not_hide_one_that_falls():
+    length = plateau(least=500)
+    for step in range(1, 3000):
+        falls = torch.tensor(1.0 / step**0.5)
+        if length.observe(step, {"class": falls, "box": torch.tensor(1 + step / 1000)}, alone):
+            break
+    assert step == 2999 and length.has_begun
+    assert length.falling[0] == "class" and 0.2 < length.falling[1] < 0.3
+
+
 def test_a_run_that_never_begins_says_so():
     length = plateau(least=500)
     run(length, lambda step: 1.0)
@@ -70,7 +84,7 @@ def test_a_prolonged_run_takes_the_steps_of_a_longer_one():
     run(short, losses)
     saved = plateau(limit=1500)
     for step in range(1, short.falls_from + 1):
-        saved.observe(step, torch.tensor(losses(step)), alone)
+        saved.observe(step, terms(losses(step)), alone)
     again = plateau(limit=9000)
     assert again.prolongs(saved.state())
     again.restore(saved.state())
@@ -90,7 +104,7 @@ def test_a_resumed_run_ends_where_the_whole_one_does(limit, cut, power):
     part = plateau(limit, least=300)
     cut = min(cut, end)
     for step in range(1, cut + 1):
-        part.observe(step, torch.tensor(losses(step)), alone)
+        part.observe(step, terms(losses(step)), alone)
     resumed = plateau(limit, least=300)
     resumed.restore(part.state())
     assert (run(resumed, losses, cut + 1) if cut < end else resumed.total) == end
