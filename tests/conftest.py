@@ -18,9 +18,11 @@ from stadet.engine import progress
 ROOT = Path(stadet.__file__).resolve().parent.parent
 PACKAGES = stadet._PACKAGES
 
-# A shell may start programs in the background deaf to Ctrl-C, which some tests send.
+# A shell may start programs in the background deaf to Ctrl-C, nohup to SIGHUP; tests send both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def second_copies(modules: Mapping[str, ModuleType]) -> list[str]:
