@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 
 Point = tuple[float, float]
+_ON_LINE = 1e-12  # area, in shares of the frame, up to which a point and a line span none
 
 
 def contains(polygon: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -28,7 +29,8 @@ def side(line: Sequence[Point], point: Point) -> int:
     """-1 left, 1 right of the line as one walks from its first to its second point in the picture
     (y down); 0 on it."""
     (x1, y1), (x2, y2) = line
-    return int(np.sign((x2 - x1) * (point[1] - y1) - (y2 - y1) * (point[0] - x1)))
+    turn = (x2 - x1) * (point[1] - y1) - (y2 - y1) * (point[0] - x1)
+    return 0 if abs(turn) <= _ON_LINE else int(np.sign(turn))
 
 
 def crossing(line: Sequence[Point], before: Point, after: Point) -> int:

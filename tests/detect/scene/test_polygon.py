@@ -70,6 +70,11 @@ def test_a_crossing_is_the_way_back_turned(a, b, before, after):
     assert crossing((a, b), before, after) == -crossing((b, a), before, after)
 
 
+def test_a_corner_on_another_edge_is_found_whatever_the_rounding():
+    assert crossed_edges([(0.25, 0.5), (0.35, 0.3), (0.1, 0.8), (0.3, 0.45)]) is not None
+    assert crossed_edges([(0.0, 0.0), (0.3, 0.0), (0.3, 0.3), (0.0, 0.3)]) is None
+
+
 def test_left_and_right():
     upwards = ((0.5, 1.0), (0.5, 0.0))  # walking up the picture, left is left
     assert crossing(upwards, (0.4, 0.5), (0.6, 0.5)) == 1
