@@ -15,8 +15,11 @@ examples:
   stad describe --data data/restaurant/dataset.yaml
   stad describe --data data/restaurant --size 288 512 --out described
   stad describe --data data/restaurant --side val
+  stad describe --data data/restaurant --suspects --out doubts
+  stad describe --data data/restaurant --suspects fold0.jsonl fold1.jsonl --out doubts
 
-With --out, DIR gets describe.txt, describe.json and samples.png.
+With --out, DIR gets describe.txt, describe.json and samples.png; with --suspects also
+suspects.csv, suspects.json and suspects.html.
 """
 
 
@@ -43,7 +46,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--side", choices=("train", "val", "test"), help="only this side")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the files")
-    parser.add_argument("--samples", type=int, default=20, help="frames to draw (default 20)")
+    parser.add_argument(
+        "--suspects",
+        type=Path,
+        nargs="*",
+        metavar="FILE",
+        help="list truth that may be wrong, by detections of models that did not train on these "
+        "videos (one file or several); without a file, jumps and duplicates only",
+    )
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=20,
+        help="frames to draw, and pictures of each kind of suspects (default 20)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="which frames (default 0)")
     add_overwrite(parser)
     return parser
@@ -54,7 +70,9 @@ def run(args: argparse.Namespace) -> None:
     from stadet.tools.data.describe import describe
 
     if args.out is not None:
-        files = ("describe.txt", "describe.json", "samples.png")
+        files: tuple[str, ...] = ("describe.txt", "describe.json", "samples.png")
+        if args.suspects is not None:
+            files += ("suspects.csv", "suspects.json", "suspects.html")
         expect_absent(*(args.out / name for name in files), overwrite=args.overwrite)
     size, resize = tuple(args.size) if args.size else None, args.resize or "letterbox"
     if args.config:
@@ -75,6 +93,7 @@ def run(args: argparse.Namespace) -> None:
         out=args.out,
         samples=args.samples,
         seed=args.seed,
+        suspects=args.suspects,
     )
     print(description.text)
     if args.out is not None:

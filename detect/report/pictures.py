@@ -44,7 +44,7 @@ def draw_frames(
             canvas.detections(replace(found, boxes=found.boxes * scale), threshold)
         caption = f"{chosen.video}, frame {chosen.frame}: {chosen.caption()}"
         anchor = f"video-{places[chosen.video]}-frame-{chosen.frame}"
-        pictures[chosen.key] = Picture(anchor, _jpeg(image), caption)
+        pictures[chosen.key] = Picture(anchor, jpeg(image), caption)
     return pictures
 
 
@@ -59,7 +59,8 @@ def _resized(image: np.ndarray) -> tuple[np.ndarray, float]:
     return np.ascontiguousarray(cv2.resize(image, size, interpolation=way)), scale
 
 
-def _jpeg(image: np.ndarray) -> str:
+def jpeg(image: np.ndarray) -> str:
+    """Base64 text of a picture (H, W, 3) uint8 RGB."""
     import cv2
 
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])

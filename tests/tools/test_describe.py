@@ -1,5 +1,6 @@
 """`stad describe`: the text, the JSON and the picture of a small data set."""
 
+import csv
 import json
 
 import cv2
@@ -99,3 +100,56 @@ def test_samples_show_every_class_and_quiet_frames(data):
     assert choose_frames(annotations, 10) == frames
     assert choose_frames(annotations, 0) == []
     assert len(choose_frames(annotations, 1000)) == 40
+
+
+def test_suspects_as_csv_json_and_page(data, tmp_path, capsys):
+    """The clip that detections call "put" on every frame is annotated as "pick"."""
+    lines = [
+        {
+            "schema": "stad-detections/1",
+            "categories": [{"id": 1, "name": "pick"}, {"id": 2, "name": "put"}],
+            "score_floor": 0.05,
+        }
+    ]
+    for frame in range(20):
+        scores = {"2": 0.9} if frame < 8 else {"2": 0.8}
+        box = [0, 4, 16, 20] if frame < 8 else [30, 4, 20, 20]
+        if 2 <= frame <= 5 or frame >= 10:
+            lines.append({"video": "front", "frame": frame, "bbox": box, "scores": scores})
+    lines.append({"video": "front", "processed": [0, 19]})
+    detections = tmp_path / "fold.jsonl"
+    detections.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = tmp_path / "out"
+    arguments = ("--data", data, "--out", out, "--samples", 3)
+    assert stad(*arguments, "--suspects", detections) == 0, capsys.readouterr().err
+    assert "1. label" in capsys.readouterr().out
+    content = json.loads((out / "suspects.json").read_text())
+    first = content["suspects"][0]
+    assert (first["kind"], first["video"], first["label"]) == ("label", "front", "pick")
+    assert (first["first"], first["last"]) == (2, 5)
+    with open(out / "suspects.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(content["suspects"]) and rows[0]["suggestion"].startswith("put: ")
+    page = (out / "suspects.html").read_text()
+    assert page.count("<figure") == len(rows) and "data:image/jpeg;base64," in page
+    assert "No detections of 1 videos (first: side)" in page
+    assert stad(*arguments, "--suspects", detections) == 2  # nothing is replaced
+
+
+def test_suspects_without_detections_and_with_wrong_ones(data, tmp_path, capsys):
+    assert stad("--data", data, "--suspects", "--samples", 0) == 0
+    assert "Suspects: none" in capsys.readouterr().out
+    header = '{"schema": "stad-detections/1", "categories": [{"id": 1, "name": "%s"}]}\n'
+    row = '{"video": "front", "frame": 1, "bbox": [1, 1, 9, 9], "scores": {"1": 0.5}}\n'
+    one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
+    one.write_text(header % "pick" + row)
+    two.write_text(header % "pick" + row)
+    assert stad("--data", data, "--suspects", one, two) == 2
+    assert "video 'front' is in" in capsys.readouterr().err
+    two.write_text(header % "pick" + row.replace("front", "side"))  # another fold
+    assert stad("--data", data, "--suspects", one, two) == 0
+    two.write_text(header % "pick" + row.replace("front", "other"))
+    assert stad("--data", data, "--suspects", two) == 2
+    assert "expected detections of front, side" in capsys.readouterr().err
+    assert stad("--data", data, "--suspects", tmp_path / "none.jsonl") == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) >= 1

@@ -4,7 +4,7 @@ frames."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from stadet.datasets.clips.streams import coverage
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.datasets.statistics import Statistics, measure
 from stadet.detect.structures import AnnotationSet
+from stadet.detect.suspects.suspect import Suspect
 from stadet.engine.files import atomic_write
 from stadet.engine.limits import expect_within
 
@@ -25,12 +26,14 @@ class Description:
         statistics: of all of it, or of the side that was asked for.
         sides: side of the split -> {"frames": looked-at frames, "boxes": boxes}.
         text: the same to read.
+        suspects: truth that may be wrong, the most suspect first; None where it was not asked for.
     """
 
     dataset: Dataset
     statistics: Statistics
     sides: dict[str, dict[str, int]]
     text: str
+    suspects: list[Suspect] | None = None
 
 
 def describe(
@@ -42,6 +45,7 @@ def describe(
     out: str | Path | None = None,
     samples: int = 20,
     seed: int = 0,
+    suspects: Sequence[str | Path] | None = None,
 ) -> Description:
     """Describe a data set.
 
@@ -52,11 +56,13 @@ def describe(
             default; "stretch" fills the input.
         side: only this side of the split.
         out: folder for `describe.txt`, `describe.json` and `samples.png` (None: no files).
-        samples: frames to draw.
+        samples: frames to draw; of suspects, pictures of each kind.
         seed: which frames.
+        suspects: look for truth that may be wrong, by detections files of models that were not
+            trained on these videos, one or more a fold; empty: by what the truth itself tells.
 
     Raises:
-        UserError: for a data set that cannot be read.
+        UserError: for a data set that cannot be read, and for detections that do not fit it.
     """
     expect_within("--size", size, 1)
     expect_within("--samples", samples, 0)
@@ -66,7 +72,13 @@ def describe(
     statistics = measure(annotations, size, letterbox=resize == "letterbox")
     sides = {name: _count(dataset, name) for name in dataset.split.masks}
     text = "\n".join([*_lines(dataset, statistics, side), *_sides(dataset, sides)])
-    description = Description(dataset, statistics, sides, text)
+    found = None
+    if suspects is not None:
+        from stadet.tools.data.suspects import list_suspects, summary
+
+        found = list_suspects(dataset, annotations, suspects, out, samples)
+        text = f"{text}\n\n{summary(found)}"
+    description = Description(dataset, statistics, sides, text, found)
     if out is not None:
         _write(Path(out), description)
         _draw(Path(out) / "samples.png", dataset, annotations, samples, seed)
