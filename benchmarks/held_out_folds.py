@@ -64,13 +64,15 @@ def make_footage(out: Path, minutes: float, scenes: int, size: list[int], seed: 
     return folder
 
 
-def train_fold(out: Path, folder: Path, fold: int, size: list[int], steps: int | None) -> None:
-    """Both models on one fold, and their detections of the other."""
-    for model in MODELS:
+def train_fold(
+    out: Path, folder: Path, fold: int, size: list[int], models: list[str], more: list[str]
+) -> None:
+    """Models on one fold, and their detections of the other. more: settings of the trainings."""
+    for model in models:
         run = out / f"{model}{fold}"
         data = folder / f"fold{fold}.yaml"
         overrides = [f"data.dataset={data}", f"data.size=[{size[0]},{size[1]}]"]
-        overrides += [f"loop.max_steps={steps}"] if steps else []
+        overrides += more
         if model == "recurrent":
             overrides.append(f"yolo.weights={out / f'frame{fold}' / 'best.pt'}")
         overrides.append(f"data.cache={out / f'cache{fold}'}")
@@ -84,11 +86,12 @@ def train_fold(out: Path, folder: Path, fold: int, size: list[int], steps: int |
             stad("predict", *videos, *arguments, "--score-floor", "0.05", log=log)
 
 
-def join(out: Path) -> None:
+def join(out: Path, models: list[str], folds: list[int]) -> None:
     """Each model's detections of all videos, in one file."""
-    for model in MODELS:
-        parts = [(out / f"{model}{fold}.jsonl").read_text().splitlines() for fold in (0, 1)]
-        (out / f"{model}.jsonl").write_text("\n".join([*parts[0], *parts[1][1:]]) + "\n")
+    for model in models:
+        parts = [(out / f"{model}{fold}.jsonl").read_text().splitlines() for fold in folds]
+        rows = [parts[0][0], *(row for part in parts for row in part[1:])]
+        (out / f"{model}.jsonl").write_text("\n".join(rows) + "\n")
 
 
 def main() -> None:
@@ -98,7 +101,9 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=12)
     parser.add_argument("--size", type=int, nargs=2, default=[256, 448], help="of the footage")
     parser.add_argument("--network", type=int, nargs=2, default=[64, 112])
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--train-on", type=int, nargs="+", choices=(0, 1), default=[0, 1])
+    parser.add_argument("--set", nargs="+", default=[], help="settings of the trainings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--at-once", type=int, default=1, help="folds trained at the same time")
     parser.add_argument("--only-footage", action="store_true")
@@ -110,12 +115,12 @@ def main() -> None:
         return
     with ThreadPoolExecutor(args.at_once) as pool:
         jobs = [
-            pool.submit(train_fold, args.out, folder, fold, args.network, args.steps)
-            for fold in (0, 1)
+            pool.submit(train_fold, args.out, folder, fold, args.network, args.models, args.set)
+            for fold in args.train_on
         ]
         for job in jobs:
             job.result()
-    join(args.out)
+    join(args.out, args.models, args.train_on)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ VERBS = (
     "make-footage",
     "describe",
     "convert",
+    "pre-annotate",
     "make-clips",
     "kmeans-anchors",
     "train",

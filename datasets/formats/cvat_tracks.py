@@ -117,24 +117,3 @@ def same_actor(
             join(tracks[0], other)
     roots = [root(track) for track in range(len(places))]
     return np.unique(roots, return_inverse=True)[1] if roots else np.zeros(0, np.int64)
-
-
-def keyframes(boxes: np.ndarray, tolerance: float) -> np.ndarray:
-    """(L,) bool: the boxes of a gapless run (L, 4) from which linear interpolation restores all
-    others to within `tolerance` pixels a side (Douglas and Peucker's rule on four coordinates)."""
-    keep = np.zeros(len(boxes), dtype=bool)
-    keep[[0, -1]] = True
-    open_spans = [(0, len(boxes) - 1)]
-    while open_spans:
-        first, last = open_spans.pop()
-        if last - first < 2:
-            continue
-        share = (np.arange(1, last - first) / (last - first))[:, None]
-        straight = boxes[first] * (1 - share) + boxes[last] * share
-        error = np.abs(boxes[first + 1 : last] - straight).max(axis=1)
-        worst = int(error.argmax())
-        if error[worst] > tolerance:
-            middle = first + 1 + worst
-            keep[middle] = True
-            open_spans += [(first, middle), (middle, last)]
-    return keep

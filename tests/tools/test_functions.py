@@ -14,6 +14,7 @@ FUNCTIONS = {
     "demo": "training.demo:demo",
     "describe": "data.describe:describe",
     "convert": "data.convert:convert",
+    "pre-annotate": "data.pre_annotate:pre_annotate",
     "make-clips": "data.clips:make_clips",
     "kmeans-anchors": "data.anchors:kmeans_anchors",
     "make-keypoints": "data.keypoints:make_keypoints",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stadet.datasets.footage.info import VideoInfo
 from stadet.datasets.formats.cvat import read_cvat, write_cvat
-from stadet.datasets.formats.cvat_tracks import keyframes
+from stadet.datasets.formats.keyframes import keyframes
 from stadet.detect.structures import VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
