@@ -1,4 +1,4 @@
-"""Draft annotations from detections: tracks that a person corrects, with what is uncertain marked."""
+"""Draft annotations from detections: tracks that a person corrects, with doubts marked."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ def draft_annotations(
     """Link detections to tracks and thin them to keyframes.
 
     Actors are tubes (`stadet.detect.tubes.linking`) over the best class of each box, cut into
-    actions (`stadet.detect.tubes.segments`); tracks are numbered by their first frame. Boxes are smoothed over time, clipped to the frame and rounded as CVAT rounds.
+    actions (`stadet.detect.tubes.segments`); tracks are numbered by their first frame. Boxes are
+    smoothed over time, clipped to the frame and rounded as CVAT rounds.
 
     Raises:
         UserError: where detections are past the end of the video.
@@ -115,7 +116,12 @@ def draft_annotations(
     for first, last in detections.processed.tolist():
         looked_at[first : last + 1] = True
     looked_at[detections.frames] = True
-    frames, boxes, labels, tracks, scores, uncertain = [], [], [], [], [], []
+    frames: list[np.ndarray] = []
+    boxes: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    tracks: list[np.ndarray] = []
+    scores: list[np.ndarray] = []
+    uncertain: list[np.ndarray] = []
     spans: list[Span] = []
     count, error = 0, 0.0
     for tube in _tubes(detections, info.fps, options):

@@ -19,7 +19,8 @@ examples:
       --annotation_path drafts/annotations/monday.xml --annotation_format "CVAT 1.1"
 
 DIR gets annotations/<video>.xml, labels.json (for the CVAT task), uncertain.csv (what to look at
-first) and dataset.yaml. Between keyframes CVAT interpolates: no box is further off than --tolerance.
+first) and dataset.yaml. CVAT interpolates between keyframes: no box is then off by more than
+--tolerance.
 """
 
 

@@ -108,7 +108,9 @@ def _followed(
     """
     found = video.detections
     assert found is not None
-    box, shares, boxes, lost = run.boxes[end], [], [], 0
+    box, lost = run.boxes[end], 0
+    shares: list[float] = []
+    boxes: list[np.ndarray] = []
     step = -1 if end == 0 else 1
     frame = run.start - 1 if end == 0 else run.stop
     while len(shares) < reach and 0 <= frame < video.truth.num_frames and lost <= GAP:

@@ -84,12 +84,12 @@ def test_through_a_cvat_file_and_back_exactly(seed, tolerance, tmp_path_factory)
     rng = np.random.default_rng(seed)
     rows = []
     for actor in range(3):
-        first = int(rng.integers(0, 60))
-        centre = rng.uniform(40, 80, 2) + [70 * actor, 20]
+        first, half = int(rng.integers(0, 60)), np.array([15.0, 25.0])
+        centre = rng.uniform(40, 80, 2) + np.array([70 * actor, 20])
         for frame in range(first, first + int(rng.integers(10, 50))):
             centre = centre + rng.normal(0, 2.5, 2)
             if rng.uniform() < 0.9:
-                box = np.concatenate([centre - [15, 25], centre + [15, 25]])
+                box = np.concatenate([centre - half, centre + half])
                 rows.append((frame, box + rng.normal(0, 1, 4), (rng.uniform(0.2, 1), 0.1)))
     found = detections(rows)
     options = DraftOptions(smooth=0, tolerance=tolerance, threshold=0.3)

@@ -1,6 +1,6 @@
 """Thinning against a search through every choice of keyframes."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -12,7 +12,7 @@ from stadet.datasets.formats.keyframes import interpolated, keyframes
 def restored(boxes, places):
     """Linear interpolation between chosen places, box by box."""
     out = np.empty_like(boxes)
-    for first, last in zip(places, places[1:], strict=False):
+    for first, last in pairwise(places):
         for k in range(first, last + 1):
             share = (k - first) / (last - first)
             out[k] = boxes[first] + (boxes[last] - boxes[first]) * share

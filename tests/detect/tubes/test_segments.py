@@ -1,6 +1,6 @@
 """Cutting by class against a search through every labelling."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from stadet.detect.tubes.segments import cut_by_class
 
 def worth(labels, scores, background, cost):
     gains = [background if c == scores.shape[1] else scores[t, c] for t, c in enumerate(labels)]
-    return sum(gains) - cost * sum(a != b for a, b in zip(labels, labels[1:], strict=False))
+    return sum(gains) - cost * sum(a != b for a, b in pairwise(labels))
 
 
 @settings(max_examples=60, deadline=None)
