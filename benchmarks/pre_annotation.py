@@ -4,14 +4,14 @@
     python benchmarks/pre_annotation.py --folds runs/faulty --model recurrent --pixels 4 8
 
 Held-out detections become drafts. A click is one keyframe added, moved or deleted, one class
-chosen, one end set, one track deleted. Both ways reach the same quality: every box within --pixels
-a side of the truth on every frame, the ends within 0.2 s, the right class. From scratch a track costs
-its fewest keyframes (a shortest path, as `stadet.datasets.formats.keyframes`), a class and an end. A
-draft track is corrected as cheaply as possible: a shortest path over keyframes that are kept (0, if
-they are good enough), moved or added (1 each), plus those it skips (deleted, 1 each), its class if
-it is wrong, its end if it is off; or it is deleted and its action drawn from scratch if that is
-less.
-Looking for mistakes is not counted; a model of an annotator, not a person.
+chosen, one end set, one track deleted. Both ways reach the same quality: every box within
+--pixels a side of the truth on every frame, the ends within 0.2 s, the right class. From scratch
+a track costs its fewest keyframes (a shortest path, as `stadet.datasets.formats.keyframes`), a
+class and an end. A draft track is corrected as cheaply as possible: a shortest path over
+keyframes that are kept (0, if they are good enough), moved or added (1 each), plus those it skips
+(deleted, 1 each), its class if it is wrong, its end if it is off; or it is deleted and its action
+drawn from scratch if that is less. Looking for mistakes is not counted; a model of an annotator,
+not a person.
 """
 
 from __future__ import annotations
