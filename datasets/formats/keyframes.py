@@ -13,8 +13,8 @@ def keyframes(boxes: np.ndarray, tolerance: float, fixed: np.ndarray | None = No
     A line from box i to box j holds if its slope lies, in each coordinate, between
     (b_k - tolerance - b_i) / (k - i) and (b_k + tolerance - b_i) / (k - i) for every k between:
     the interval of slopes shrinks as j grows, so that all j of one i are tested in one pass. The
-    fewest lines from the first to the last box are a shortest path (Imai and Iri 1988, "Polygonal
-    approximations of a curve", with the error taken at the same frame): no other choice of
+    fewest lines from the first to the last box are a shortest path (after Imai and Iri 1988,
+    with the error taken at the same frame): no other choice of
     keyframes has fewer.
 
     Args:
