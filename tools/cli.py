@@ -21,6 +21,7 @@ VERBS = (
     "describe",
     "convert",
     "pre-annotate",
+    "annotate-next",
     "make-clips",
     "kmeans-anchors",
     "train",

@@ -15,6 +15,7 @@ FUNCTIONS = {
     "describe": "data.describe:describe",
     "convert": "data.convert:convert",
     "pre-annotate": "data.pre_annotate:pre_annotate",
+    "annotate-next": "data.annotate_next:annotate_next",
     "make-clips": "data.clips:make_clips",
     "kmeans-anchors": "data.anchors:kmeans_anchors",
     "make-keypoints": "data.keypoints:make_keypoints",

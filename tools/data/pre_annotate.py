@@ -107,7 +107,7 @@ def pre_annotate(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out: expected a new or an empty folder, found files in {out}")
     given = [sources] if isinstance(sources, (str, Path)) else list(sources)
-    catalog = VideoCatalog(_paths(given))
+    catalog = VideoCatalog(paths_of_videos(given))
     with _detections(given, checkpoint, detections, hands, names, device, catalog) as found:
         drafts, left = {}, []
         for video in found:
@@ -125,7 +125,8 @@ def pre_annotate(
     return PreAnnotation(out, found.names, drafts)
 
 
-def _paths(sources: Sequence[str | Path]) -> dict[str, Path]:
+def paths_of_videos(sources: Sequence[str | Path]) -> dict[str, Path]:
+    """Name -> path of the videos of several sources; UserError for two of one name."""
     paths: dict[str, Path] = {}
     for source in sources:
         for name, path in find_video_paths(Path(source)).items():
