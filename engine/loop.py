@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
@@ -41,6 +41,7 @@ from stadet.engine.optimise import (
     running_average,
     set_batch_norm,
 )
+from stadet.engine.precision import HALF, Precision, choose_precision
 from stadet.engine.progress import progress_bar
 from stadet.engine.run_length import PlateauConfig, PlateauLength, RunLength
 from stadet.engine.runlog import RunLog
@@ -94,7 +95,8 @@ class LoopConfig:
         plateau: when that is, and how the learning rate falls then.
         accumulate: batches of one step.
         clip_norm: limit of the gradient's norm, 0 = none.
-        precision: of forward and backward passes.
+        precision: of forward and backward passes; "auto" is bf16 where the machine is fast at it,
+            else fp32.
         compile: compile the model with torch.compile.
         channels_last: memory layout of images (faster convolutions on most machines).
         batch_norm: train its statistics, synchronise them over processes, or freeze them.
@@ -113,7 +115,7 @@ class LoopConfig:
     plateau: PlateauConfig = field(default_factory=PlateauConfig)
     accumulate: int = 1
     clip_norm: float = 5.0
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
     channels_last: bool = False
     batch_norm: Literal["train", "sync", "frozen"] = "train"
@@ -184,6 +186,7 @@ def fit(
     describe: plain data that goes into every checkpoint (configuration, classes, split digest).
     resume: continue from `last.pt`, at the very batch it was written after.
     """
+    config = replace(config, precision=choose_precision(config.precision, device)[0])
     model = set_batch_norm(model.to(device), config.batch_norm)
     if config.channels_last:
         model = channels_last(model)
@@ -257,7 +260,7 @@ def _train_epoch(
 ) -> None:
     """One epoch, or what is left of it; `Stopped`, with the run at its mark, if asked to stop."""
     config, optimiser, scaler = run.config, run.optimiser, run.scaler
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(config.precision)
+    half = HALF.get(config.precision)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     model.train()
     started, saved, frames = time.monotonic(), time.monotonic(), 0

@@ -136,9 +136,13 @@ def _validation(config, footage: Sequence[ClassFootage], model: nn.Module, devic
     from stadet.classify.answers import classify
     from stadet.classify.figures import score
     from stadet.engine.distributed import unwrap
+    from stadet.engine.precision import choose_precision
 
     loaders = [part.evaluation_loader("val", config, model.inputs) for part in footage]
-    half = torch.bfloat16 if config.loop.precision == "bf16" else None
+    precision, told = choose_precision(config.loop.precision, device)
+    if told:
+        say(told)
+    half = torch.bfloat16 if precision == "bf16" else None
 
     def validate(evaluated: nn.Module) -> dict[str, float]:
         found = []

@@ -64,6 +64,7 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     from stadet.engine.config import to_dict
     from stadet.engine.errors import UserError
     from stadet.engine.loop import fit
+    from stadet.engine.precision import choose_precision
     from stadet.engine.runlog import RunLog
     from stadet.tools.inference.detectors import checkpoint_description
     from stadet.tools.training.data import expect_boxes, open_footage
@@ -120,7 +121,10 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
         pin_memory=device.type == "cuda",
     )
     evaluation = footage.evaluation_loader("val", model)
-    half = torch.bfloat16 if config.loop.precision == "bf16" else None
+    precision, told = choose_precision(config.loop.precision, device)
+    if told:
+        say(told)
+    half = torch.bfloat16 if precision == "bf16" else None
 
     def validate(evaluated: nn.Module) -> dict[str, float]:
         found = score(
