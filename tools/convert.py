@@ -10,7 +10,7 @@ from stadet.tools.cli import add_overwrite, make_parser
 
 SUMMARY = "annotations from one format to another"
 
-TARGETS = ("coco-video", "cvat", "yolo-txt")
+TARGETS = ("coco-video", "cvat", "fiftyone", "label-studio", "yolo-txt")
 
 EXAMPLES = """\
 examples:
@@ -19,9 +19,11 @@ examples:
   stad convert --from coco-video --annotations gt.json --videos videos --to cvat --out for_cvat
   stad convert --detections run/detections.jsonl --videos new --threshold 0.4 --to cvat --out fix
 
---out is a file for coco-video, and a new folder for cvat (annotations/<video>.xml) and yolo-txt
-(labels/<video>/<frame>.txt); a folder also gets the dataset.yaml that reads it. Boxes of
-detections are linked to tracks by overlap, so that a person corrects tracks, not single boxes.
+--out is a file for coco-video and label-studio (tasks to import; NAME.xml beside it is the
+labelling configuration), and a new folder for cvat (annotations/<video>.xml), fiftyone
+(manifest.json and labels/, a FiftyOneVideoLabelsDataset) and yolo-txt (labels/<video>/<frame>.txt);
+a folder also gets the dataset.yaml that reads it. Boxes of detections are linked to tracks by
+overlap, so that a person corrects tracks, not single boxes.
 """
 
 
@@ -49,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--keyframe-tolerance",
         type=float,
         metavar="PX",
-        help="cvat: how far interpolated boxes may be off (default 0.5; of detections 2)",
+        help="cvat, label-studio: how far boxes may be off (default 0.5; of detections 2)",
     )
     detections = parser.add_argument_group("detections")
     detections.add_argument("--threshold", type=float, default=0.3, help="class score (0.3)")

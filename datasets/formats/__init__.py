@@ -38,6 +38,8 @@ FORMATS = {
     "ucf24": Format("stadet.datasets.formats.ucf24:read_ucf24", ("annotation_size",)),
     "yowo": Format("stadet.datasets.formats.yowo_layout:read_yowo_layout", ("annotation_size",)),
     "act": Format("stadet.datasets.formats.act_pickle:read_act_pickle", ("annotation_size",)),
+    "label-studio": Format("stadet.datasets.formats.label_studio:read_label_studio"),
+    "fiftyone": Format("stadet.datasets.formats.fiftyone:read_fiftyone"),
     "jhmdb21": Format("stadet.datasets.formats.jhmdb21:read_jhmdb21"),
     "ava": Format(
         "stadet.datasets.formats.ava:read_ava",

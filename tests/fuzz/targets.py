@@ -22,7 +22,9 @@ from stadet.datasets.formats.ava_evaluation import read_ava_columns
 from stadet.datasets.formats.ava_labels import read_label_map
 from stadet.datasets.formats.coco_video import read_coco_video
 from stadet.datasets.formats.cvat import read_cvat
+from stadet.datasets.formats.fiftyone import read_fiftyone
 from stadet.datasets.formats.jhmdb21 import read_jhmdb21
+from stadet.datasets.formats.label_studio import read_label_studio
 from stadet.datasets.formats.ucf24 import read_ucf24
 from stadet.datasets.formats.yolo_txt import read_yolo_txt
 from stadet.datasets.formats.yowo_layout import read_yowo_layout
@@ -51,6 +53,61 @@ COCO = {
         {"id": 1, "image_id": 1, "category_id": 1, "track_id": 1, "bbox": [1, 1, 20.5, 20]},
         {"id": 2, "image_id": 2, "category_id": 2, "bbox": [5, 5, 20, 20], "iscrowd": 1},
     ],
+}
+LABEL_STUDIO = [
+    {
+        "id": 1,
+        "data": {"video": "/data/upload/0a1b2c3d-v.mp4"},
+        "annotations": [
+            {
+                "was_cancelled": False,
+                "result": [
+                    {
+                        "id": "r",
+                        "type": "videorectangle",
+                        "value": {
+                            "framesCount": 20,
+                            "duration": 1.4,
+                            "labels": ["a"],
+                            "sequence": [
+                                {
+                                    "frame": frame,
+                                    "enabled": frame < 9,
+                                    "x": 1.5 * frame,
+                                    "y": 2,
+                                    "width": 20,
+                                    "height": 30,
+                                    "rotation": 30 if frame == 4 else 0,
+                                    "time": frame / 15,
+                                }
+                                for frame in (2, 4, 9)
+                            ],
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+]
+FIFTYONE = {
+    "frames": {
+        "2": {
+            "frame_number": 2,
+            "objects": {
+                "objects": [
+                    {
+                        "label": "a",
+                        "index": 3,
+                        "bounding_box": {
+                            "top_left": {"x": 0.1, "y": 0.2},
+                            "bottom_right": {"x": 0.4, "y": 0.9},
+                        },
+                    }
+                ]
+            },
+        },
+        "5": {"frame_number": 5},
+    }
 }
 CVAT = """<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version><meta><task><id>1</id><name>v</name><size>20</size>
@@ -190,6 +247,18 @@ def targets() -> dict[str, Target]:
         "coco": _target("a.json", COCO, lambda p: read_coco_video(p / "a.json")),
         "coco with footage": _target(
             "a.json", COCO, lambda p: read_coco_video(p / "a.json", videos=VIDEOS)
+        ),
+        "label studio": _target(
+            "a.json",
+            LABEL_STUDIO,
+            lambda p: read_label_studio(p / "a.json", videos=VIDEOS),
+        ),
+        "fiftyone": Target(
+            {
+                "manifest.json": b'{"index": [{"data": "data/v.mp4", "labels": "v.json"}]}',
+                "v.json": json.dumps(FIFTYONE).encode(),
+            },
+            lambda p: read_fiftyone(p, videos=VIDEOS),
         ),
         "coco results": Target(
             "r.json",

@@ -69,8 +69,11 @@ def assert_same(ours, theirs, *, tracks=True):
         np.testing.assert_allclose(other.boxes, video.boxes, atol=1e-4)
 
 
-@pytest.mark.parametrize("target", convert.TARGETS)
-@pytest.mark.parametrize("through", convert.TARGETS)
+KEEP_EVERYTHING = [kind for kind in convert.TARGETS if kind != "label-studio"]
+
+
+@pytest.mark.parametrize("target", KEEP_EVERYTHING)
+@pytest.mark.parametrize("through", KEEP_EVERYTHING)
 def test_every_direction_keeps_everything(data, tmp_path, through, target, capsys):
     original = load_dataset(data).annotations
     videos = data / "videos"
@@ -98,6 +101,27 @@ def test_every_direction_keeps_everything(data, tmp_path, through, target, capsy
     output = capsys.readouterr()
     assert "2 videos, 56 looked-at frames" in output.out
     assert ("holds no tracks" in output.err) == (through == "yolo-txt" or target == "yolo-txt")
+
+
+def test_label_studio_keeps_all_but_the_looked_at_frames(data, tmp_path, capsys):
+    tasks = tmp_path / "tasks.json"
+    to = ["--to", "label-studio", "--out", tasks, "--keyframe-tolerance", 0]
+    assert stad("--data", data, *to) == 0
+    assert "cannot say which frames of a/b were looked at" in capsys.readouterr().err
+    content = json.loads(tasks.read_text())
+    assert sorted(task["data"]["video"] for task in content) == ["b", "c"]  # folders of frames
+    assert "<VideoRectangle" in (tmp_path / "tasks.xml").read_text()
+    assert stad("--data", data, *to) == 2  # nothing is replaced
+    back = ["--from", "label-studio", "--annotations", tasks, "--videos", data / "videos"]
+    back += ["--names", "put", "pick", "--to", "cvat", "--out", tmp_path / "cvat"]
+    assert stad(*back) == 0, capsys.readouterr().err
+    ours, theirs = load_dataset(data).annotations, load_dataset(tmp_path / "cvat").annotations
+    for name, video in ours.videos.items():
+        other = theirs.videos[name]
+        assert other.looked_at.all()
+        np.testing.assert_array_equal(other.frames, video.frames)
+        np.testing.assert_array_equal(other.labels, video.labels)
+        np.testing.assert_allclose(other.boxes, video.boxes, atol=1e-3)
 
 
 def test_a_data_set_file_keeps_its_maps_and_split(data, tmp_path):

@@ -17,6 +17,8 @@ from stadet.datasets.footage.info import VideoInfo, find_video
 from stadet.datasets.formats import find_format
 from stadet.datasets.formats.coco_video import write_coco_video
 from stadet.datasets.formats.cvat import write_cvat
+from stadet.datasets.formats.fiftyone import write_fiftyone
+from stadet.datasets.formats.label_studio import write_label_studio
 from stadet.datasets.formats.pre_annotation import annotations_from_detections
 from stadet.datasets.formats.yolo_txt import write_yolo_txt
 from stadet.datasets.splits.ranges import mask_to_ranges
@@ -27,7 +29,8 @@ from stadet.engine.files import atomic_directory, atomic_write, expect_absent
 from stadet.engine.findings import Findings
 from stadet.engine.reading import path_below
 
-TARGETS = ("coco-video", "cvat", "yolo-txt")
+TARGETS = ("coco-video", "cvat", "fiftyone", "label-studio", "yolo-txt")
+FILES = ("coco-video", "label-studio")  # one file; the others are folders
 NO_VIDEOS_NEEDED = ("coco-video", "ucf24", "act")  # their files hold sizes and rates
 
 
@@ -65,8 +68,8 @@ def convert(
     """Write a data set, annotations or detections in another format.
 
     Args:
-        to: "coco-video", "cvat" or "yolo-txt".
-        out: a file for coco-video, a new folder for the others.
+        to: "coco-video", "cvat", "fiftyone", "label-studio" or "yolo-txt".
+        out: a file for coco-video and label-studio, a new folder for the others.
         data: data set file to convert; with `detections`, whose videos these are.
         side: only this side of `data`.
         annotations: file or folder to convert, in `annotation_format`.
@@ -76,10 +79,10 @@ def convert(
         names: order of classes.
         options: of the annotations' format, by the names of the data set file's keys
             (annotation_size, action, first_frame).
-        keyframe_tolerance: cvat: how far interpolated boxes may be off, pixels (default 0.5, of
-            detections 2).
+        keyframe_tolerance: cvat and label-studio: how far interpolated boxes may be off, pixels
+            (default 0.5, of detections 2).
         tracks: how detections become tracks.
-        overwrite: replace the file of coco-video; folders must be new.
+        overwrite: replace the file of coco-video or label-studio; folders must be new.
 
     Returns:
         What was written.
@@ -90,8 +93,9 @@ def convert(
     """
     if to not in TARGETS:
         raise UserError(f"--to: expected one of {', '.join(TARGETS)}, found {to!r}")
-    if to == "coco-video" and not Path(out).is_dir():
-        expect_absent(out, overwrite=overwrite)
+    if to in FILES and not Path(out).is_dir():
+        beside = [Path(out).with_suffix(".xml")] if to == "label-studio" else []
+        expect_absent(out, *beside, overwrite=overwrite)
     given = {"data": data, "annotations": annotations, "detections": detections}
     found = [name for name, value in given.items() if value is not None]
     if found not in (["data"], ["annotations"], ["detections"], ["data", "detections"]):
@@ -113,13 +117,19 @@ def convert(
             Path(detections), footage, videos, names, tracks or DetectionTracks(), findings
         )
     findings.report()
+    if keyframe_tolerance is None:
+        keyframe_tolerance = 2.0 if detections is not None else 0.5
+    if to in FILES and out.is_dir():
+        raise UserError(f"--out: expected a file for {to}, found the folder {out}")
     if to == "coco-video":
-        if out.is_dir():
-            raise UserError(f"--out: expected a file for coco-video, found the folder {out}")
         write_coco_video(out, source.annotations)
+    elif to == "label-studio":
+        source = _without_ignored(out, source)
+        _to_label_studio(out, source, keyframe_tolerance)
+    elif to == "fiftyone":
+        source = _without_ignored(out, source)
+        _to_fiftyone(out, source)
     elif to == "cvat":
-        if keyframe_tolerance is None:
-            keyframe_tolerance = 2.0 if detections is not None else 0.5
         source = _without_ignored(out, source)
         _to_cvat(out, source, keyframe_tolerance)
     else:
@@ -250,6 +260,35 @@ def _to_cvat(out: Path, source: _Source, tolerance: float) -> None:
             "were looked at; dataset.yaml does (looked_at)",
             file=sys.stderr,
         )
+
+
+def _to_label_studio(out: Path, source: _Source, tolerance: float) -> None:
+    if out.suffix.lower() == ".xml":
+        raise UserError(
+            f"--out: expected a .json file; {out} is the labelling configuration's name"
+        )
+    files = {name: path.name for name, path in _files(source).items()}
+    write_label_studio(out, source.annotations, files=files, keyframe_tolerance=tolerance)
+    partly = [video.name for video in source.annotations if not video.looked_at.all()]
+    if partly:
+        print(
+            f"{out}: Label Studio cannot say which frames of {', '.join(partly[:3])} were looked "
+            "at; say so in the data set file (looked_at) when you read it back",
+            file=sys.stderr,
+        )
+
+
+def _to_fiftyone(out: Path, source: _Source) -> None:
+    files = {name: os.path.relpath(path, out) for name, path in _files(source).items()}
+    with atomic_directory(out) as root:
+        write_fiftyone(root, source.annotations, files=files)
+        _write_dataset_file(root, out, source, {"format": "fiftyone", "annotations": "."}, {})
+
+
+def _files(source: _Source) -> dict[str, Path]:
+    """Name -> file of each video whose footage is known."""
+    found = find_video_paths(source.videos) if source.videos is not None else {}
+    return {name: path for name, path in found.items() if name in source.annotations.videos}
 
 
 def _to_yolo(out: Path, source: _Source) -> None:
