@@ -109,6 +109,7 @@ FIFTYONE = {
         "5": {"frame_number": 5},
     }
 }
+FIFTYONE_MANIFEST = b'{"index": [{"data": "data/v.mp4", "labels": "v.json"}]}'
 CVAT = """<?xml version="1.0" encoding="utf-8"?>
 <annotations><version>1.1</version><meta><task><id>1</id><name>v</name><size>20</size>
 <start_frame>0</start_frame><stop_frame>19</stop_frame><frame_filter>step=1</frame_filter><labels>
@@ -254,11 +255,16 @@ def targets() -> dict[str, Target]:
             lambda p: read_label_studio(p / "a.json", videos=VIDEOS),
         ),
         "fiftyone": Target(
-            {
-                "manifest.json": b'{"index": [{"data": "data/v.mp4", "labels": "v.json"}]}',
-                "v.json": json.dumps(FIFTYONE).encode(),
-            },
+            "v.json",
+            json.dumps(FIFTYONE).encode(),
             lambda p: read_fiftyone(p, videos=VIDEOS),
+            {"manifest.json": FIFTYONE_MANIFEST},
+        ),
+        "fiftyone manifest": Target(
+            "manifest.json",
+            FIFTYONE_MANIFEST,
+            lambda p: read_fiftyone(p, videos=VIDEOS),
+            {"v.json": json.dumps(FIFTYONE).encode()},
         ),
         "coco results": Target(
             "r.json",
