@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,33 @@ from stadet.engine.errors import UserError
 MAX_PIXELS = 1 << 26  # of a frame: more is a damaged header, and memory for nothing
 MAX_RATE = 100_000  # frames a second that a file may declare
 TURN_ERROR = 0.02  # sine of the angle by which a quarter turn may be off
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What decoding may come to.
+
+    Attributes:
+        frame_pixels: most pixels of a frame; larger ones count as damaged packets, undecoded.
+        pass_pixels: most pixels of all frames of a pass over a file; None: no limit.
+    """
+
+    frame_pixels: int = MAX_PIXELS
+    pass_pixels: int | None = None
+
+
+_limits = DecodeLimits()
+
+
+@contextlib.contextmanager
+def decode_limits(limits: DecodeLimits) -> Iterator[None]:
+    """Decode within `limits` in the block, in all threads: for files of strangers."""
+    global _limits
+    before, _limits = _limits, limits
+    try:
+        yield
+    finally:
+        _limits = before
 
 
 class Decoder:
@@ -48,12 +76,15 @@ class Decoder:
                 f"{self.path}: expected a video, found a file that FFmpeg cannot open "
                 f"({error.strerror}); it is no video or was cut off before its header was written"
             ) from error
+        self._limits = _limits
         try:
             self._stream = self._video_stream()
         except BaseException:
             self._container.close()
             raise
         self._stream.codec_context.thread_count = 1
+        # a stream may grow in its middle, whatever its header says
+        self._stream.codec_context.options = {"max_pixels": str(self._limits.frame_pixels)}
         self._reformatter = VideoReformatter()
         self.damaged = 0
 
@@ -72,9 +103,10 @@ class Decoder:
                 "re-encode it, e.g. as H.264"
             )
         height, width = stream.codec_context.height, stream.codec_context.width
-        if height * width > MAX_PIXELS:
+        most = self._limits.frame_pixels
+        if height * width > most:
             raise UserError(
-                f"{self.path}: expected frames of at most {MAX_PIXELS:,} pixels, found "
+                f"{self.path}: expected frames of at most {most:,} pixels, found "
                 f"{width}x{height}; the file is damaged, or scale it down"
             )
         return stream
@@ -97,7 +129,7 @@ class Decoder:
         return [Fraction(rate) for rate in rates if rate and 0 < rate < MAX_RATE]
 
     def __iter__(self) -> Iterator[av.VideoFrame]:
-        packets = self._container.demux(self._stream)
+        packets, most, pixels = self._container.demux(self._stream), self._limits.pass_pixels, 0
         while True:
             try:
                 packet = next(packets, None)
@@ -112,6 +144,12 @@ class Decoder:
             except av.error.FFmpegError:
                 self.damaged += 1
                 frames = []
+            pixels += sum(frame.width * frame.height for frame in frames)
+            if most is not None and pixels > most:
+                raise UserError(
+                    f"{self.path}: expected at most {most / 1e9:g} gigapixels in all frames, found "
+                    "more; cut the video or scale it down"
+                )
             yield from frames
             if packet is None:
                 return

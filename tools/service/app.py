@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import hmac
 import io
 import json
 import re
 import shutil
+import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import (
     FileResponse,
     HTMLResponse,
@@ -26,28 +28,53 @@ from fastapi.responses import (
     Response,
     StreamingResponse,
 )
+from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, select_autoescape
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
 from stadet.engine.errors import UserError
+from stadet.tools.service.guard import (
+    COOKIE,
+    BodyLimit,
+    cookie_value,
+    is_token,
+    refusal,
+    token_of_form,
+)
 from stadet.tools.service.live import LiveAway, LiveSource
 from stadet.tools.service.models import ModelShelf
 from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState, new_id
 from stadet.tools.service.settings import ServiceSettings
-from stadet.tools.service.uploads import ID, TooLarge, drop_uploads, save_upload, take_uploads
+from stadet.tools.service.timeline import axis_ticks, timeline_rows
+from stadet.tools.service.uploads import (
+    ID,
+    TooLarge,
+    TooSlow,
+    UploadLimits,
+    save_upload,
+    taken_uploads,
+)
 from stadet.tools.service.workers import Workers
 
 RESULTS = {
     "detections.jsonl": "application/x-ndjson",
     "tubes.json": "application/json",
     "events.json": "application/json",
+    "video.json": "application/json",
     "answers.json": "application/json",
     "steps.json": "application/json",
     "boxed.mp4": "video/mp4",
 }
 PICTURE = re.compile(r"step\d{2,3}\.jpg")
-COOKIE = "stad_token"
 EVENT_SECONDS = 0.5
+WRONG_TOKEN_SECONDS = 1.0  # before a wrong token is told
+
+
+class Problem(BaseModel):
+    """Body of an answer that refuses a request."""
+
+    detail: str
 
 
 class JobRequest(BaseModel):
@@ -98,18 +125,35 @@ def make_app(settings: ServiceSettings) -> FastAPI:
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        responses={422: {"model": Problem}},
     )
+    app.add_middleware(BodyLimit)  # within the next one, so that strangers' bodies are not read
 
     app.state.settings, app.state.queue = settings, queue
 
     @app.exception_handler(UserError)
     async def user_error(_: Request, error: UserError) -> JSONResponse:
-        status = 413 if isinstance(error, TooLarge) else 422
-        return JSONResponse({"detail": str(error)}, status)
+        statuses = {TooLarge: 413, TooSlow: 408}
+        return JSONResponse({"detail": str(error)}, statuses.get(type(error), 422))
+
+    @app.exception_handler(RequestValidationError)
+    async def bad_request(_: Request, error: RequestValidationError) -> JSONResponse:
+        """One line like every other error; what was sent is not sent back."""
+        found = [
+            f"{'.'.join(map(str, row['loc'])) or 'request'}: {row['msg']}" for row in error.errors()
+        ]
+        return JSONResponse({"detail": "; ".join(found)[:2000]}, 422)
+
+    @app.exception_handler(sqlite3.Error)
+    @app.exception_handler(OSError)
+    async def no_disk(_: Request, error: Exception) -> JSONResponse:
+        reason = getattr(error, "strerror", None) or str(error)
+        print(f"stad serve: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return JSONResponse({"detail": f"the service cannot use its files now ({reason})"}, 503)
 
     @app.middleware("http")
     async def headers(request: Request, call_next: Any) -> Response:
-        refused = _refusal(request, settings)
+        refused = refusal(request, settings)
         response = refused if refused is not None else await call_next(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["X-Frame-Options"] = "DENY"
@@ -120,8 +164,10 @@ def make_app(settings: ServiceSettings) -> FastAPI:
         )
         return response
 
-    def page(name: str, **values: Any) -> HTMLResponse:
-        return HTMLResponse(pages.get_template(name).render(**values, version=app.version))
+    def page(name: str, status: int = 200, **values: Any) -> HTMLResponse:
+        limit = int(settings.upload_mb * 2**20)
+        text = pages.get_template(name).render(**values, limit=limit, version=app.version)
+        return HTMLResponse(text, status)
 
     @app.get("/health", response_class=PlainTextResponse)
     async def health() -> str:
@@ -135,13 +181,16 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     async def upload(request: Request, name: str = "video.mp4") -> dict[str, str]:
         """Upload a video: its bytes are the body, `name` is its file name."""
         declared = request.headers.get("content-length", "")
-        upload_id = await save_upload(
-            settings.uploads,
-            name,
-            request.stream(),
+        limits = UploadLimits(
             int(settings.upload_mb * 2**20),
-            int(declared) if declared.isdecimal() else None,
+            settings.upload_idle_seconds,
+            60 * settings.upload_minutes,
         )
+        length = int(declared) if re.fullmatch(r"[0-9]{1,18}", declared) else None
+        try:
+            upload_id = await save_upload(settings.uploads, name, request.stream(), limits, length)
+        except ClientDisconnect as error:  # nobody reads the answer
+            raise HTTPException(400, "the upload broke off") from error
         return {"id": upload_id}
 
     @app.post("/api/jobs", status_code=201)
@@ -154,20 +203,16 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             raise UserError("detect: expected one video a job")
         job_id = new_id()
         folder = settings.jobs / job_id
+        options = wanted.model_dump(include={"threshold", "window_seconds", "min_seconds"})
         try:
-            inputs = take_uploads(settings.uploads, wanted.uploads, folder / "inputs")
-            options = {
-                "threshold": wanted.threshold,
-                "window_seconds": wanted.window_seconds,
-                "min_seconds": wanted.min_seconds,
-            }
-            queue.add(job_id, wanted.kind, model.name, options, inputs)
+            with taken_uploads(settings.uploads, wanted.uploads, folder / "inputs") as inputs:
+                queue.add(job_id, wanted.kind, model.name, options, inputs)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
-            raise  # the uploads are still there
-        drop_uploads(settings.uploads, wanted.uploads)
+            raise
         added = queue.get(job_id)
-        assert added is not None
+        if added is None:
+            raise HTTPException(404, "the job was deleted at once")
         return added.public()
 
     @app.get("/api/jobs")
@@ -209,9 +254,10 @@ def make_app(settings: ServiceSettings) -> FastAPI:
         return present.public()
 
     @app.delete("/api/jobs/{job_id}", status_code=204)
-    def delete_job(job: FoundJob) -> Response:
+    def delete_job(job: FoundJob, request: Request) -> Response:
         if not workers.delete(job.id):
-            raise HTTPException(409, "the job goes on; cancel it first")
+            present = find_job(job.id, request)  # another request may have deleted it
+            raise HTTPException(409, f"the job is {present.state.value}; cancel it first")
         return Response(status_code=204)
 
     @app.get("/api/jobs/{job_id}/results/{name}")
@@ -222,10 +268,16 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             return _table(folder / f"{Path(name).stem}.json", name)
         if name not in RESULTS and not PICTURE.fullmatch(name):
             raise HTTPException(404, "no such result")
-        if job.state is not JobState.DONE or not (folder / name).is_file():
+        try:
+            facts = (folder / name).stat()
+        except OSError as error:
+            raise HTTPException(404, "no such result") from error
+        if job.state is not JobState.DONE:
             raise HTTPException(404, "no such result")
         kind = RESULTS.get(name, "image/jpeg")
-        return FileResponse(folder / name, media_type=kind, content_disposition_type="inline")
+        return FileResponse(
+            folder / name, media_type=kind, content_disposition_type="inline", stat_result=facts
+        )
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
@@ -251,15 +303,19 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     @app.get("/jobs/{job_id}", response_class=HTMLResponse)
     def job_page(job: FoundJob) -> HTMLResponse:
         folder = settings.jobs / job.id / "results"
-        loaded = {
-            name: _read_json(folder / f"{name}.json") for name in ("events", "answers", "steps")
+        loaded: dict[str, Any] = {
+            name: _read_json(folder / f"{name}.json") or []
+            for name in ("events", "answers", "steps")
         }
-        seconds = max([1.0, *(row["end"] for row in loaded["events"])])
+        facts = _read_json(folder / "video.json") or {}
+        # an event may end with the last frame's time, a little after the video's own end
+        seconds = max([facts.get("seconds", 0.1), *(row["end"] for row in loaded["events"])])
         return page(
             "job.html",
             job=job,
             seconds=seconds,
-            classes=sorted({row["class"] for row in loaded["events"]}),
+            rows=timeline_rows(loaded["events"], seconds, facts.get("classes", ())),
+            ticks=axis_ticks(seconds),
             results=_results(settings.jobs / job.id),
             **loaded,
         )
@@ -310,41 +366,27 @@ def make_app(settings: ServiceSettings) -> FastAPI:
 
     @app.post("/login")
     async def login(request: Request) -> Response:
-        body = (await request.body())[:4096].decode(errors="replace")
-        given = body.removeprefix("token=").strip()
-        if not _same(given, settings.token):
-            return page("login.html", wrong=True)
+        if not is_token(token_of_form(await request.body()), settings.token):
+            await asyncio.sleep(WRONG_TOKEN_SECONDS)
+            return page("login.html", wrong=True, status=401)
         response = RedirectResponse("/", 303)
-        response.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+        assert settings.token is not None
+        value = cookie_value(settings.token)
+        response.set_cookie(COOKIE, value, httponly=True, samesite="strict")
         return response
 
     @app.get("/login", response_class=HTMLResponse)
     def login_page() -> HTMLResponse:
         return page("login.html", wrong=False)
 
+    app.openapi()  # kept, so that it names each way once
+    for route in app.routes:
+        # a download's size may be asked for first; what never ends has none
+        if not isinstance(route, APIRoute) or route.endpoint in (follow_job, live_pictures):
+            continue
+        if "GET" in (methods := route.methods or set()):
+            methods.add("HEAD")
     return app
-
-
-def _refusal(request: Request, settings: ServiceSettings) -> Response | None:
-    """Why a request is not answered: no token, or sent by another site's page."""
-    path = request.url.path
-    origin = request.headers.get("origin")
-    if request.method not in ("GET", "HEAD") and origin:
-        host = origin.partition("://")[2]
-        if host != request.headers.get("host"):
-            return JSONResponse({"detail": "refused: sent from another site"}, 403)
-    if not settings.token or path in ("/health", "/login") or path.startswith("/static/"):
-        return None
-    bearer = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    if _same(bearer, settings.token) or _same(request.cookies.get(COOKIE, ""), settings.token):
-        return None
-    if path.startswith("/api/"):
-        return JSONResponse({"detail": "expected the header Authorization: Bearer TOKEN"}, 401)
-    return RedirectResponse("/login", 303)
-
-
-def _same(given: str, wanted: str | None) -> bool:
-    return wanted is not None and hmac.compare_digest(given.encode(), wanted.encode())
 
 
 def _results(folder: Path) -> list[str]:
@@ -355,14 +397,18 @@ def _results(folder: Path) -> list[str]:
     return [*made, *tables]
 
 
-def _read_json(path: Path) -> list[dict[str, Any]]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+def _read_json(path: Path) -> Any:
+    """What a job has written; None where it has not."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
 
 
 def _table(path: Path, name: str) -> Response:
     """Rows of a result as CSV; cells that a spreadsheet would compute are quoted."""
     rows = _read_json(path)
-    if not path.is_file():
+    if rows is None:
         raise HTTPException(404, "no such result")
     stream = io.StringIO()
     columns = list(rows[0]) if rows else ["class", "start", "end", "score"]

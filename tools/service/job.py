@@ -10,11 +10,14 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stadet.datasets.footage.decode import decode_limits
 from stadet.engine.errors import UserError
 from stadet.engine.progress import watched
+from stadet.tools.service.admission import VideoLimits, check_video
 from stadet.tools.service.models import ModelShelf
 from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState
 
@@ -62,7 +65,7 @@ class Reporter:
 
 def main(argv: list[str]) -> int:
     """Run a job; its end is written into the queue."""
-    data, models, job_id, minutes, megapixels, memory = argv
+    data, models, job_id, memory, *limits = argv
     _limit_memory(float(memory))
     _end_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -73,22 +76,22 @@ def main(argv: list[str]) -> int:
     folder = Path(data) / "jobs" / job_id
     try:
         with watched(reporter := Reporter(queue, job_id)):
-            run_job(job, folder, Path(models), float(minutes), float(megapixels), reporter)
+            notes = run_job(job, folder, Path(models), VideoLimits(*map(float, limits)), reporter)
     except Cancelled:
         return 0
     except UserError as error:
-        queue.finish(job_id, JobState.FAILED, _without_places(str(error), Path(data)))
+        queue.finish(job_id, JobState.FAILED, _for_strangers(str(error), Path(data), job))
     except MemoryError:
         queue.finish(job_id, JobState.FAILED, f"it needed more than {memory} GiB of memory")
     else:
-        queue.finish(job_id, JobState.DONE, "done")
+        queue.finish(job_id, JobState.DONE, "; ".join(["done", *notes]))
     return 0
 
 
 def run_job(
-    job: Job, folder: Path, models: Path, minutes: float, megapixels: float, tell: Reporter
-) -> None:
-    """Make a job's results in `folder`/results."""
+    job: Job, folder: Path, models: Path, limits: VideoLimits, tell: Reporter
+) -> tuple[str, ...]:
+    """Make a job's results in `folder`/results; what users should know of the videos."""
     results = folder / "results"
     results.mkdir(exist_ok=True)
     model = ModelShelf(models).find(job.model)
@@ -98,39 +101,26 @@ def run_job(
     videos = {name: folder / "inputs" / name for name in job.inputs}
     tell.stage("reading the videos", 0.0, 0.1)
     for name, path in videos.items():
-        check_video(path, job.inputs[name], minutes, megapixels)
-    if job.kind is JobKind.DETECT:
-        _detect(job, next(iter(videos.values())), model.path, results, tell)
-    else:
-        _classify(job, videos, model.path, results, tell)
+        check_video(path, job.inputs[name], limits)
+    with decode_limits(limits.decoding):
+        if job.kind is JobKind.DETECT:
+            _detect(job, next(iter(videos.values())), model.path, results, tell)
+        else:
+            _classify(job, videos, model.path, results, tell)
+        return tuple(_notes(videos, job.inputs))
 
 
-def check_video(path: Path, shown: str, minutes: float, megapixels: float) -> None:
-    """UserError for what is no video or larger than allowed, as its header says."""
-    import av
-    import av.error
+def _notes(videos: dict[str, Path], shown: dict[str, str]) -> Iterator[str]:
+    """Damage and guesses, by video where there are several."""
+    from stadet.datasets.footage.video import open_video
 
-    try:
-        with av.open(f"file:{path}", metadata_errors="replace") as container:
-            stream = container.streams.best("video")
-            if stream is None:
-                raise UserError(f"{shown}: expected a video, found a file without a video stream")
-            pixels = stream.codec_context.width * stream.codec_context.height / 1e6
-            if pixels > megapixels:
-                raise UserError(
-                    f"{shown}: expected frames of at most {megapixels:g} megapixels, found "
-                    f"{stream.codec_context.width}x{stream.codec_context.height}"
-                )
-            length = (container.duration or 0) / 1e6
-            if length > 60 * minutes:
-                raise UserError(
-                    f"{shown}: expected at most {minutes:g} minutes, found {length / 60:.1f}"
-                )
-    except (av.error.FFmpegError, ValueError) as error:
-        raise UserError(f"{shown}: expected a video, found a file that cannot be opened") from error
+    for name, path in videos.items():
+        for note in open_video(path).notes:
+            yield note if len(videos) == 1 else f"{shown[name]}: {note}"
 
 
 def _detect(job: Job, video: Path, model: Path, results: Path, tell: Reporter) -> None:
+    from stadet.datasets.footage.video import open_video
     from stadet.tools.inference.run import run_videos
 
     threshold = job.options.get("threshold")
@@ -147,6 +137,15 @@ def _detect(job: Job, video: Path, model: Path, results: Path, tell: Reporter) -
         }
         for event in found.events
     ]
+    opened = open_video(video)
+    facts = {
+        # a frame lasts until the next one is due
+        "seconds": round(float(opened.timestamps[-1]) + 1 / opened.fps, 3),
+        "frames": len(opened),
+        "size": list(opened.size[::-1]),
+        "classes": list(made.names),
+    }
+    (results / "video.json").write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
     made.detections.rename(results / DETECTIONS)
     made.tubes.rename(results / TUBES)
     found.boxed.rename(results / "boxed.mp4")
@@ -256,9 +255,13 @@ def _end_with_parent() -> None:
             sys.exit(1)
 
 
-def _without_places(message: str, data: Path) -> str:
-    """A message for strangers: no path of this machine."""
-    return message.replace(f"{data.resolve()}/", "").replace(f"{data}/", "")
+def _for_strangers(message: str, data: Path, job: Job) -> str:
+    """A message without a path of this machine, and with the names that were uploaded."""
+    for folder in (data.resolve(), data):
+        for name, shown in job.inputs.items():
+            message = message.replace(f"{folder}/jobs/{job.id}/inputs/{name}", shown)
+        message = message.replace(f"{folder}/", "")
+    return message
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from stadet.engine.errors import UserError
+
 MOST_ATTEMPTS = 2  # a job whose process died is tried once more
 
 _SCHEMA = """
@@ -121,9 +123,15 @@ class JobQueue:
 
     def __init__(self, path: Path):
         self._path = path
-        with self._connect() as connection:
-            for statement in _SCHEMA.split(";"):
-                connection.execute(statement)
+        try:
+            with self._connect() as connection:
+                for statement in _SCHEMA.split(";"):
+                    connection.execute(statement)
+        except sqlite3.Error as error:
+            raise UserError(
+                f"{path}: expected the queue of a service, found a file that SQLite cannot use "
+                f"({error}); free the disk, or move the file away (its jobs are forgotten)"
+            ) from error
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

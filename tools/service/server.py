@@ -36,6 +36,7 @@ def serve(settings: ServiceSettings) -> None:
                 f"--port {settings.port}: expected a free port at {settings.host}, found it taken "
                 "or not allowed; choose another"
             ) from error
+        sockets[0].listen(2048)  # who reads the address below may connect at once
         host, port = sockets[0].getsockname()[:2]
         print(f"stad serve: http://{host}:{port}/", file=sys.stderr, flush=True)
         server.run(sockets)

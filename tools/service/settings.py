@@ -10,6 +10,7 @@ from pathlib import Path
 from stadet.engine.errors import UserError
 from stadet.engine.files import disk_error
 from stadet.engine.limits import INFINITE, expect_limits
+from stadet.tools.service.admission import VideoLimits
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,12 @@ class ServiceSettings:
             Default None.
         workers: jobs at once. Default 1.
         upload_mb: largest upload in MiB. Default 2000.
+        upload_idle_seconds: longest pause of an upload in seconds. Default 30.
+        upload_minutes: longest that an upload may take in minutes. Default 120.
         video_minutes: longest video in minutes. Default 120.
         frame_megapixels: largest frame in megapixels. Default 9 (4K has 8.3).
+        video_gigapixels: most pixels of all frames of a video in gigapixels. Default 1000 (two
+            hours of Full HD at 60 frames a second have 896).
         job_minutes: longest that a job may run in minutes. Default 240.
         job_gb: memory that a job may use in GiB. Default 16.
         keep_days: age in days after which finished jobs are deleted. Default 30.
@@ -44,8 +49,11 @@ class ServiceSettings:
     token: str | None = None
     workers: int = 1
     upload_mb: float = 2000.0
+    upload_idle_seconds: float = 30.0
+    upload_minutes: float = 120.0
     video_minutes: float = 120.0
     frame_megapixels: float = 9.0
+    video_gigapixels: float = 1000.0
     job_minutes: float = 240.0
     job_gb: float = 16.0
     keep_days: float = 30.0
@@ -61,7 +69,10 @@ class ServiceSettings:
             workers=(1, 64),
             upload_mb=(0.001, INFINITE),
             video_minutes=(0.001, INFINITE),
+            upload_idle_seconds=(0.01, INFINITE),
+            upload_minutes=(0.0001, INFINITE),
             frame_megapixels=(0.001, INFINITE),
+            video_gigapixels=(0.000001, INFINITE),
             job_minutes=(0.001, INFINITE),
             job_gb=(0.5, INFINITE),
             keep_days=(0, INFINITE),
@@ -71,7 +82,7 @@ class ServiceSettings:
             raise UserError(f"--models {self.models}: expected a folder of checkpoints, found none")
         if self.runs is not None and not self.runs.is_dir():
             raise UserError(f"--runs {self.runs}: expected a folder of runs, found none")
-        if not self.token and not _is_loopback(self.host):
+        if not self.token and not is_loopback(self.host):
             raise UserError(
                 f"--host {self.host}: expected --token (or STAD_TOKEN) with an address that "
                 "others reach; found none"
@@ -85,6 +96,11 @@ class ServiceSettings:
             raise disk_error(error, self.data) from error
         if not os.access(self.jobs, os.W_OK):
             raise UserError(f"--data {self.data}: expected a folder that can be written")
+
+    @property
+    def video_limits(self) -> VideoLimits:
+        """What a job's videos may come to."""
+        return VideoLimits(self.video_minutes, self.frame_megapixels, self.video_gigapixels)
 
     @property
     def jobs(self) -> Path:
@@ -102,7 +118,8 @@ class ServiceSettings:
         return self.data / "queue.sqlite"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
     if host == "localhost":
         return True
     try:

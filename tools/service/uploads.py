@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from stadet.engine.errors import UserError
@@ -18,6 +22,25 @@ MOST_VIDEOS = 64  # of one job
 
 class TooLarge(UserError):
     """An upload above the limit."""
+
+
+class TooSlow(UserError):
+    """An upload that pauses or goes on for too long."""
+
+
+@dataclass(frozen=True)
+class UploadLimits:
+    """What an upload may come to.
+
+    Attributes:
+        size: most bytes.
+        idle: longest pause in seconds.
+        seconds: longest that all of it may take.
+    """
+
+    size: int
+    idle: float = 30.0
+    seconds: float = 7200.0
 
 
 def shown_name(name: str) -> str:
@@ -36,7 +59,11 @@ def stored_name(name: str, number: int) -> str:
 
 
 async def save_upload(
-    folder: Path, name: str, chunks: AsyncIterator[bytes], limit: int, declared: int | None
+    folder: Path,
+    name: str,
+    chunks: AsyncIterator[bytes],
+    limits: UploadLimits,
+    declared: int | None,
 ) -> str:
     """Write an upload as it comes; nothing is left of one that breaks off.
 
@@ -44,18 +71,19 @@ async def save_upload(
         folder: of uploads.
         name: as the sender calls the file.
         chunks: the content.
-        limit: most bytes.
+        limits: of its size and time.
         declared: number of bytes that the sender declared.
 
     Returns:
         The upload's id.
 
     Raises:
-        TooLarge: above the limit.
+        TooLarge: above the limit of size.
+        TooSlow: above a limit of time.
         UserError: empty, shorter than declared, or the disk is full.
     """
-    if declared is not None and declared > limit:
-        raise TooLarge(f"expected at most {limit} bytes, found {declared}")
+    if declared is not None and declared > limits.size:
+        raise TooLarge(f"expected at most {limits.size} bytes, found {declared}")
     upload_id = new_id()
     place = folder / f".{upload_id}"
     done = False
@@ -63,10 +91,10 @@ async def save_upload(
         place.mkdir()
         size = 0
         with open(place / "content", "wb") as stream:
-            async for chunk in chunks:
+            async for chunk in _in_time(chunks, limits):
                 size += len(chunk)
-                if size > limit:
-                    raise TooLarge(f"expected at most {limit} bytes, found more")
+                if size > limits.size:
+                    raise TooLarge(f"expected at most {limits.size} bytes, found more")
                 stream.write(chunk)
         if not size:
             raise UserError("expected a video, found an empty upload")
@@ -83,10 +111,29 @@ async def save_upload(
             shutil.rmtree(place, ignore_errors=True)
 
 
-def take_uploads(folder: Path, ids: Sequence[str], inputs: Path) -> dict[str, str]:
-    """Link uploads into a job's folder; they stay until `drop_uploads`.
+async def _in_time(chunks: AsyncIterator[bytes], limits: UploadLimits) -> AsyncIterator[bytes]:
+    """The chunks; `TooSlow` where a pause or the whole is too long."""
+    started = time.monotonic()
+    while True:
+        rest = started + limits.seconds - time.monotonic()
+        try:
+            yield await asyncio.wait_for(chunks.__anext__(), max(0.0, min(limits.idle, rest)))
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError as error:
+            limit = f"a pause of at most {limits.idle:g} s"
+            if rest < limits.idle:
+                limit = f"an upload of at most {limits.seconds / 60:g} minutes"
+            raise TooSlow(f"expected {limit}, found a longer one; upload it again") from error
 
-    Returns:
+
+@contextlib.contextmanager
+def taken_uploads(folder: Path, ids: Sequence[str], inputs: Path) -> Iterator[dict[str, str]]:
+    """Take uploads into a job's folder; they are used up after the block, and back if it fails.
+
+    Each upload is taken by renaming it, so that two requests cannot both have it.
+
+    Yields:
         {stored name: name as shown}.
 
     Raises:
@@ -96,20 +143,31 @@ def take_uploads(folder: Path, ids: Sequence[str], inputs: Path) -> dict[str, st
         raise UserError(f"uploads: expected 1 to {MOST_VIDEOS}, found {len(ids)}")
     if len(set(ids)) != len(ids):
         raise UserError("uploads: expected every one once, found one twice")
-    for upload_id in ids:
-        if not ID.fullmatch(upload_id) or not (folder / upload_id / "name.json").is_file():
-            raise UserError(f"upload {upload_id[:40]!r}: expected the id of an upload, found none")
-    inputs.mkdir(parents=True)
+    held: list[tuple[Path, Path]] = []
     taken: dict[str, str] = {}
-    for number, upload_id in enumerate(ids):
-        name = json.loads((folder / upload_id / "name.json").read_text(encoding="utf-8"))
-        stored = stored_name(name, number)
-        os.link(folder / upload_id / "content", inputs / stored)
-        taken[stored] = name
-    return taken
-
-
-def drop_uploads(folder: Path, ids: Sequence[str]) -> None:
-    """Forget uploads that a queued job has taken."""
-    for upload_id in ids:
-        shutil.rmtree(folder / upload_id, ignore_errors=True)
+    try:
+        for upload_id in ids:
+            place, hold = folder / upload_id, folder / f".{upload_id}"
+            try:
+                if not ID.fullmatch(upload_id):
+                    raise FileNotFoundError
+                place.rename(hold)
+            except OSError as error:
+                raise UserError(
+                    f"upload {upload_id[:40]!r}: expected the id of an unused upload, found none"
+                ) from error
+            held.append((place, hold))
+        inputs.mkdir(parents=True)
+        for number, (_, hold) in enumerate(held):
+            name = json.loads((hold / "name.json").read_text(encoding="utf-8"))
+            stored = stored_name(name, number)
+            os.link(hold / "content", inputs / stored)
+            taken[stored] = name
+        yield taken
+    except BaseException:
+        for place, hold in held:
+            with contextlib.suppress(OSError):
+                hold.rename(place)
+        raise
+    for _, hold in held:
+        shutil.rmtree(hold, ignore_errors=True)

@@ -6,10 +6,12 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import astuple
 from pathlib import Path
 
 from stadet.tools.service.queue import JobQueue, JobState
@@ -18,6 +20,7 @@ from stadet.tools.service.settings import ServiceSettings
 POLL_SECONDS = 0.3
 GRACE_SECONDS = 10.0  # between asking a job to stop and killing it
 CLEAN_SECONDS = 600.0
+STRAY_SECONDS = 86400.0  # age of uploads that no job has taken, and of folders without a job
 
 
 class Workers:
@@ -51,6 +54,8 @@ class Workers:
         self._stopping.set()
         with self._lock:
             running = list(self._running.values())
+        for process in running:  # all at once, so that together they take as long as one
+            _signal(process, signal.SIGTERM)
         for process in running:
             _end(process)
         for thread in self._threads:
@@ -68,11 +73,23 @@ class Workers:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            job = self._queue.claim(os.getpid())
+            try:
+                job = self._queue.claim(os.getpid())
+            except sqlite3.Error as error:  # a full disk, say: it may pass
+                _say(f"the queue cannot be read ({error})")
+                self._stopping.wait(10 * POLL_SECONDS)
+                continue
             if job is None:
                 self._stopping.wait(POLL_SECONDS)
                 continue
-            self._run(job.id)
+            try:
+                self._run(job.id)
+            except Exception as error:  # this thread goes on with the next job
+                _say(f"job {job.id}: {type(error).__name__}: {error}")
+                reason = getattr(error, "strerror", None) or type(error).__name__
+                with contextlib.suppress(sqlite3.Error):
+                    words = f"its process could not be watched ({reason})"
+                    self._queue.finish(job.id, JobState.FAILED, words)
 
     def _run(self, job_id: str) -> None:
         settings = self._settings
@@ -86,8 +103,8 @@ class Workers:
                     str(settings.data),
                     str(settings.models),
                     job_id,
-                    *(str(value) for value in (settings.video_minutes, settings.frame_megapixels)),
                     str(settings.job_gb),
+                    *map(str, astuple(settings.video_limits)),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -108,6 +125,8 @@ class Workers:
                 time.sleep(0.05)
             self._judge(job_id, process.returncode)
         finally:
+            if process.poll() is None:  # an error above
+                _end(process)
             with self._lock:
                 self._running.pop(job_id, None)
 
@@ -128,7 +147,7 @@ class Workers:
 
     def _clean(self) -> None:
         while True:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, sqlite3.Error):
                 self.clean()
             if self._stopping.wait(CLEAN_SECONDS):
                 return
@@ -145,14 +164,20 @@ class Workers:
                 break
             total -= sizes.get(job_id, 0)
             self.delete(job_id)
-        for place in settings.uploads.iterdir():
-            if now - place.stat().st_mtime > 86400:
-                _remove(place)
+        strays = [place for place in settings.jobs.iterdir() if self._queue.get(place.name) is None]
+        for place in [*strays, *settings.uploads.iterdir()]:
+            with contextlib.suppress(FileNotFoundError):  # taken or deleted meanwhile
+                if now - place.stat().st_mtime > STRAY_SECONDS:
+                    _remove(place)
 
     def delete(self, job_id: str) -> bool:
         """Delete a job that has ended and its files; False where there is none."""
         if not self._queue.delete(job_id):
             return False
+        with self._lock:
+            process = self._running.get(job_id)
+        if process is not None:  # cancelled a moment ago and still writing
+            _end(process)
         shutil.rmtree(self._settings.jobs / job_id, ignore_errors=True)
         return True
 
@@ -160,8 +185,7 @@ class Workers:
 def _end(process: subprocess.Popen) -> None:
     """Ask a job's process group to stop, then kill it."""
     for sign, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, sign)
+        _signal(process, sign)
         try:
             process.wait(patience)
             return
@@ -169,8 +193,21 @@ def _end(process: subprocess.Popen) -> None:
             continue
 
 
+def _signal(process: subprocess.Popen, sign: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, sign)
+
+
+def _say(line: str) -> None:
+    print(f"stad serve: {line}", file=sys.stderr, flush=True)
+
+
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    size = 0
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            size += file.stat().st_size
+    return size
 
 
 def _remove(place: Path) -> None:

@@ -28,6 +28,9 @@ from stadet.tools.streams.session import LiveAnswer, LiveSession
 
 TELL_SECONDS = 10.0  # between two lines of figures on the terminal
 BEHIND_SHARE = 0.8  # of the model's rate: below it the user is told
+MOST_EVERY = 8  # at most one of so many frames is answered for
+EASY_SHARE = 0.5  # of --max-latency: below it, more frames are answered for again
+EASY_SECONDS = 30.0  # after so long; doubled each time that it was too early
 KEEP_SECONDS = 2.0  # of pictures after the last action, of recordings that hold evidence only
 
 
@@ -82,7 +85,8 @@ def run_live(
         evidence_only: record only while an action goes on, and 2 s after it.
         events: file for the events as JSON Lines; ``-`` for standard output.
         max_latency: milliseconds that a picture may be late; where the 95th percentile is above,
-            every second frame is left out, then two of three, .., and that is told.
+            every second frame is left out, then two of three, .., and that is told; well below it,
+            fewer are left out again.
         max_seconds: end after so much time.
         max_outage: seconds without a connection after which a stream is given up.
         stop: ends the run when set.
@@ -159,6 +163,8 @@ class _Follower:
         self._recorder = _Recorder(record / f"{source.name}.mp4", evidence_only) if record else None
         self._max_latency = max_latency
         self._every = 1  # one of so many frames is answered for
+        self._paced = 0.0  # when that was changed
+        self._patience, self._eased = EASY_SECONDS, False
         self._seen = 0
         self._checked = 0.0
         self._answered = 0
@@ -215,12 +221,8 @@ class _Follower:
         self._checked = now
         figures = self._meter.figures()
         self._peak = max(self._peak, figures.p95)
-        if self._max_latency is not None and figures.p95 > self._max_latency and self._every < 8:
-            self._every += 1
-            _say(
-                f"{self.name}: latency {figures.p95:.0f} ms is above {self._max_latency:.0f} ms; "
-                f"answering for one of {self._every} frames"
-            )
+        if self._max_latency is not None:
+            self._pace(figures.p95, self._max_latency, now)
         wanted = self.session.fps
         if wanted and figures.fps < BEHIND_SHARE * wanted and not self._told_behind:
             self._told_behind = True
@@ -229,6 +231,23 @@ class _Follower:
                 f"trained at {wanted:g}; motion looks faster to it. Use a smaller model, an "
                 "exported one, or a faster machine"
             )
+
+    def _pace(self, p95: float, limit: float, now: float) -> None:
+        """Answer for fewer frames where pictures are late, for more once they come easily."""
+        if p95 > limit and self._every < MOST_EVERY:
+            if self._eased:  # too early
+                self._patience = min(2 * self._patience, 20 * EASY_SECONDS)
+            self._every, self._eased = self._every + 1, False
+            said = f"is above {limit:.0f} ms"
+        elif self._every > 1 and p95 < EASY_SHARE * limit and now - self._paced > self._patience:
+            self._every, self._eased = self._every - 1, True
+            said = f"is well below {limit:.0f} ms"
+        else:
+            return
+        self._paced = now
+        self._meter = LatencyMeter()  # earlier pictures say nothing of this pace
+        frames = f"one of {self._every} frames" if self._every > 1 else "every frame"
+        _say(f"{self.name}: latency {p95:.0f} ms {said}; answering for {frames}")
 
     def report(self) -> StreamReport:
         figures = self._meter.figures()

@@ -265,7 +265,8 @@ class ClassifierSession(LiveSession):
         if full and enough and frame.seconds >= self._due:
             self._due = frame.seconds + self._stride
             events = self._classify(frame.seconds)
-        return LiveAnswer(self._picture(frame.image, box), tuple(events), None, bool(self._label))
+        happening = self._label is not None  # 0 is a class too
+        return LiveAnswer(self._picture(frame.image, box), tuple(events), None, happening)
 
     def _classify(self, seconds: float) -> list[Event]:
         images = [image for _, image in self._frames]

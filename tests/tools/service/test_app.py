@@ -5,8 +5,11 @@ import io
 import json
 import os
 import signal
+import socket
+import threading
 import time
 
+import numpy as np
 import pytest
 
 from stadet.datasets.footage.video import open_video
@@ -15,6 +18,7 @@ from stadet.engine.errors import UserError
 from stadet.tools.inference.video_detector import open_detector
 from stadet.tools.service.settings import ServiceSettings
 from stadet.tools.service.uploads import shown_name, stored_name
+from stadet.tools.streams.page import LivePage
 from tests.tools.service.conftest import send, wait
 
 
@@ -247,3 +251,42 @@ def test_an_open_address_needs_a_token(models, tmp_path):
         ServiceSettings(models=models, data=tmp_path, token="short")
     with pytest.raises(UserError, match="--models"):
         ServiceSettings(models=tmp_path / "none", data=tmp_path)
+
+
+def test_live_cameras_away_and_back(make_client):
+    with LivePage(["door"], port=0) as live:
+        port = int(live.address.rstrip("/").rsplit(":")[-1])
+    client = make_client(live=f"http://127.0.0.1:{port}/")
+
+    def away():
+        answer = client.get("/api/live")
+        assert (answer.status_code, answer.json()["detail"]) == (503, "no live cameras answer")
+        assert client.get("/api/live/door").status_code == 503
+        page = client.get("/live")
+        return page.status_code == 200 and "does not answer" in page.text
+
+    assert away()
+    with LivePage(["door"], port=port) as live:
+        live.show("door", np.zeros((32, 32, 3), np.uint8), {"line": "25 fps"})
+        assert client.get("/api/live").json()["door"]["line"] == "25 fps"
+        assert client.get("/api/live/window").status_code == 404
+        assert "25 fps" in client.get("/live").text
+    assert away()
+
+
+def test_something_else_at_the_cameras_address(make_client):
+    """A server that sends no status of cameras is as good as none."""
+    said = b"HTTP/1.0 200 OK\r\n\r\n[1, 2"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = make_client(live=f"http://127.0.0.1:{server.getsockname()[1]}/")
+
+        def answer():
+            line, _ = server.accept()
+            line.recv(1000)
+            line.sendall(said)
+            line.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert client.get("/api/live").status_code == 503
+        thread.join()

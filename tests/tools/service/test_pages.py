@@ -34,6 +34,12 @@ COLOURS = {
     "wrist": (40, 60, 220),
     "nails": (230, 230, 230),
 }
+COVERED = """[...document.querySelectorAll("#timeline button")].filter((mark) => {
+  mark.scrollIntoView({ block: "center" });
+  const box = mark.getBoundingClientRect();
+  const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+  return top !== mark;
+}).length"""  # marks of the timeline that something hides
 PICTURES = os.environ.get("STAD_SCREENSHOTS")  # folder to keep the pages' pictures in
 
 
@@ -204,6 +210,21 @@ def test_from_a_clip_to_its_events(page, address, tmp_path):
     )
     picture(page, f"job_{page.viewport_size['width']}")
     assert fits(page)
+    # every event can be reached by mouse, finger and keyboard
+    assert float(page.locator("#timeline").get_attribute("data-seconds")) == pytest.approx(5.0)
+    assert page.evaluate(COVERED) == 0
+    first = page.locator("#timeline button").first
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.matches('#timeline button')")
+    assert not first.evaluate("mark => mark === document.activeElement")
+    whole = page.locator("#events tbody tr").count()
+    one = page.locator("#events tbody tr[data-class='pick up']").count()
+    page.locator("#class").select_option("pick up")
+    assert page.locator("#events tbody tr:visible").count() == one < whole
+    assert page.locator("#timeline button:visible").count() == one
+    assert page.locator("#shown").inner_text() == f"{one} of {whole} events"
+    page.locator("#class").select_option("")
     with page.expect_download() as download:
         page.get_by_role("link", name="events.csv").click()
     with open(download.value.path(), newline="") as stream:
@@ -247,6 +268,36 @@ def test_live_cameras(page, address):
     until(page, "document.images[0]?.naturalWidth > 0")
     assert "latency 31 / 58 ms" in page.locator("[data-camera]").inner_text()
     picture(page, "live")
+
+
+def test_cameras_that_go_away_and_come_back(chromium, models, tmp_path, start_stad):
+    """The page of cameras follows by itself; here answers of 503 are no errors of the page."""
+    with LivePage(["door"], port=0) as live:
+        port = int(live.address.rstrip("/").rsplit(":")[-1])
+    arguments = ["--models", models[0], "--data", tmp_path / "data", "--port", 0]
+    process = start_stad("serve", *arguments, "--live", f"http://127.0.0.1:{port}/")
+    address = next(filter(None, (re.search(r"http://\S+", line) for line in process.stderr)))[0]
+    page = chromium.new_page()
+    page.goto(f"{address}live")
+    assert "does not answer" in page.locator("main").inner_text()
+
+    def appears():
+        with LivePage(["door"], port=port) as live:
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline:
+                live.show("door", numbered_frame(7), {"line": "at work"})
+                if page.evaluate(
+                    "document.images[0]?.naturalWidth > 0"
+                    " && document.querySelector('[data-camera]')?.textContent === 'at work'"
+                ):
+                    return True
+                time.sleep(0.1)
+        return False
+
+    assert appears()
+    until(page, "document.querySelector('[data-camera]').textContent.startsWith('no answer')")
+    assert appears()
+    page.close()
 
 
 @pytest.mark.parametrize("page", [{"viewport": PHONE}], indirect=True)

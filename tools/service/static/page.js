@@ -3,6 +3,8 @@ const find = (id) => document.getElementById(id);
 
 function say(text) { find("said").textContent = text; }
 
+function limit() { return Number(form.dataset.limit); }
+
 async function told(answer) {
   if (answer.ok) return answer.json();
   const body = await answer.json().catch(() => ({}));
@@ -47,6 +49,9 @@ if (form) {
     try {
       const uploads = [];
       let before = 0;
+      for (const file of files)
+        if (file.size > limit())
+          throw new Error(`${file.name}: larger than the ${Math.round(limit() / 2 ** 20)} MiB that are taken`);
       for (const file of files) {
         say(`Sending ${file.name}`);
         uploads.push(await send(file, (sent) => { bar.value = (before + sent) / total; }));
@@ -87,19 +92,46 @@ if (follow) {
 const video = find("video");
 if (video)
   for (const button of document.querySelectorAll("button[data-start]"))
-    button.addEventListener("click", () => {
+    button.addEventListener("click", (event) => {
+      event.stopPropagation();
       video.currentTime = Number(button.dataset.start);
       video.scrollIntoView({ block: "nearest" });
       video.play();
     });
+
+const timeline = find("timeline");
+if (timeline) {
+  const seconds = Number(timeline.dataset.seconds);
+  const follow = () => { find("now").style.left = `${100 * video.currentTime / seconds}%`; };
+  video.addEventListener("timeupdate", follow);
+  video.addEventListener("seeking", follow);
+  timeline.addEventListener("click", (event) => {
+    const box = timeline.getBoundingClientRect();
+    video.currentTime = seconds * (event.clientX - box.left) / box.width;
+  });
+  timeline.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const marks = [...timeline.querySelectorAll("button:not([hidden])")];
+    marks.sort((a, b) => a.dataset.start - b.dataset.start);
+    marks[marks.indexOf(document.activeElement) + step]?.focus();
+  });
+}
 
 const score = find("score");
 if (score) {
   const filter = () => {
     find("least").value = score.value;
     const name = find("class").value;
-    for (const item of document.querySelectorAll("#timeline [data-class], #events tr[data-class]"))
-      item.hidden = (name && item.dataset.class !== name) || Number(item.dataset.score) < score.value;
+    for (const item of document.querySelectorAll("#timeline button, #events tr[data-class]"))
+      item.hidden = (name && item.dataset.class !== name)
+        || Number(item.dataset.score) < Number(score.value);
+    for (const row of timeline.querySelectorAll(".row"))
+      row.hidden = !row.querySelector("button:not([hidden])");
+    const rows = [...document.querySelectorAll("#events tr[data-class]")];
+    find("shown").textContent =
+      `${rows.filter((row) => !row.hidden).length} of ${rows.length} events`;
   };
   score.addEventListener("input", filter);
   find("class").addEventListener("change", filter);
@@ -113,14 +145,25 @@ if (remove)
     location.href = "/";
   });
 
-if (find("live")) {
+const cameras = find("live");
+if (cameras) {
+  let lost = cameras.dataset.away === "yes";
   const tell = async () => {
     try {
-      const cameras = await told(await fetch("/api/live"));
-      for (const line of document.querySelectorAll("[data-camera]"))
-        line.textContent = cameras[line.dataset.camera]?.line ?? "not there";
+      const answer = await fetch("/api/live");
+      const found = await told(answer);
+      const shown = [...document.querySelectorAll("[data-camera]")];
+      const names = shown.map((line) => line.dataset.camera);
+      if (lost && Object.keys(found).sort().join() !== names.sort().join()) location.reload();
+      for (const line of shown) line.textContent = found[line.dataset.camera]?.line ?? "not there";
+      if (lost)  // a picture whose stream broke off does not come back by itself
+        for (const image of cameras.querySelectorAll("img"))
+          image.src = `${image.src.split("?")[0]}?${Date.now()}`;
+      lost = false;
     } catch {
-      for (const line of document.querySelectorAll("[data-camera]")) line.textContent = "no answer";
+      lost = true;
+      for (const line of document.querySelectorAll("[data-camera]"))
+        line.textContent = "no answer; trying again";
     }
     setTimeout(tell, 1000);
   };
