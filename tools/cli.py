@@ -43,6 +43,7 @@ VERBS = (
     "cross-validate",
     "classify",
     "explain",
+    "filmstrip",
     "make-keypoints",
     "make-reversals",
     "cache",

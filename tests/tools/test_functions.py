@@ -36,6 +36,7 @@ FUNCTIONS = {
     "cross-validate": "classification.cross_validation:cross_validate",
     "classify": "classification.classify:classify",
     "explain": "inference.explain:explain",
+    "filmstrip": "inference.filmstrip:filmstrip",
 }
 OTHERWISE = {  # the command line tells "not given" from the default, or takes another form
     ("train", "resume"),  # the run's folder, in Python a flag beside the configuration
