@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from stadet.classify.answers import Answers
     from stadet.classify.timeline import Timeline
     from stadet.configs import config_names, find_config
+    from stadet.datasets.annotate_next import ChoiceOptions, Stretch
     from stadet.datasets.dataset import Dataset, load_dataset
+    from stadet.datasets.drafts import Draft, DraftOptions
     from stadet.datasets.footage.video import Video, open_video
     from stadet.datasets.footage.writer import VideoWriter
     from stadet.datasets.restaurant.config import FootageConfig
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
         Tube,
         VideoAnnotations,
     )
+    from stadet.detect.suspects.suspect import Suspect, find_suspects
     from stadet.detect.tubes.events import Event, EventOptions, find_events
     from stadet.detect.tubes.file import read_tubes, write_tubes
     from stadet.detect.tubes.linking import LinkOptions
@@ -59,8 +62,10 @@ if TYPE_CHECKING:
     from stadet.tools.classification.video_answers import VideoClassifier, open_classifier
     from stadet.tools.compare import ComparisonResult, compare
     from stadet.tools.data.anchors import AnchorChoice, kmeans_anchors
+    from stadet.tools.data.annotate_next import annotate_next
     from stadet.tools.data.convert import convert
     from stadet.tools.data.describe import Description, describe
+    from stadet.tools.data.pre_annotate import PreAnnotation, pre_annotate
     from stadet.tools.evaluation.evaluate import (
         EvaluationResult,
         evaluate_checkpoint,
@@ -85,6 +90,7 @@ __all__ = [
     "AnnotationSet",
     "Answers",
     "Canvas",
+    "ChoiceOptions",
     "ClassifierConfig",
     "ComparisonResult",
     "CrossValidation",
@@ -94,6 +100,8 @@ __all__ = [
     "DetectionStream",
     "Detections",
     "DetectionsWriter",
+    "Draft",
+    "DraftOptions",
     "EvaluationResult",
     "Event",
     "EventLog",
@@ -105,8 +113,11 @@ __all__ = [
     "FrameMAPResult",
     "LinkOptions",
     "OnlineLinker",
+    "PreAnnotation",
     "RenderedVideo",
     "RuntimeOptions",
+    "Stretch",
+    "Suspect",
     "Timeline",
     "TrainConfig",
     "TrainingResult",
@@ -122,6 +133,7 @@ __all__ = [
     "VideoMAPResult",
     "VideoTubes",
     "VideoWriter",
+    "annotate_next",
     "collect_detections",
     "compare",
     "config_names",
@@ -136,6 +148,7 @@ __all__ = [
     "export",
     "find_config",
     "find_events",
+    "find_suspects",
     "frame_map",
     "import_weights",
     "kmeans_anchors",
@@ -148,6 +161,7 @@ __all__ = [
     "open_video",
     "pairwise_iou",
     "pick_anchors",
+    "pre_annotate",
     "predict",
     "read_detections",
     "read_tubes",
@@ -165,7 +179,9 @@ _MODULES = {
     "stadet.classify.answers": ("Answers",),
     "stadet.classify.timeline": ("Timeline",),
     "stadet.configs": ("config_names", "find_config"),
+    "stadet.datasets.annotate_next": ("ChoiceOptions", "Stretch"),
     "stadet.datasets.dataset": ("Dataset", "load_dataset"),
+    "stadet.datasets.drafts": ("Draft", "DraftOptions"),
     "stadet.datasets.footage.video": ("Video", "open_video"),
     "stadet.datasets.footage.writer": ("VideoWriter",),
     "stadet.datasets.restaurant.config": ("FootageConfig",),
@@ -185,6 +201,7 @@ _MODULES = {
         "Tube",
         "VideoAnnotations",
     ),
+    "stadet.detect.suspects.suspect": ("Suspect", "find_suspects"),
     "stadet.detect.tubes.events": ("Event", "EventOptions", "find_events"),
     "stadet.detect.tubes.file": ("read_tubes", "write_tubes"),
     "stadet.detect.tubes.linking": ("LinkOptions",),
@@ -198,8 +215,10 @@ _MODULES = {
     "stadet.tools.classification.video_answers": ("VideoClassifier", "open_classifier"),
     "stadet.tools.compare": ("ComparisonResult", "compare"),
     "stadet.tools.data.anchors": ("AnchorChoice", "kmeans_anchors"),
+    "stadet.tools.data.annotate_next": ("annotate_next",),
     "stadet.tools.data.convert": ("convert",),
     "stadet.tools.data.describe": ("Description", "describe"),
+    "stadet.tools.data.pre_annotate": ("PreAnnotation", "pre_annotate"),
     "stadet.tools.evaluation.evaluate": (
         "EvaluationResult",
         "evaluate_checkpoint",

@@ -54,12 +54,7 @@ def _leap(video: VideoEvidence, run: Run) -> tuple[float, int, int, str]:
     moves = np.diff(run.boxes, axis=0) / run.size
     steps = np.abs(moves).max(axis=1)
     reach = max(2, round(WINDOW * video.truth.fps))
-    usual = np.array(
-        [
-            np.median(np.r_[steps[max(0, t - reach) : t], steps[t + 1 : t + 1 + reach]])
-            for t in range(len(steps))
-        ]
-    )
+    usual = _median_around(steps, reach)
     excess = steps - USUAL_STEPS * usual
     top = int(excess.argmax())
     longest = max(1, round(LONGEST * video.truth.fps))
@@ -72,6 +67,16 @@ def _leap(video: VideoEvidence, run: Run) -> tuple[float, int, int, str]:
     first, last = (top + 1, top + 1) if back is None else (min(top, back) + 1, max(top, back))
     text = f"moves {steps[top]:.2f} box sizes in one frame, {usual[top]:.2f} are usual around it"
     return max(float(excess[top]), 0.0), first, last, text
+
+
+def _median_around(values: np.ndarray, reach: int) -> np.ndarray:
+    """(L,) median of the up to 2 x reach neighbours of each value, itself left out; L > 1."""
+    padded = np.pad(values, reach, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+    neighbours = np.sort(np.delete(windows, reach, axis=1), axis=1)  # NaN last
+    count = (~np.isnan(neighbours)).sum(axis=1)
+    row = np.arange(len(values))
+    return (neighbours[row, (count - 1) // 2] + neighbours[row, count // 2]) / 2
 
 
 def duplicates(evidence: Evidence) -> list[Finding]:

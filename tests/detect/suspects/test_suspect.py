@@ -187,3 +187,15 @@ def test_ignored_regions_are_left_aside():
     video = truth(twice(columns())).videos["v"]
     ignored = replace(video, ignored=video.track_ids == 50)
     assert find_suspects(AnnotationSet(NAMES, {"v": ignored}), agreeing(columns())) == []
+
+
+def test_the_median_of_neighbours_leaves_the_middle_out():
+    from stadet.detect.suspects.motion import _median_around
+
+    values = np.random.default_rng(0).uniform(size=40)
+    for reach in (1, 2, 7, 60):
+        slow = [
+            np.median(np.r_[values[max(0, t - reach) : t], values[t + 1 : t + 1 + reach]])
+            for t in range(40)
+        ]
+        np.testing.assert_allclose(_median_around(values, reach), slow)
