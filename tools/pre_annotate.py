@@ -15,7 +15,7 @@ examples:
   stad pre-annotate new/ --checkpoint runs/yolov3/best.pt --out drafts
   stad pre-annotate new/monday.mp4 --detections monday.jsonl --tolerance 3 --out drafts
   stad pre-annotate new/ --hands --out hands
-  cvat-cli task create monday --labels @drafts/labels.json local new/monday.mp4 \\
+  cvat-cli task create monday --labels drafts/labels.json local new/monday.mp4 \\
       --annotation_path drafts/annotations/monday.xml --annotation_format "CVAT 1.1"
 
 DIR gets annotations/<video>.xml, labels.json (for the CVAT task), uncertain.csv (what to look at

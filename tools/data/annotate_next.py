@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
+from typing import IO, Any
 
 from stadet.datasets.annotate_next import ChoiceOptions, Stretch, choose_stretches
 from stadet.datasets.dataset import load_dataset
@@ -98,13 +99,18 @@ def _write(
     with atomic_write(root / "jobs.json") as stream:
         json.dump(jobs, stream, indent=1, ensure_ascii=False)
     with atomic_write(root / "jobs.sh") as stream:
-        stream.write("# CVAT='--server-host https://cvat.example.com --auth USER' sh jobs.sh\n")
-        for job in jobs:
-            command = ["task", "create", str(job["name"]), "--labels", "@labels.json"]
-            for key in ("start_frame", "stop_frame"):
-                command += [f"--{key}", str(job[key])]
-            arguments = shlex.join([*command, "local", str(job["video"])])
-            stream.write(f"cvat-cli $CVAT {arguments}\n")
+        write_jobs(stream, jobs)
+
+
+def write_jobs(stream: IO[str], jobs: Sequence[Mapping[str, Any]]) -> None:
+    """A command of cvat-cli for each job (name, video, start_frame, stop_frame)."""
+    stream.write("# CVAT='--server-host https://cvat.example.com --auth USER' sh jobs.sh\n")
+    for job in jobs:
+        command = ["task", "create", str(job["name"]), "--labels", "labels.json"]
+        for key in ("start_frame", "stop_frame"):
+            command += [f"--{key}", str(job[key])]
+        arguments = shlex.join([*command, "local", str(job["video"])])
+        stream.write(f"cvat-cli $CVAT {arguments}\n")
 
 
 def summary(stretches: Sequence[Stretch], most: int = 10) -> str:
