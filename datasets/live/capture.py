@@ -13,6 +13,7 @@ from stadet.datasets.live.source import SourceKind, StreamSource
 from stadet.engine.errors import UserError
 
 OPEN_SECONDS = 10.0  # how long a connection may take
+MAX_PIXELS = 1 << 25  # of a frame: 33.6 million; 8K has 33.2 million
 READ_SECONDS = 10.0  # how long a connected source may be silent
 
 
@@ -94,7 +95,8 @@ class _Stream:
         import av.error
 
         self._av, self._owner = av, owner
-        options: dict[str, str] = {}
+        # larger frames are a damaged or hostile stream: they count as damaged, undecoded
+        options = {"max_pixels": str(MAX_PIXELS)}
         place: Any = source.address
         if source.kind is SourceKind.RTSP:
             options["rtsp_transport"] = "tcp"
@@ -118,6 +120,7 @@ class _Stream:
             raise ConnectionError("expected a stream with video, found none")
         self._video = video
         video.codec_context.thread_count = 1
+        video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         if source.kind is SourceKind.RTSP:
             self.live = True
         else:
@@ -153,7 +156,11 @@ class _Stream:
                 self._owner.damaged += 1
                 frames = []
             for frame in frames:
-                image = reformatter.reformat(frame, format="rgb24").to_ndarray()
+                try:
+                    image = reformatter.reformat(frame, format="rgb24").to_ndarray()
+                except (errors.FFmpegError, ValueError):  # of a damaged header, say
+                    self._owner.damaged += 1
+                    continue
                 image = upright(frame, self._owner.source.shown).apply(image)
                 if self._by_arrival or frame.time is None:
                     yield image, time.monotonic() - started

@@ -58,3 +58,4 @@ def test_the_unit_starts_the_service():
     args = serve.build_parser().parse_args(words)
     assert Path(command).name == "stad" and verb == "serve" and args.host == "127.0.0.1"
     assert args.data.is_relative_to("/var/lib/stad") and "StateDirectory=stad" in text
+    assert "SuccessExitStatus=143" in text  # else a stop would count as a failure

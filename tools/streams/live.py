@@ -28,6 +28,7 @@ from stadet.tools.streams.session import LiveAnswer, LiveSession
 
 TELL_SECONDS = 10.0  # between two lines of figures on the terminal
 BEHIND_SHARE = 0.8  # of the model's rate: below it the user is told
+CHECK_SECONDS = 5.0  # between two looks at the latency
 MOST_EVERY = 8  # at most one of so many frames is answered for
 EASY_SHARE = 0.5  # of --max-latency: below it, more frames are answered for again
 EASY_SECONDS = 30.0  # after so long; doubled each time that it was too early
@@ -216,7 +217,7 @@ class _Follower:
     def _keep_up(self) -> None:
         """Every few seconds: leave out more frames where pictures are late, and tell it."""
         now = time.monotonic()
-        if now - self._checked < 5.0 or self._answered < 10:
+        if now - self._checked < CHECK_SECONDS or self._answered < 10:
             return
         self._checked = now
         figures = self._meter.figures()

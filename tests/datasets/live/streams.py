@@ -33,12 +33,18 @@ class ScriptedCapture:
 
 
 class MjpegServer:
-    """`http://127.0.0.1:PORT/` with `images` as multipart JPEG, a connection each, then cut off."""
+    """`http://127.0.0.1:PORT/` with `images` (RGB, or a part's bytes) as multipart JPEG, some a
+    connection, then cut off."""
 
-    def __init__(self, images: Sequence[np.ndarray], fps: float, per_connection: int):
+    def __init__(self, images: Sequence[np.ndarray | bytes], fps: float, per_connection: int):
         import cv2
 
-        parts = [cv2.imencode(".jpg", image[..., ::-1])[1].tobytes() for image in images]
+        parts = [
+            image
+            if isinstance(image, bytes)
+            else cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
+            for image in images
+        ]
         self.connections = 0
         server = self
 

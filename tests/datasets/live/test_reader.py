@@ -182,3 +182,42 @@ def test_connections_that_are_over_leave_nothing_in_memory(monkeypatch):
     finally:
         server.close()
     assert open_now <= 2  # the present one, and another that has just broken off
+
+
+def test_damaged_parts_of_a_jpeg_camera_cost_themselves_only(monkeypatch):
+    """Noise, halves, flipped bytes, grey pictures, other sizes and a huge one between good ones."""
+    import cv2
+
+    monkeypatch.setattr(reader_module, "FIRST_PAUSE", 0.05)
+    rng = np.random.default_rng(0)
+    good = cv2.imencode(".jpg", numbered_frame(7)[..., ::-1])[1].tobytes()
+    flipped = bytearray(good)
+    for place in rng.integers(2, len(good), 60):
+        flipped[place] = rng.integers(0, 256)
+    bad = [
+        rng.integers(0, 256, 3000).astype(np.uint8).tobytes(),
+        good[: len(good) // 2],
+        bytes(flipped),
+        cv2.imencode(".jpg", np.zeros((64, 160), np.uint8))[1].tobytes(),
+        cv2.imencode(".jpg", np.zeros((96, 128, 3), np.uint8))[1].tobytes(),
+        cv2.imencode(".jpg", np.zeros((8000, 8000, 3), np.uint8))[1].tobytes(),
+        b"",
+    ]
+    parts = [good] * 4
+    for part in bad:
+        parts += [part, good, good]
+    server = MjpegServer(parts * 2, fps=50, per_connection=2 * len(parts))
+    try:
+        with StreamReader(parse_source(server.address), every_frame=True) as reader:
+            found = []
+            while len(found) < 20:
+                found.append(reader.next_frame(timeout=30))
+            counts = reader.counts
+    finally:
+        server.close()
+    sizes = {frame.image.shape for frame in found}
+    assert (64, 160, 3) in sizes and sizes <= {(64, 160, 3), (96, 128, 3)}
+    assert sum(number_of(frame.image) == 7 for frame in found if frame.image.shape[0] == 64) >= 10
+    assert counts.damaged >= 1
+    other = [n for n, frame in enumerate(found) if frame.image.shape != (64, 160, 3)]
+    assert all(found[n].starts_stream for n in other)

@@ -11,10 +11,12 @@ import pytest
 from stadet.datasets.footage.video import open_video
 from stadet.tools.cli import main
 from stadet.tools.inference.video_detector import open_detector
+from stadet.tools.streams import live
 from stadet.tools.streams.live import run_live
+from stadet.tools.streams.session import LiveAnswer
 from stadet.tools.streams.sessions import session_maker
 from tests.datasets.live.streams import MjpegServer
-from tests.datasets.numbered_videos import numbered_frame, write_numbered
+from tests.datasets.numbered_videos import number_of, numbered_frame, write_numbered
 from tests.tools.small_checkpoints import save_small_checkpoint
 
 
@@ -39,11 +41,11 @@ def test_live_with_every_frame_answers_as_predict_on_the_file(tmp_path, video, k
     expected = list(open_detector(path, "cpu", score_floor=0.0)(video))
     assert len(found) == len(expected) == 24 == report.counts.received == report.answered
     assert report.counts.dropped == 0
-    for live, whole in zip(found, expected, strict=True):
-        np.testing.assert_allclose(live.boxes, whole.boxes, atol=1e-3)
-        np.testing.assert_allclose(live.scores, whole.scores, atol=1e-5)
-        assert live.seconds == pytest.approx(whole.seconds, abs=1e-6)
-        assert live.frame == whole.frame
+    for given, whole in zip(found, expected, strict=True):
+        np.testing.assert_allclose(given.boxes, whole.boxes, atol=1e-3)
+        np.testing.assert_allclose(given.scores, whole.scores, atol=1e-5)
+        assert given.seconds == pytest.approx(whole.seconds, abs=1e-6)
+        assert given.frame == whole.frame
 
 
 @pytest.mark.parametrize("kind", ["yolo", "recurrent-yolo", "yowo"])
@@ -57,9 +59,9 @@ def test_at_another_rate_live_answers_as_predict_on_the_file(tmp_path, video, ki
     )
     expected = list(open_detector(path, "cpu", score_floor=0.0, rate=12.0)(video))
     assert len(expected) == 24 and set(found) >= set(range(0, 24, 2))
-    for number, live in found.items():
-        np.testing.assert_allclose(live.boxes, expected[number].boxes, atol=1e-3)
-        np.testing.assert_allclose(live.scores, expected[number].scores, atol=1e-5)
+    for number, given in found.items():
+        np.testing.assert_allclose(given.boxes, expected[number].boxes, atol=1e-3)
+        np.testing.assert_allclose(given.scores, expected[number].scores, atol=1e-5)
 
 
 def test_the_command_records_and_tells(tmp_path, video, capfd):
@@ -128,6 +130,46 @@ def test_a_slow_model_drops_frames_of_a_camera_and_none_is_unaccounted_for(tmp_p
     assert counts.received == counts.delivered + counts.dropped + counts.waiting
     assert counts.dropped > 10 and report.answered == counts.delivered
     assert report.latency.p50 < 1000
+
+
+class Sleeper:
+    """A session that takes `seconds` for a frame; there is evidence where `happening` says so."""
+
+    fps = None
+
+    def __init__(self, seconds, happening=lambda frame: False):
+        self.seconds, self.happening = seconds, happening
+
+    def __call__(self, frame):
+        time.sleep(self.seconds(frame))
+        return LiveAnswer(frame.image.copy(), happening=self.happening(frame))
+
+    def finish(self, seconds):
+        return []
+
+
+def test_late_pictures_lower_the_pace_and_early_ones_raise_it(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(live, "CHECK_SECONDS", 0.4)
+    monkeypatch.setattr(live, "EASY_SECONDS", 0.5)
+    video = write_numbered(tmp_path / "a.mp4", count=240, rate=40)
+    slow = Sleeper(lambda frame: 0.12 if frame.seconds < 3 else 0.0)
+    (report,) = run_live([str(video)], lambda name: slow, realtime=True, max_latency=60)
+    said = capfd.readouterr().err
+    assert "is above 60 ms; answering for one of 2 frames" in said
+    assert said.index("is above 60 ms") < said.index("is well below 60 ms; answering for")
+    assert report.counts.received == 240
+
+
+def test_recording_evidence_only(tmp_path):
+    """Evidence from 2 s to 3 s of 8: frames from 2 s to 5 s are kept, since 2 s follow it."""
+    video = write_numbered(tmp_path / "a.mp4", count=80, rate=10)
+    session = Sleeper(lambda frame: 0.0, lambda frame: 2.0 <= frame.seconds <= 3.0)
+    run_live([str(video)], lambda name: session, record=tmp_path / "r", evidence_only=True)
+    (path,) = (tmp_path / "r").iterdir()
+    kept = open_video(path)
+    assert len(kept) == 31 and kept.timestamps[-1] == pytest.approx(3.0, abs=0.01)
+    first, last = (number_of(kept.frame(n)) for n in (0, 30))
+    assert (first, last) == (20, 50)
 
 
 @pytest.mark.parametrize(

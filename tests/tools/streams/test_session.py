@@ -145,6 +145,27 @@ def test_a_classifier_answers_every_stride_once_the_window_is_full():
     assert all(answer.image.shape[0] > 48 for answer in answers)
 
 
+@pytest.mark.parametrize("level", [0, 255])
+def test_every_class_is_evidence_to_record_also_the_first(level):
+    live = ClassifierSession(ScriptedClassifier(), fps=None, window_seconds=0.5, stride_seconds=0.5)
+    answers = [live(gesture(n, level, starts=n == 0)) for n in range(12)]
+    assert [answer.happening for answer in answers] == [False] * 5 + [True] * 7
+
+
+def test_a_classifiers_picture():
+    """The sampled area in green where the answer is sure, its name in green, all bars below."""
+    live = ClassifierSession(
+        ScriptedClassifier(), fps=None, window_seconds=0.5, stride_seconds=0.5, area=(0, 0, 0.5, 1)
+    )
+    before, *_, after = [live(gesture(n, 255, starts=n == 0)).image for n in range(12)]
+    assert before.shape == after.shape and before.shape[0] > 48
+    green = (after == np.array([40, 200, 80])).all(-1)
+    assert green[0, :32].all() and green[:48, 0].all() and not green[0, 40]  # the frame
+    assert green[48:].sum() > 10 and not (before[48:] == np.array([40, 200, 80])).all(-1).any()
+    bar = (after[48:] == np.array([90, 130, 200])).all(-1).sum(1)
+    assert bar.max() > 30 and (bar == 0).any()  # "put" 100 %, "take" 0 %
+
+
 def test_the_delay_of_a_switch_is_within_window_and_patience():
     classifier = ScriptedClassifier()
     live = ClassifierSession(classifier, fps=None, window_seconds=1.0, stride_seconds=0.2)
