@@ -6,10 +6,10 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
 from stadet.detect.batch import Predictions
 from stadet.detect.boxes import clip_boxes
+from stadet.detect.nms_operator import batched_nms
 from stadet.detect.structures import Detections
 from stadet.detect.view import View
 

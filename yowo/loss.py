@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
-from torchvision.ops import box_iou, complete_box_iou_loss
 
 from stadet.anchors.anchors import Anchors
 from stadet.detect.batch import Targets
@@ -84,6 +83,8 @@ class RegionLoss(nn.Module):
 
     def _box_loss(self, raw, boxes, truth, anchor, own) -> Tensor:
         if self.box == "ciou":
+            from torchvision.ops import complete_box_iou_loss  # late: it imports torch._dynamo
+
             return complete_box_iou_loss(boxes, truth, reduction="sum")
         wanted = xyxy_to_cxcywh(truth)
         cell = torch.stack([own.column, own.row], dim=-1)
@@ -93,6 +94,8 @@ class RegionLoss(nn.Module):
         return smooth_l1_loss(predicted, target, reduction="sum") / 2
 
     def _confidence_loss(self, level, targets, own, boxes, truth) -> Tensor:
+        from torchvision.ops import box_iou
+
         with torch.no_grad():
             predicted = decode_map(level, self.anchor_sizes, self.stride)  # (B, A, h, w, 4)
             flat = predicted.flatten(1, 3)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_area
 
 from stadet.detect.batch import Targets
 from stadet.detect.boxes import xyxy_to_cxcywh
@@ -105,7 +104,7 @@ def overlaps_truth(boxes: Tensor, targets: Targets, iou_threshold: float) -> Ten
     enough (as pycocotools compares detections with crowds).
     """
     best = boxes.new_zeros(boxes.shape[:2])
-    areas = box_area(boxes)
+    areas = _area(boxes)
     chunk = max(1, PAIRS_AT_ONCE // boxes.shape[1])
     columns = (targets.boxes, targets.item, targets.ignored)
     for truths, item, ignored in zip(*(column.split(chunk) for column in columns), strict=True):
@@ -114,10 +113,15 @@ def overlaps_truth(boxes: Tensor, targets: Targets, iou_threshold: float) -> Ten
         corner = torch.minimum(own[..., 2:], truths[..., 2:])
         sides = (corner - torch.maximum(own[..., :2], truths[..., :2])).clamp(min=0)
         intersection = sides.prod(-1)
-        union = areas[item] + box_area(truths[:, 0])[:, None] - intersection
+        union = areas[item] + _area(truths[:, 0])[:, None] - intersection
         iou = intersection / union.clamp(min=1e-9)
         if ignored.any():
             inside = intersection / areas[item].clamp(min=1e-9) > INSIDE
             iou = torch.where(ignored[:, None], inside.to(iou.dtype), iou)
         best = best.scatter_reduce(0, item[:, None].expand_as(iou), iou, "amax")
     return best > iou_threshold
+
+
+def _area(boxes: Tensor) -> Tensor:
+    """Areas (...,) of boxes (..., 4) xyxy."""
+    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torchvision.ops import complete_box_iou_loss, sigmoid_focal_loss
 
 from stadet.anchors.anchors import Anchors
 from stadet.detect.batch import Targets
@@ -100,6 +99,8 @@ class YoloLoss(nn.Module):
     def _level_terms(
         self, level_map: Tensor, targets: Targets, anchors: Tensor, stride: int, level: Assignment
     ) -> dict[str, Tensor]:
+        from torchvision.ops import complete_box_iou_loss  # late: it imports torch._dynamo
+
         values = level_map[level.item, level.anchor, :, level.row, level.column]  # (P, 5 + C)
         boxes = decode_boxes(
             values[:, :4], level.column, level.row, anchors[level.anchor], stride
@@ -114,6 +115,8 @@ class YoloLoss(nn.Module):
     def _objectness(
         self, level_map: Tensor, targets: Targets, anchors: Tensor, stride: int, level: Assignment
     ) -> Tensor:
+        from torchvision.ops import sigmoid_focal_loss
+
         logits = level_map[:, :, 4]  # (N, A, h, w)
         with torch.no_grad():
             boxes = decode_map(level_map, anchors, stride)  # (N, A, h, w, 4)
@@ -129,6 +132,8 @@ class YoloLoss(nn.Module):
 
     def _classes(self, logits: Tensor, labels: Tensor) -> Tensor:
         if self.class_gamma:
+            from torchvision.ops import sigmoid_focal_loss
+
             terms = sigmoid_focal_loss(logits, labels, alpha=-1, gamma=self.class_gamma)
         else:
             terms = binary_cross_entropy_with_logits(logits, labels, reduction="none")
