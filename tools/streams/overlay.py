@@ -12,6 +12,7 @@ from stadet.detect.drawing.text_patch import text_patch
 WHITE, BLACK, GREY = (255, 255, 255), (0, 0, 0), (40, 40, 40)
 GREEN, RED = (40, 200, 80), (220, 70, 60)
 BAR = (90, 130, 200)
+LEAST_HEIGHT = 8  # of text that can be read
 MOST_BARS = 12  # classes listed below the picture
 
 
@@ -67,30 +68,40 @@ def probability_panel(
         label: the class of a sure answer, written large in green; None: unsure.
 
     Returns:
-        (h, width, 3) uint8 RGB; h depends on `height` and the number of classes only.
+        (h, width, 3) uint8 RGB; h depends on `height` and the number of classes only. Below the
+        classes there is room for `draw_line`.
     """
     rows = min(len(names), MOST_BARS)
     line = text_patch("Ag", height, WHITE, BLACK).shape[0]
     title = text_patch("Ag", round(1.5 * height), WHITE, BLACK).shape[0]
-    panel = np.zeros((title + rows * line, width, 3), dtype=np.uint8)
+    panel = np.zeros((2 * title + rows * line, width, 3), dtype=np.uint8)
     if probabilities is None:
-        _paste(panel, text_patch("waiting for a clip", round(1.5 * height), WHITE, BLACK), 0, 0)
+        _paste(panel, _fitting("waiting for a clip", round(1.5 * height), width, WHITE), 0, 0)
         return panel
     shown = label if label is not None else "not sure"
     colour = GREEN if label is not None else WHITE
-    _paste(panel, text_patch(shown, round(1.5 * height), colour, BLACK), 0, 0)
+    _paste(panel, _fitting(shown, round(1.5 * height), width, colour), 0, 0)
     order = np.argsort(-probabilities, kind="stable")[:rows] if len(names) > rows else range(rows)
     for row, index in enumerate(order):
         top = title + row * line
         filled = round(width * float(probabilities[index]))
         panel[top + 1 : top + line - 1, :filled] = BAR
         text = f"{names[index]}  {100 * probabilities[index]:.0f} %"
-        patch = text_patch(text, height, WHITE, BLACK)
+        patch = _fitting(text, height, width, WHITE)
         # letters over the bar: where the patch is darker, the bar shows
         area = panel[top : top + patch.shape[0], : patch.shape[1]]
         patch = patch[: area.shape[0], : area.shape[1]]
         np.maximum(area, patch, out=area)
     return panel
+
+
+def _fitting(text: str, height: int, width: int, colour: tuple[int, int, int]) -> np.ndarray:
+    """A patch of text on black, smaller where it would be wider than `width`."""
+    patch = text_patch(text, height, colour, BLACK)
+    while patch.shape[1] > width and height > LEAST_HEIGHT:
+        height = max(LEAST_HEIGHT, min(height - 1, height * width // patch.shape[1]))
+        patch = text_patch(text, height, colour, BLACK)
+    return patch
 
 
 def _paste(panel: np.ndarray, patch: np.ndarray, top: int, left: int) -> None:

@@ -31,6 +31,7 @@ from stadet.tools.streams.overlay import (
     probability_panel,
 )
 
+LEAST_WIDTH = 320  # of a classifier's picture
 Event = tuple[str, float, dict[str, Any]]  # what, seconds, values
 
 
@@ -280,11 +281,15 @@ class ClassifierSession(LiveSession):
 
     def _picture(self, image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
         names = self._classifier.file.names
-        shown = image.copy()
-        draw_frame(shown, box, None if self._answers is None else self._label is not None)
+        scale = max(1, -(-LEAST_WIDTH // image.shape[1]))  # names fit below a small picture too
+        shown = image.repeat(scale, axis=0).repeat(scale, axis=1)
+        x1, y1, x2, y2 = (scale * side for side in box)
+        draw_frame(
+            shown, (x1, y1, x2, y2), None if self._answers is None else self._label is not None
+        )
         panel = probability_panel(
-            image.shape[1],
-            text_height(image.shape[:2]),
+            shown.shape[1],
+            text_height(shown.shape[:2]),
             names,
             None if self._answers is None else self._answers.probabilities[0],
             None if self._label is None else names[self._label],

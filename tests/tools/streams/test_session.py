@@ -7,12 +7,15 @@ from stadet.classify.answers import Answers
 from stadet.classify.rejection import Rejection
 from stadet.datasets.labelled.clip_sampling import SamplingConfig
 from stadet.datasets.live.reader import LiveFrame
+from stadet.detect.drawing.render import text_height
+from stadet.detect.drawing.text_patch import text_patch
 from stadet.detect.scene.hits import hit_values, hits_in_tubes
 from stadet.detect.scene.rules import RuleEngine
 from stadet.detect.scene.scene import Camera, Condition, Rule, Scene
 from stadet.detect.structures import Detections, Tube
 from stadet.detect.tubes.tube_set import VideoTubes
 from stadet.tools.streams.events import ClassRuns
+from stadet.tools.streams.overlay import BAR, GREEN
 from stadet.tools.streams.session import ClassifierSession, DetectorSession
 
 NAMES = ("take", "put")
@@ -158,12 +161,14 @@ def test_a_classifiers_picture():
         ScriptedClassifier(), fps=None, window_seconds=0.5, stride_seconds=0.5, area=(0, 0, 0.5, 1)
     )
     before, *_, after = [live(gesture(n, 255, starts=n == 0)).image for n in range(12)]
-    assert before.shape == after.shape and before.shape[0] > 48
-    green = (after == np.array([40, 200, 80])).all(-1)
-    assert green[0, :32].all() and green[:48, 0].all() and not green[0, 40]  # the frame
-    assert green[48:].sum() > 10 and not (before[48:] == np.array([40, 200, 80])).all(-1).any()
-    bar = (after[48:] == np.array([90, 130, 200])).all(-1).sum(1)
-    assert bar.max() > 30 and (bar == 0).any()  # "put" 100 %, "take" 0 %
+    assert before.shape == after.shape and after.shape[1] == 320  # five times as large
+    green, bars = ((after == np.array(colour)).all(-1) for colour in (GREEN, BAR))
+    assert green[0, :160].all() and green[:240, 0].all() and not green[0, 200]  # the area
+    assert green[240:].sum() > 10 and not (before[240:] == np.array(GREEN)).all(-1).any()
+    assert bars[240:].sum(1).max() > 150  # "put" 100 %
+    assert (after[240:].reshape(-1, 3).max(0) > 0).all()
+    line = text_patch("Ag", text_height((240, 320)), GREEN, (0, 0, 0)).shape[0]
+    assert not after[-line:].any()  # free for the line of figures
 
 
 def test_the_delay_of_a_switch_is_within_window_and_patience():
