@@ -23,6 +23,7 @@ import numpy as np
 
 from stadet.detect.detections.columns import DetectionColumns, ProcessedRange, assemble
 from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.detections.packed import is_packed, unpacked
 from stadet.detect.detections.writer import SCHEMA, DetectionsWriter
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
@@ -59,7 +60,8 @@ def read_detections(
     A last line that was cut off (a killed program) is left out.
 
     Args:
-        path: `stad-detections/1` JSON Lines, or COCO results.
+        path: `stad-detections/1` JSON Lines, also compressed (.jsonl.gz, .jsonl.zst), or COCO
+            results.
         truth: an annotation set (its order of classes is used, its videos and lengths are checked)
             or an order of class names; by default the header's classes are used.
         ground_truth_json: the COCO-video file whose image and category ids a COCO results file
@@ -73,7 +75,7 @@ def read_detections(
     path = Path(path)
     findings = Findings(path.name)
     annotations = truth if isinstance(truth, AnnotationSet) else None
-    with open_lines(path, "a detections file") as stream:
+    with _text_of(path) as stream:
         if _first_character(stream) == b"[":
             from stadet.detect.detections.coco_results import read_coco_results
 
@@ -95,6 +97,12 @@ def read_detections(
     if strict:
         findings.raise_if_any()
     return result
+
+
+def _text_of(path: Path) -> IO[bytes]:
+    if is_packed(path) and path.is_file():
+        return unpacked(path)
+    return open_lines(path, "a detections file")
 
 
 def _names_of(truth: AnnotationSet | Sequence[str]) -> tuple[str, ...]:

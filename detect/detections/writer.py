@@ -1,4 +1,7 @@
-"""Writes a `stad-detections/1` file row by row, so that a kill loses at most one line."""
+"""Writes a `stad-detections/1` file row by row, so that a kill loses at most one line.
+
+Of a compressed file it loses the rows since the last range.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,18 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from stadet.detect.boxes import xyxy_to_xywh
+from stadet.detect.detections.packed import packer, unpacked
 from stadet.detect.structures import Detections
 from stadet.engine.errors import UserError
-from stadet.engine.files import disk_error
+from stadet.engine.files import atomic_write, disk_error
 
 SCHEMA = "stad-detections/1"
+BLOCK = 8 << 20  # bytes of text that are packed at once
 
 
 class DetectionsWriter:
@@ -27,8 +32,8 @@ class DetectionsWriter:
     below it are left out of a row; resume: continue an existing file of the same classes (what
     follows its last range row is cut off first), otherwise an existing file is replaced.
 
-    Every call ends on a whole line that has reached the operating system. An error before the first
-    finished range leaves no file behind.
+    Every call ends on a whole line that has reached the operating system (of a compressed
+    file: every range). An error before the first finished range leaves no file behind.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class DetectionsWriter:
         self.path = Path(path)
         self.names = tuple(names)
         self.score_floor = float(score_floor)
+        self._pack, self._waiting = packer(self.path), b""
         self._ids = [str(index + 1) for index in range(len(self.names))]
         header = {
             "schema": SCHEMA,
@@ -57,7 +63,7 @@ class DetectionsWriter:
         self._says_something = bool(continues)
         if not continues:
             try:
-                self._put(json.dumps(header) + "\n")
+                self._put(json.dumps(header) + "\n", whole=True)
             except BaseException:
                 with contextlib.suppress(OSError):
                     self._stream.close()
@@ -116,14 +122,18 @@ class DetectionsWriter:
         if times is not None:
             row["times"] = [round(float(second), 6) for second in times]
         self._says_something = True
-        self._put(json.dumps(row) + "\n")
+        self._put(json.dumps(row) + "\n", whole=True)
 
     def close(self) -> None:
         """Close the file. UserError where the disk has no room for what is still to be written."""
         try:
-            self._stream.close()
-        except OSError as error:
-            raise disk_error(error, self.path) from error
+            if self._waiting:
+                self._put("", whole=True)
+        finally:
+            try:
+                self._stream.close()
+            except OSError as error:
+                raise disk_error(error, self.path) from error
 
     def __enter__(self) -> DetectionsWriter:
         return self
@@ -142,9 +152,16 @@ class DetectionsWriter:
         if self.path.is_file():  # and no device
             self.path.unlink(missing_ok=True)
 
-    def _put(self, text: str) -> None:
+    def _put(self, text: str, *, whole: bool = False) -> None:
+        """Write lines; of a compressed file only as a block, which `whole` ends."""
+        data = text.encode()
+        if self._pack is not None:
+            self._waiting += data
+            if not whole:
+                return
+            data, self._waiting = self._pack(self._waiting), b""
         try:
-            self._stream.write(text.encode())
+            self._stream.write(data)
             self._stream.flush()
         except OSError as error:
             raise disk_error(error, self.path) from error
@@ -155,19 +172,40 @@ class DetectionsWriter:
         Everything after the last range row is cut off: those frames were not finished and will be
         written again.
         """
+        if self._pack is not None:
+            return self._cut_packed(header)
         with open(self.path, "r+b") as stream:
-            first = stream.readline()
-            if not first.endswith(b"\n"):
+            whole = self._whole_end(stream, header)
+            if whole:
+                stream.truncate(whole)
+        return bool(whole)
+
+    def _cut_packed(self, header: dict) -> bool:
+        """The same of a compressed file, whose kept text becomes new blocks."""
+        assert self._pack is not None
+        with unpacked(self.path) as stream:
+            whole = self._whole_end(stream, header)
+            if not whole:
                 return False
-            if first != json.dumps(header).encode() + b"\n":
-                raise UserError(
-                    f"{self.path}: expected a detections file of the same classes and score floor "
-                    "to continue, found another header; choose another path or remove the file"
-                )
-            position = whole = stream.tell()
-            for line in stream:
-                position += len(line)
-                if line.endswith(b"\n") and b'"processed": [' in line:
-                    whole = position
-            stream.truncate(whole)
+            stream.seek(0)
+            with atomic_write(self.path, "wb") as kept:
+                for start in range(0, whole, BLOCK):
+                    kept.write(self._pack(stream.read(min(BLOCK, whole - start))))
         return True
+
+    def _whole_end(self, stream: IO[bytes], header: dict) -> int:
+        """Length of the text up to its last range row; 0 where there is not even a header."""
+        first = stream.readline()
+        if not first.endswith(b"\n"):
+            return 0
+        if first != json.dumps(header).encode() + b"\n":
+            raise UserError(
+                f"{self.path}: expected a detections file of the same classes and score floor "
+                "to continue, found another header; choose another path or remove the file"
+            )
+        position = whole = stream.tell()
+        for line in stream:
+            position += len(line)
+            if line.endswith(b"\n") and b'"processed": [' in line:
+                whole = position
+        return whole

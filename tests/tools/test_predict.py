@@ -1,3 +1,4 @@
+import json
 import shutil
 import signal
 import time
@@ -48,6 +49,28 @@ def expect_same(found, wanted, box=0.02, score=1e-5):
         assert len(video.frames) > 0
         np.testing.assert_allclose(other.boxes, video.boxes, atol=box)
         np.testing.assert_allclose(other.scores, video.scores, atol=score)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_compressed_file_gives_the_figures_of_the_plain_one(footage, trained, tmp_path, suffix):
+    plain, packed = tmp_path / "d.jsonl", tmp_path / f"d.jsonl{suffix}"
+    for out in (plain, packed):
+        assert predict(trained, out, footage.video) == 0
+    expect_same(packed, plain, box=0, score=0)
+    metrics = []
+    for file in (plain, packed):
+        report = tmp_path / f"report{file.suffix}"
+        arguments = [
+            "--data",
+            str(footage.dataset),
+            "--detections",
+            str(file),
+            "--out",
+            str(report),
+        ]
+        assert main(["evaluate", *arguments, "--bootstrap", "0", "--gallery", "0"]) == 0
+        metrics.append(json.loads((report / "metrics.json").read_text())["per_class"])
+    assert metrics[0] == metrics[1]
 
 
 def test_the_file_is_what_the_network_says_frame_by_frame(footage, trained, tmp_path):

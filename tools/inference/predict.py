@@ -17,6 +17,7 @@ from stadet.datasets.footage.video import open_video
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
 from stadet.detect.clock import Clock
+from stadet.detect.detections.packed import is_packed, unpacked
 from stadet.detect.detections.reader import read_detections
 from stadet.detect.detections.writer import DetectionsWriter
 from stadet.detect.inference import InferenceConfig, detect
@@ -168,7 +169,7 @@ def use_floor(detector: DetectorFile) -> float:
 def _written_floor(path: Path) -> float | None:
     """The floor of an unfinished file, which is continued as it was begun."""
     try:
-        with open(path, encoding="utf-8") as stream:
+        with unpacked(path) if is_packed(path) else open(path, "rb") as stream:
             return float(json.loads(stream.readline())["score_floor"])
     except (
         OSError,
