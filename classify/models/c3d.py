@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool3d, relu
 
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.models.classifier import ClipClassifier, check_clips
+from stadet.detect.normalisation import Normalise
 from stadet.engine.errors import UserError
 
 # The convolutions between two poolings, with their channels.

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.models.classifier import ClipClassifier, check_clips
 from stadet.classify.models.image_backbone import ImageBackbone
+from stadet.detect.normalisation import Normalise
 
 Readout = Literal["last", "mean"]
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.models.classifier import ClipClassifier, check_clips
+from stadet.detect.normalisation import Normalise
 from stadet.engine.errors import UserError
 
 DIFFERENCE_SCALE = 3.0  # differences of frames vary about a third as much as the frames do

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.models.classifier import ClipClassifier, check_clips
+from stadet.detect.normalisation import Normalise
 from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.convlstm import ConvLSTM
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool3d
 
 from stadet.classify.layers.nonlocal_block import NonLocalBlock3d
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.layers.same_padding import SameMaxPool3d, TimePadding
 from stadet.classify.models.classifier import ClipClassifier, check_clips
 from stadet.classify.models.dilation import DilatedUnit3d, dilated_positions
 from stadet.classify.models.inception3d import BranchWidths, InceptionModule, Unit3d
+from stadet.detect.normalisation import Normalise
 
 MODULES: dict[str, BranchWidths] = {  # in the order of the report's numbers, 1 to 9
     "mixed_3b": (64, 96, 128, 16, 32, 32),

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool3d, pad, relu
 
 from stadet.classify.layers.nonlocal_block import NonLocalBlock3d
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.layers.same_padding import TimePadding
 from stadet.classify.models.classifier import ClipClassifier, check_clips
+from stadet.detect.normalisation import Normalise
 
 Depth = Literal[50, 101, 152]
 LAYERS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}

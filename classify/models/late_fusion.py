@@ -7,9 +7,9 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.models.classifier import ClipClassifier, check_clips
 from stadet.classify.models.image_backbone import ImageBackbone
+from stadet.detect.normalisation import Normalise
 from stadet.engine.errors import UserError
 
 Fusion = Literal["average", "concatenation"]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.models.classifier import ClipClassifier, check_clips
+from stadet.detect.normalisation import Normalise
 from stadet.engine.errors import UserError
 from stadet.yowo.model import build_backbone3d
 

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.models.classifier import ClipClassifier, check_clips
 from stadet.classify.models.image_backbone import ImageBackbone
+from stadet.detect.normalisation import Normalise
 
 STREAMS = ("rgb", "flow", "hog")
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stadet.classify.layers.normalisation import Normalise
 from stadet.classify.models.classifier import ClipClassifier
 from stadet.classify.models.inflate import inflate
+from stadet.detect.backbones.weights import named_weights, read_state_dict
+from stadet.detect.normalisation import Normalise
 from stadet.detect.yolo.weights_report import WeightsReport
-from stadet.engine.errors import UserError, neighbours
-from stadet.engine.torch_file import load_torch_file
+from stadet.engine.errors import UserError
 
 VIDEO_NETWORKS = ("r3d_18", "mc3_18", "r2plus1d_18")
 
@@ -35,7 +35,7 @@ def load_weights(model: ClipClassifier, source: str | os.PathLike) -> WeightsRep
     path = Path(source)
     if path.is_file():
         return fill(model, read_state_dict(path), path.name)
-    report = fill(model, torchvision_weights(model, str(source)), str(source))
+    report = fill(model, named_weights(model.torchvision_name, str(source)), str(source))
     expected = "kinetics" if model.torchvision_name in VIDEO_NETWORKS else "imagenet"
     normalise = getattr(model, "normalise", None)
     if isinstance(normalise, Normalise) and normalise.name != expected:
@@ -98,50 +98,3 @@ def _fit(tensor: Tensor, shape: torch.Size) -> Tensor | None:
     if tensor.ndim == 4 and len(shape) == 5 and tensor.shape == (*shape[:2], *shape[3:]):
         return inflate(tensor, shape[2])
     return None
-
-
-def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The tensors of a PyTorch file: a state dict, or one under `"state_dict"` or `"model"`.
-
-    Data parallelism's `module.` prefixes are taken off. Raises UserError for a missing, damaged or
-    unsafe file (nothing but tensors and plain data is loaded), and for one without tensors.
-    """
-    content = load_torch_file(path, what="weights", unsafe="save its state_dict() alone")
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    tensors = {}
-    if isinstance(content, Mapping):
-        tensors = {
-            str(k).removeprefix("module."): v for k, v in content.items() if isinstance(v, Tensor)
-        }
-    if not tensors:
-        raise UserError(f"weights {path}: expected named tensors, found {type(content).__name__}")
-    return tensors
-
-
-def torchvision_weights(model: ClipClassifier, name: str) -> dict[str, Tensor]:
-    """torchvision's weights of this name for `model.torchvision_name`, downloaded or cached.
-
-    UserError where the name is unknown or the download fails.
-    """
-    network = model.torchvision_name
-    if network is None:
-        raise UserError(f"weights {name}: no such file (and torchvision has none for this model)")
-    from torchvision.models import get_model_weights
-
-    known = get_model_weights(network)
-    names = [*known.__members__, "DEFAULT"]
-    if name not in names:
-        raise UserError(
-            f"weights {name}: neither a file nor one of torchvision's for {network} "
-            f"({', '.join(names)}){neighbours(name, names)}"
-        )
-    entry = getattr(known, name)
-    try:
-        return entry.get_state_dict(progress=False)
-    except OSError as error:  # urllib's errors are among them
-        raise UserError(
-            f"weights {name} of {network}: cannot download here ({error}); fetch {entry.url} "
-            "elsewhere and give the local file"
-        ) from error

@@ -5,6 +5,8 @@ At width 1, 80 classes and three anchors a scale it has 61,949,149 parameters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, cat, nn
 from torch.nn.functional import interpolate
 
@@ -21,19 +23,20 @@ class Scale(nn.Module):
 
     `lateral` brings the coarser scale's neck feature (None at the coarsest); `neck` is five
     convolutions that reduce and expand in turn, ending reduced; `head` expands once more and
-    `output` is linear.
+    `output` is linear. wide: channels where it is expanded.
     """
 
     def __init__(
         self,
         in_channels: int,
+        wide: int,
         coarser_channels: int | None,
         num_outputs: tuple[int, int],
         style: BodyStyle,
         reducing_kernels: tuple[int, int, int],
     ) -> None:
         super().__init__()
-        wide, narrow = in_channels, in_channels // 2
+        narrow = wide // 2
         first, second, third = reducing_kernels
         self.lateral = None
         if coarser_channels is not None:
@@ -89,15 +92,34 @@ class YOLOv3(YoloDetector):
         self.backbone_channels = self.backbone.channels[-len(self.strides) :]
         self.neck_channels = tuple(channels // 2 for channels in self.backbone_channels)
         self.head_channels = self.backbone_channels
-        levels = list(zip(self.backbone_channels, anchors.levels, strict=True))
-        coarser = (None, *reversed(self.neck_channels[1:]))
-        self.scales = nn.ModuleList(
-            Scale(channels, coarser_channels, (len(sizes), num_classes), style, kernels)
-            for (channels, sizes), coarser_channels, kernels in zip(
-                reversed(levels), coarser, style.reducing_kernels, strict=False
-            )
+        self.scales = build_scales(
+            self.backbone_channels,
+            self.head_channels,
+            [(len(sizes), num_classes) for sizes in anchors.levels],
+            style,
         )
 
     def forward_backbone(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) to C3, C4, C5 (strides 8, 16, 32), one for each level, finest first."""
         return self.backbone(images)[-len(self.strides) :]
+
+
+def build_scales(
+    in_channels: Sequence[int],
+    wide: Sequence[int],
+    num_outputs: Sequence[tuple[int, int]],
+    style: BodyStyle,
+) -> nn.ModuleList:
+    """The detection scales, coarsest first, of levels given finest first.
+
+    in_channels: of the backbone's features; wide: of each scale where it is expanded; num_outputs:
+    (anchors, classes) of each.
+    """
+    levels = list(zip(in_channels, wide, num_outputs, strict=True))[::-1]
+    coarser = (None, *(channels // 2 for _, channels, _ in levels))
+    return nn.ModuleList(
+        Scale(taken, channels, before, outputs, style, kernels)
+        for (taken, channels, outputs), before, kernels in zip(
+            levels, coarser, style.reducing_kernels, strict=False
+        )
+    )

@@ -26,6 +26,13 @@ _SMALL = {
         "recurrent": {"memory": {"hidden": 6}},
     },
     "stacked-yolo": {"yolo": {"network": "yolov3-tiny", "width": 0.125}},
+    "yolo backbone": {
+        "yolo": {"network": "backbone", "backbone": "mobilenet_v3_small", "width": 0.125}
+    },
+    "recurrent-yolo backbone": {
+        "yolo": {"network": "backbone", "backbone": "mobilenet_v3_small", "width": 0.125},
+        "recurrent": {"memory": {"hidden": 6}},
+    },
     "yowo": {"yowo": {"backbone": "resnet18", "width": 0.125, "clip_length": 8}},
 }
 
@@ -33,10 +40,11 @@ _SMALL = {
 def save_small_checkpoint(
     path: Path, kind: str, timing: Timing | None = None, *, threshold: float | None = None
 ) -> Path:
-    """kind: as `model` in a configuration. Everything is above the score floor."""
+    """kind: as `model` in a configuration, then what else it is of.
+    Everything is above the score floor."""
     torch.manual_seed(0)
     settings = {
-        "model": kind,
+        "model": kind.split()[0],
         "data": {"size": list(SIZE), "resize": "stretch"},
         "inference": {"score_floor": 0.0, "max_detections": 5},
         **_SMALL[kind],

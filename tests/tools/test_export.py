@@ -13,7 +13,14 @@ from stadet.tools.inference.runtimes import RuntimeOptions, open_for_runtime, pr
 from tests.tools.small_checkpoints import NAMES, SIZE, save_small_checkpoint
 
 onnx = pytest.importorskip("onnx")
-KINDS = ("yolo", "recurrent-yolo", "stacked-yolo", "yowo")
+KINDS = (
+    "yolo",
+    "recurrent-yolo",
+    "stacked-yolo",
+    "yowo",
+    "yolo backbone",
+    "recurrent-yolo backbone",
+)
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -89,12 +89,14 @@ def _train(config: ClassifierConfig, device: torch.device, resume: bool) -> Trai
         refuse_duplicates(split, "or set model.allow_overlap: true")
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
     model = build_classifier(config, heads)
+    weights = []
     if config.model.weights and not resume:
-        say(f"starting weights: {_load_weights(model, config, split)}")
+        weights = [_load_weights(model, config, split)]
+        say(f"starting weights: {weights[0]}")
     _freeze(model, config.model.frozen)
     log = RunLog(folder, enabled=distributed.is_main(), tensorboard=config.loop.tensorboard)
     if not resume:
-        write_start(config, log, split)
+        write_start(config, log, split, weights)
     _say_start(config, model, footage, device)
     if footage[0].timing.rates:
         say(timing_sentence(footage[0].timing, config.input.fps, "input.fps"))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from stadet.datasets.splits.split import Split
+    from stadet.detect.yolo.weights_report import WeightsReport
     from stadet.engine.loop import FitResult
     from stadet.engine.runlog import RunLog
 
@@ -172,14 +173,17 @@ def leave_cores_to_loaders(device: torch.device, workers: int) -> None:
         torch.set_num_threads(max(1, min(torch.get_num_threads(), left)))
 
 
-def write_start(config: Any, log: RunLog, split: Split) -> None:
-    """The run's environment and its resolved configuration."""
+def write_start(
+    config: Any, log: RunLog, split: Split, weights: Sequence[WeightsReport] = ()
+) -> None:
+    """The run's environment, what it starts from, and its resolved configuration."""
     import yaml
 
     from stadet.engine.config import to_dict
     from stadet.engine.files import atomic_write
 
-    log.write_environment(seed=config.seed, split=split.digest)
+    started = [str(report) for report in weights]
+    log.write_environment(seed=config.seed, split=split.digest, starting_weights=started)
     if log.enabled:
         with atomic_write(log.folder / "config.yaml") as stream:
             yaml.safe_dump(to_dict(config), stream, sort_keys=False)

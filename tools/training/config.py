@@ -72,8 +72,14 @@ class YoloConfig:
     """The frame detector; recurrent and stacked models are built on it, too.
 
     Attributes:
-        network: the architecture.
-        width: factor on the numbers of channels.
+        network: the architecture; "backbone" is YOLOv3's neck and heads on the network that
+            `backbone` names.
+        backbone: an image network of torchvision (mobilenet_v2, resnet50, efficientnet_v2_s,
+            convnext_tiny, ..) or, with the extra `timm`, of timm (timm/resnet18).
+        backbone_weights: of the backbone to start from, a local file or a name of the library's
+            (IMAGENET1K_V2, DEFAULT; of timm a tag such as a1_in1k), which downloads them; null =
+            random ones.
+        width: factor on the numbers of channels; with "backbone", of the neck and the heads.
         depth: factor on the numbers of residual blocks.
         body: activation and residuals, "published" (Darknet) or as in ultralytics' YOLOv3.
         strides: of the detection levels, finest first, pixels (add 4 for small objects).
@@ -84,7 +90,9 @@ class YoloConfig:
             neck, head).
     """
 
-    network: Literal["yolov3", "yolov3-tiny"] = "yolov3"
+    network: Literal["yolov3", "yolov3-tiny", "backbone"] = "yolov3"
+    backbone: str | None = None
+    backbone_weights: str | None = None
     width: float = 1.0
     depth: float = 1.0
     body: Literal["published", "ultralytics"] = "published"

@@ -19,6 +19,7 @@ INHERITED = (
     "data.size",
     "data.resize",
     "yolo.network",
+    "yolo.backbone",
     "yolo.width",
     "yolo.depth",
     "yolo.body",
@@ -32,8 +33,8 @@ def load_train_config(file: str | Path | None = None, overrides: Sequence[str] =
 
     A model that is built around a frame detector (`Recipe.around_detector`) and starts from the
     checkpoint of one in `yolo.weights` takes from it what neither the file nor the overrides give:
-    the input's size and shape, network, width, depth, body, strides, and the anchors and their
-    number.
+    the input's size and shape, network, backbone, width, depth, body, strides, and the anchors and
+    their number.
 
     Raises:
         UserError: for a file that cannot be read, unknown keys and values of another type.

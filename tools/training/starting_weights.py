@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
+from stadet.detect.yolo.backbone_yolo import BackboneYOLO
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.checkpoint import is_checkpoint, load_checkpoint
 from stadet.engine.errors import UserError
@@ -26,6 +27,11 @@ def load_starting_weights(
     path = Path(path)
     if not path.is_file():
         raise UserError(f"weights {path}: {no_file(path)}")
+    if isinstance(model, BackboneYOLO) and not (path.suffix == ".pt" and is_checkpoint(path)):
+        raise UserError(
+            f"weights {path}: expected a checkpoint of stad train for yolo.network=backbone; "
+            "weights of the backbone alone are for yolo.backbone_weights"
+        )
     if path.suffix != ".pt":
         from stadet.detect.yolo.darknet_weights import load_darknet_weights
 

@@ -95,15 +95,15 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     anchors = _run_anchors(recipe, folder, train_side, resume)
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
     base = recipe.build_base(len(train_side.names), anchors)
-    if not resume:
-        for report in recipe.load_weights(base, footage.dataset.split):
-            say(f"starting weights: {report}")
+    weights = [] if resume else recipe.load_weights(base, footage.dataset.split)
+    for report in weights:
+        say(f"starting weights: {report}")
     model = recipe.complete(base)
     recipe.freeze(model)
     log = RunLog(folder, enabled=distributed.is_main(), tensorboard=config.loop.tensorboard)
     if not resume:
         log.rewind(-1)  # what a run that was killed before its first checkpoint left
-        write_start(config, log, footage.dataset.split)
+        write_start(config, log, footage.dataset.split, weights)
         if anchors is not None and distributed.is_main():
             anchors.save(folder / "anchors.yaml")
     say(

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from stadet.classify.layers.normalisation import NORMALISATIONS, Normalise
 from stadet.classify.models.image_backbone import ImageBackbone
+from stadet.detect.normalisation import NORMALISATIONS, Normalise
 from stadet.engine.errors import UserError
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
+import torch
 from torch import nn
 
 from stadet.anchors.anchors import Anchors
@@ -24,6 +25,9 @@ from stadet.tools.training.data import Footage, class_counts, process_share
 from stadet.tools.training.recipe import AnchorChoice, Recipe
 from stadet.tools.training.starting_weights import load_starting_weights
 
+if TYPE_CHECKING:
+    from stadet.detect.yolo.backbone_yolo import BackboneYOLO
+
 
 class YoloRecipe(Recipe):
     """A frame detector, trained on single frames in random order."""
@@ -33,7 +37,20 @@ class YoloRecipe(Recipe):
     has_public_weights = True
 
     def check(self) -> None:
-        check_divisible(self.config.data.size, max(self.config.yolo.strides))
+        yolo = self.config.yolo
+        check_divisible(self.config.data.size, max(yolo.strides))
+        if yolo.network != "backbone":
+            for key in ("backbone", "backbone_weights"):
+                if getattr(yolo, key) is not None:
+                    raise UserError(
+                        f"yolo.{key}: expected yolo.network=backbone beside it, found "
+                        f"{yolo.network}"
+                    )
+        else:
+            from stadet.detect.backbones.features import FeatureBackbone
+
+            with torch.device("meta"):  # an error before any data is read
+                FeatureBackbone(self._backbone(), yolo.strides)
 
     def anchors(self) -> AnchorChoice:
         yolo = self.config.yolo
@@ -45,16 +62,35 @@ class YoloRecipe(Recipe):
             from stadet.detect.yolo.yolov3 import YOLOv3
 
             return YOLOv3(num_classes, anchors, width=yolo.width, depth=yolo.depth, body=yolo.body)
+        if yolo.network == "backbone":
+            from stadet.detect.yolo.backbone_yolo import BackboneYOLO
+
+            return BackboneYOLO(
+                num_classes, anchors, backbone=self._backbone(), width=yolo.width, body=yolo.body
+            )
         from stadet.detect.yolo.yolov3_tiny import YOLOv3Tiny
 
         return YOLOv3Tiny(num_classes, anchors, width=yolo.width)
 
     def load_weights(self, base: Detector, split: Split) -> list[WeightsReport]:
-        weights = self.config.yolo.weights
-        if not weights:
-            return []
-        allow = self.config.allow_overlap
-        return [load_starting_weights(base, weights, split, allow_overlap=allow)]
+        yolo, reports = self.config.yolo, []
+        if yolo.backbone_weights:
+            from stadet.detect.backbones.weights import load_backbone_weights
+
+            backbone = cast("BackboneYOLO", base).backbone
+            reports.append(load_backbone_weights(backbone, yolo.backbone_weights))
+        if yolo.weights:
+            allow = self.config.allow_overlap
+            reports.append(load_starting_weights(base, yolo.weights, split, allow_overlap=allow))
+        return reports
+
+    def _backbone(self) -> str:
+        if not self.config.yolo.backbone:
+            raise UserError(
+                "yolo.backbone: expected the name of an image network, such as mobilenet_v2, "
+                "resnet50 or timm/resnet18, found none"
+            )
+        return self.config.yolo.backbone
 
     def freeze(self, model: Detector) -> None:
         freeze_children(model, self.config.yolo.freeze)

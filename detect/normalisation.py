@@ -33,18 +33,25 @@ NORMALISATIONS = {
 class Normalise(nn.Module):
     """Frames (B, T, 3, H, W), uint8 or in [0, 1], to the network's floats of the same shape.
 
-    name: a key of `NORMALISATIONS`; UserError for another.
+    which: a key of `NORMALISATIONS`, UserError for another; or statistics of one's own, whose
+    `name` is `"other"` unless they are among these.
     """
 
-    def __init__(self, name: str) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, which: str | PixelStatistics) -> None:
         super().__init__()
-        if name not in NORMALISATIONS:
+        if isinstance(which, PixelStatistics):
+            known = (name for name, statistics in NORMALISATIONS.items() if statistics == which)
+            self.name, statistics = next(known, "other"), which
+        elif which in NORMALISATIONS:
+            self.name, statistics = which, NORMALISATIONS[which]
+        else:
             raise UserError(
-                f"normalisation: expected one of {', '.join(NORMALISATIONS)}, found {name!r}"
-                f"{neighbours(name, NORMALISATIONS)}"
+                f"normalisation: expected one of {', '.join(NORMALISATIONS)}, found {which!r}"
+                f"{neighbours(which, NORMALISATIONS)}"
             )
-        self.name = name
-        statistics = NORMALISATIONS[name]
         self.bgr = statistics.bgr
         for key in ("mean", "std"):
             values = torch.tensor(getattr(statistics, key)).view(3, 1, 1)

@@ -1,0 +1,1 @@
+"""Image networks of torchvision and timm, their features and their public weights."""
