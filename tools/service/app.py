@@ -264,6 +264,8 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     def result(job: FoundJob, name: str) -> Response:
         """A result; videos answer range requests. `events.csv` and `answers.csv` are tables."""
         folder = settings.jobs / job.id / "results"
+        if job.state is not JobState.DONE:  # what is there may be half of it
+            raise HTTPException(404, f"no results: the job is {job.state.value}")
         if name in ("events.csv", "answers.csv"):
             return _table(folder / f"{Path(name).stem}.json", name)
         if name not in RESULTS and not PICTURE.fullmatch(name):
@@ -272,8 +274,6 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             facts = (folder / name).stat()
         except OSError as error:
             raise HTTPException(404, "no such result") from error
-        if job.state is not JobState.DONE:
-            raise HTTPException(404, "no such result")
         kind = RESULTS.get(name, "image/jpeg")
         return FileResponse(
             folder / name, media_type=kind, content_disposition_type="inline", stat_result=facts

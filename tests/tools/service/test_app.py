@@ -163,6 +163,20 @@ def test_only_results_are_handed_out(client, clip):
         assert client.get(f"/api/jobs/{job_id}/results/{name}").status_code == 404
 
 
+def test_half_of_a_result_is_not_handed_out(client, clip, tmp_path):
+    job_id = start(client, send(client, clip))
+    client.post(f"/api/jobs/{job_id}/cancel")
+    results = tmp_path / "service" / "jobs" / job_id / "results"
+    results.mkdir(exist_ok=True)
+    (results / "events.json").write_text("[]")
+    for name in ("events.json", "events.csv"):
+        answer = client.get(f"/api/jobs/{job_id}/results/{name}")
+        assert (answer.status_code, answer.json()["detail"]) == (
+            404,
+            "no results: the job is cancelled",
+        )
+
+
 def test_names_are_escaped_and_stay_in_their_folder(client, clip):
     name = '../<img src=x onerror="alert(1)">.mp4'
     job_id = start(client, send(client, clip, name))
