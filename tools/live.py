@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ examples:
   stad live rtsp://192.0.2.7/counter --checkpoint runs/recurrent/best.pt --serve 8000
   stad live camera:0 rtsp://192.0.2.7/side --checkpoint best.pt --serve 8000 --events today.jsonl
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --events -    # rules' hits too
+  stad live camera:0 --checkpoint best.pt --scene scene.yaml --webhook https://192.0.2.9/hits
   stad live camera:0 --checkpoint best.pt --record recordings --evidence-only
   stad live camera:0 --checkpoint runs/gestures/best.pt --show --area 0.25 0.1 0.75 0.9
   stad live kitchen.mp4 --realtime --checkpoint best.pt --serve 8000   (a file as if it were live)
@@ -44,6 +46,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--evidence-only", action="store_true", help="record only while an action goes on")
     add("--scene", metavar="FILE", help="zones and rules of the streams (docs/rules.md)")
     add("--events", metavar="FILE", help="append events as JSON Lines; - for standard output")
+    add("--webhook", metavar="ADDRESS", help="post the events there, as JSON (docs/rules.md)")
+    add(
+        "--webhook-folder",
+        metavar="FOLDER",
+        default="webhook",
+        help="events that have not arrived yet, and dead letters (%(default)s)",
+    )
     add(
         "--max-latency",
         type=float,
@@ -110,6 +119,9 @@ def run(args: argparse.Namespace) -> None:
         record=args.record,
         evidence_only=args.evidence_only,
         events=args.events,
+        webhook=args.webhook,
+        webhook_folder=args.webhook_folder,
+        webhook_secret=os.environ.get("STAD_WEBHOOK_SECRET") or None,
         max_latency=args.max_latency,
         max_seconds=args.seconds,
         max_outage=args.max_outage,

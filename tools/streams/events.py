@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from stadet.engine.files import disk_error
+from stadet.tools.streams.webhook import Webhook
 
 
 class EventLog:
@@ -18,10 +19,11 @@ class EventLog:
 
     Args:
         path: file to append to; ``-`` for standard output; None writes nothing.
+        webhook: is sent the same rows.
     """
 
-    def __init__(self, path: str | Path | None):
-        self.path = path
+    def __init__(self, path: str | Path | None, webhook: Webhook | None = None):
+        self.path, self._webhook = path, webhook
         self._file: TextIO | None = sys.stdout if str(path) == "-" else None
         if path is None or self._file is not None:
             return
@@ -40,7 +42,7 @@ class EventLog:
             seconds: on the stream's clock.
             values: further plain values.
         """
-        if self._file is None:
+        if self._file is None and self._webhook is None:
             return
         row = {
             "stream": stream,
@@ -49,6 +51,10 @@ class EventLog:
             "at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             **values,
         }
+        if self._webhook is not None:
+            self._webhook.send(row)
+        if self._file is None:
+            return
         try:
             self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
             self._file.flush()

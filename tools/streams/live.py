@@ -19,12 +19,14 @@ from stadet.datasets.footage.writer import VideoWriter
 from stadet.datasets.live.reader import LiveFrame, StreamCounts, StreamReader
 from stadet.datasets.live.source import StreamSource, parse_sources
 from stadet.engine.files import disk_error
+from stadet.engine.folder_lock import folder_lock
 from stadet.tools.inference.windows import Windows
 from stadet.tools.streams.events import EventLog
 from stadet.tools.streams.latency import LatencyFigures, LatencyMeter
 from stadet.tools.streams.overlay import draw_line
 from stadet.tools.streams.page import LivePage
 from stadet.tools.streams.session import LiveAnswer, LiveSession
+from stadet.tools.streams.webhook import Webhook
 
 TELL_SECONDS = 10.0  # between two lines of figures on the terminal
 BEHIND_SHARE = 0.8  # of the model's rate: below it the user is told
@@ -66,6 +68,9 @@ def run_live(
     record: str | Path | None = None,
     evidence_only: bool = False,
     events: str | Path | None = None,
+    webhook: str | None = None,
+    webhook_folder: str | Path = "webhook",
+    webhook_secret: str | None = None,
     max_latency: float | None = None,
     max_seconds: float | None = None,
     max_outage: float | None = None,
@@ -85,6 +90,9 @@ def run_live(
         record: folder for one H.264 video of the pictures a stream.
         evidence_only: record only while an action goes on, and 2 s after it.
         events: file for the events as JSON Lines; ``-`` for standard output.
+        webhook: address that the events are posted to (`stadet.tools.streams.webhook`).
+        webhook_folder: for events that have not arrived.
+        webhook_secret: key of the signature.
         max_latency: milliseconds that a picture may be late; where the 95th percentile is above,
             every second frame is left out, then two of three, .., and that is told; well below it,
             fewer are left out again.
@@ -102,7 +110,13 @@ def run_live(
     named = parse_sources(list(sources))
     stop = stop or threading.Event()
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(EventLog(events))
+        hook = None
+        if webhook is not None:
+            stack.enter_context(folder_lock(webhook_folder, "sending events"))
+            hook = stack.enter_context(
+                Webhook(webhook, webhook_folder, secret=webhook_secret, notify=_say)
+            )
+        log = stack.enter_context(EventLog(events, hook))
         if record is not None:
             _make_folder(Path(record))
         windows = stack.enter_context(Windows()) if window else None

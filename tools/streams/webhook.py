@@ -1,0 +1,235 @@
+"""Events sent to a web address: signed, repeated until they arrive, kept on disk until then."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import json
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stadet.engine.errors import UserError
+from stadet.engine.files import atomic_write, disk_error
+
+WORTH_REPEATING = (408, 425, 429)  # of the answers 400 to 499; the others will not change
+
+
+class Webhook:
+    """Posts events as JSON to an address from a thread of its own; `send` never waits for it.
+
+    An event is in `outbox.jsonl` before `send` returns and until the receiver has answered 2xx;
+    what an earlier run left there is sent first. A receiver may get an event twice (its answer was
+    lost, or this process was killed): the event's `id`, also the header `X-Stad-Event`, is then the
+    same. Events arrive in their order. What the receiver refuses (an answer 300 to 499 other than
+    408, 425 and 429) or does not take within `give_up` seconds goes to `dead.jsonl` with the
+    reason.
+
+    With a secret, the header `X-Stad-Signature` is `t=SECONDS,v1=HEX`: HMAC-SHA256, keyed with the
+    secret, of `SECONDS`, a full stop, and the body.
+
+    Args:
+        address: http or https.
+        folder: of the two files; of this webhook alone.
+        secret: key of the signature; None sends none.
+        timeout: seconds that the receiver may be silent.
+        first_pause: seconds before the second attempt; each further pause is twice as long.
+        longest_pause: seconds.
+        give_up: seconds from an event's first attempt of a run to its dead letter.
+        linger: seconds that leaving the context waits for what is still to be sent.
+        notify: told when sending begins to fail, when it works again, and of dead letters.
+
+    Raises:
+        UserError: for another kind of address, or a folder that cannot be written or read.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        folder: str | Path,
+        *,
+        secret: str | None = None,
+        timeout: float = 10.0,
+        first_pause: float = 1.0,
+        longest_pause: float = 300.0,
+        give_up: float = 86_400.0,
+        linger: float = 5.0,
+        notify: Callable[[str], None] = lambda text: None,
+    ):
+        try:
+            parts = urllib.parse.urlsplit(address)
+            right = parts.scheme in ("http", "https") and bool(parts.hostname)
+            right = right and parts.port != 0 and address.isascii() and address.isprintable()
+        except ValueError:  # a port or an IPv6 address that is none
+            right = False
+        if not right or " " in address:
+            raise UserError(f"webhook: expected http://.. or https://.., found {address!r}")
+        self._address, self._host, self._secret = address, str(parts.hostname), secret
+        self._timeout, self._give_up, self._linger = timeout, give_up, linger
+        self._first_pause, self._longest_pause = first_pause, longest_pause
+        self._notify = notify
+        self._outbox, self._dead = Path(folder) / "outbox.jsonl", Path(folder) / "dead.jsonl"
+        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._changed = threading.Condition()
+        self._waiting = deque(self._left_over())
+        self._closing = False
+        try:
+            self._outbox.parent.mkdir(parents=True, exist_ok=True)
+            self._compact()
+            self._file = self._outbox.open("a", encoding="utf-8")
+        except OSError as error:
+            raise disk_error(error, self._outbox) from error
+        self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
+        self._thread.start()
+
+    def send(self, values: dict[str, Any]) -> None:
+        """Take an event: on disk when this returns, sent when the receiver takes it."""
+        event = {"id": uuid.uuid4().hex, **values}
+        with self._changed:
+            self._append(event)
+            self._waiting.append(event)
+            self._changed.notify_all()
+
+    def __enter__(self) -> Webhook:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        end = time.monotonic() + self._linger
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, timeout=self._linger)
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(max(0.0, end - time.monotonic()))
+        with self._changed:  # a thread that hangs in the receiver finds the file closed
+            self._file.close()
+            self._compact()
+            left = len(self._waiting)
+        if left:
+            self._notify(f"webhook: {left:,} events wait in {self._outbox} for the next run")
+
+    def _left_over(self) -> list[dict[str, Any]]:
+        events: dict[str, dict[str, Any]] = {}
+        try:
+            text = self._outbox.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise disk_error(error, self._outbox) from error
+        lines = text.splitlines()
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                if "done" in row:
+                    events.pop(row["done"], None)
+                else:
+                    events[row["id"]] = row
+            except (ValueError, TypeError, KeyError):
+                if number == len(lines):
+                    break  # the write that a power cut ended: `send` had not returned
+                raise UserError(
+                    f"{self._outbox}: line {number}: expected an event of an earlier run, found "
+                    f"{line[:60]!r}; move the file away"
+                ) from None
+        return list(events.values())
+
+    def _compact(self) -> None:
+        """Leave in the outbox what is still to be sent."""
+        with atomic_write(self._outbox) as stream:
+            stream.writelines(json.dumps(event) + "\n" for event in self._waiting)
+
+    def _append(self, row: dict[str, Any]) -> None:
+        try:
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise disk_error(error, self._outbox) from error
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                if self._closing:
+                    return
+                event = self._waiting[0]
+            reason = self._deliver(event)
+            with self._changed:
+                if reason == "closing" or self._file.closed:  # it stays in the outbox
+                    return
+                try:
+                    if reason is not None:
+                        self._bury(event, reason)
+                    self._append({"done": event["id"]})
+                    self._waiting.popleft()
+                except Exception as error:  # a full disk: the event stays in the outbox
+                    self._notify(f"webhook: stopped, events are kept in the outbox: {error}")
+                    return
+                self._changed.notify_all()
+
+    def _deliver(self, event: dict[str, Any]) -> str | None:
+        """None once the receiver has it, else why it never will; "closing" when told to end."""
+        began, pause, failing = time.monotonic(), self._first_pause, False
+        while True:
+            problem, final = self._post(event)
+            if problem is None:
+                if failing:
+                    self._notify(f"webhook: {self._host} takes events again")
+                return None
+            if final:
+                return problem
+            if not failing:
+                self._notify(f"webhook: {self._host}: {problem}; trying again")
+                failing = True
+            if time.monotonic() - began + pause > self._give_up:
+                return f"{problem}, for {self._give_up:g} s"
+            with self._changed:
+                if self._changed.wait_for(lambda: self._closing, timeout=pause):
+                    return "closing"
+            pause = min(2 * pause, self._longest_pause)
+
+    def _post(self, event: dict[str, Any]) -> tuple[str | None, bool]:
+        """(what went wrong, whether it will always)."""
+        body = json.dumps(event, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json", "X-Stad-Event": event["id"]}
+        if self._secret is not None:
+            headers["X-Stad-Signature"] = signature(self._secret, int(time.time()), body)
+        request = urllib.request.Request(self._address, body, headers, method="POST")
+        try:
+            with self._opener.open(request, timeout=self._timeout):
+                return None, False
+        except urllib.error.HTTPError as error:
+            error.close()
+            return f"answered {error.code}", error.code < 500 and error.code not in WORTH_REPEATING
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            return f"no answer ({getattr(error, 'reason', None) or error})", False
+
+    def _bury(self, event: dict[str, Any], reason: str) -> None:
+        with self._dead.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"reason": reason, "event": event}) + "\n")
+        self._notify(f"webhook: {self._host}: {reason}; the event is in {self._dead}")
+
+
+def signature(secret: str, seconds: int, body: bytes) -> str:
+    """The header `X-Stad-Signature` of a body sent at `seconds` since 1970."""
+    signed = f"{seconds}.".encode() + body
+    return f"t={seconds},v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}"
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET without the event."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
