@@ -34,6 +34,7 @@ VERBS = (
     "live",
     "serve",
     "export",
+    "benchmark",
     "tubes",
     "events",
     "rules",

@@ -28,6 +28,7 @@ FUNCTIONS = {
     "run": "inference.run:run_videos",
     "predict": "inference.predict:predict",
     "export": "export:export",
+    "benchmark": "inference.benchmark:benchmark",
     "tubes": "tubes:link_tubes",
     "events": "events:log_events",
     "rules": "rules:apply_rules",
