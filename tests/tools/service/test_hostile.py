@@ -418,7 +418,6 @@ def test_a_broken_off_upload_leaves_nothing(service):
         b"BREW / HTTP/1.1",
         b"POST /api/uploads?name=%00%ff HTTP/1.1\r\nContent-Length: -5",
         b"POST /api/uploads HTTP/1.1\r\nContent-Length: 99999999999999999999",
-        b"GET / HTTP/9.9",
         b"\x16\x03\x01\x02\x00",
     ],
 )
