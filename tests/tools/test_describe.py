@@ -153,3 +153,21 @@ def test_suspects_without_detections_and_with_wrong_ones(data, tmp_path, capsys)
     assert "expected detections of front, side" in capsys.readouterr().err
     assert stad("--data", data, "--suspects", tmp_path / "none.jsonl") == 2
     assert len(capsys.readouterr().err.strip().splitlines()) >= 1
+
+
+def test_actions_that_a_mirror_confuses_are_told(data, capsys):
+    moving = '<box frame="{}" outside="0" xtl="{}" ytl="4" xbr="{}" ybr="14"/>'
+    for name in ("front", "side"):
+        tracks = "".join(
+            f'<track id="{number}" label="{label}">'
+            + "".join(moving.format(f, x, x + 10) for f, x in ((2, a), (9, b)))
+            + moving.replace('outside="0"', 'outside="1"').format(10, b, b + 10)
+            + "</track>"
+            for number, (label, a, b) in enumerate([("pick", 5, 45), ("put", 45, 5)])
+        )
+        (data / "annotations" / f"{name}.xml").write_text(f"<annotations>{tracks}</annotations>")
+    assert stad("--data", data) == 0
+    assert (
+        "Train with augment.flip=0, or set flip_labels: 'pick' goes right in 2 of 2 tracks, 'put' "
+        "left in 2 of 2" in capsys.readouterr().out
+    )

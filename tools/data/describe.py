@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stadet.datasets.clips.streams import coverage
 from stadet.datasets.dataset import Dataset, load_dataset
+from stadet.datasets.mirror import mirror_pairs
 from stadet.datasets.statistics import Statistics, measure
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.suspects.suspect import Suspect
@@ -71,7 +72,7 @@ def describe(
     annotations = dataset.side(side) if side else dataset.annotations
     statistics = measure(annotations, size, letterbox=resize == "letterbox")
     sides = {name: _count(dataset, name) for name in dataset.split.masks}
-    text = "\n".join([*_lines(dataset, statistics, side), *_sides(dataset, sides)])
+    text = "\n".join([*_lines(dataset, annotations, statistics, side), *_sides(dataset, sides)])
     found = None
     if suspects is not None:
         from stadet.tools.data.suspects import list_suspects, summary
@@ -93,7 +94,9 @@ def _count(dataset: Dataset, side: str) -> dict[str, int]:
     }
 
 
-def _lines(dataset: Dataset, s: Statistics, side: str | None) -> Iterator[str]:
+def _lines(
+    dataset: Dataset, annotations: AnnotationSet, s: Statistics, side: str | None
+) -> Iterator[str]:
     sizes = ", ".join(f"{width}x{height}" for height, width in s.sizes[:4])
     rates = ", ".join(f"{rate:g}" for rate in s.rates[:4])
     varies = f", {s.variable_rates} of variable rate" if s.variable_rates else ""
@@ -118,6 +121,8 @@ def _lines(dataset: Dataset, s: Statistics, side: str | None) -> Iterator[str]:
         yield f"Reverses of each other: {pair[0]} | {pair[1]}"
     for pair in sorted({tuple(sorted(pair)) for pair in dataset.flip_labels.items()}):
         yield f"Swap under a flip: {pair[0]} | {pair[1]}"
+    for mirrored in mirror_pairs(annotations, dataset.reverses, dataset.flip_labels):
+        yield f"Train with augment.flip=0, or set flip_labels: {mirrored}"
     for name, members in dataset.views.items():
         yield f"The same time in {name}: {', '.join(members)}"
     yield from _facts(dataset)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from stadet.datasets.clips.timing import rate_text
+from stadet.datasets.mirror import mirror_pairs
 from stadet.detect.structures import NO_TRACK, AnnotationSet
 from stadet.engine.errors import UserError
 
@@ -37,11 +39,17 @@ class Chosen:
         return f"{self.key}={value}"
 
 
-def choose_settings(train: AnnotationSet, *, reverses: bool, device: str) -> list[Chosen]:
+def choose_settings(
+    train: AnnotationSet,
+    *,
+    reverses: Mapping[str, str],
+    flip_labels: Mapping[str, str],
+    device: str,
+) -> list[Chosen]:
     """What suits this training side.
 
-    reverses: the data set file says which actions are each other's reversal. device: "cpu" or
-    "cuda". UserError for a side without boxes.
+    reverses, flip_labels: the data set's, labels that are exchanged when time runs backwards and
+    in a mirror, in both directions. device: "cpu" or "cuda". UserError for a side without boxes.
     """
     boxes = [np.sqrt((v.boxes[:, 2:] - v.boxes[:, :2]).prod(axis=1)) for v in train]
     if not sum(map(len, boxes)):
@@ -49,7 +57,8 @@ def choose_settings(train: AnnotationSet, *, reverses: bool, device: str) -> lis
     return [
         *_size(train, boxes, device),
         *_rate(train),
-        *_memory(reverses),
+        *_flip(train, reverses, flip_labels),
+        *_memory(bool(reverses)),
     ]
 
 
@@ -123,6 +132,13 @@ def box_speed(train: AnnotationSet) -> float | None:
             found.append(moved[moving] / seconds[moving])
     speeds = np.concatenate(found) if found else np.empty(0)
     return float(np.median(speeds)) if len(speeds) else None
+
+
+def _flip(
+    train: AnnotationSet, reverses: Mapping[str, str], flip_labels: Mapping[str, str]
+) -> list[Chosen]:
+    pairs = mirror_pairs(train, reverses, flip_labels)
+    return [Chosen("augment.flip", 0.0, "; ".join(map(str, pairs)))] if pairs else []
 
 
 def _memory(reverses: bool) -> list[Chosen]:

@@ -59,8 +59,12 @@ def train_auto(data: str | Path, out: str | Path, overrides: Sequence[str] = ())
     out = Path(out)
     dataset = load_dataset(data)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    reverses = bool(dataset.reverses)
-    chosen = choose_settings(dataset.side("train"), reverses=reverses, device=device)
+    chosen = choose_settings(
+        dataset.side("train"),
+        reverses=dataset.reverses,
+        flip_labels=dataset.flip_labels,
+        device=device,
+    )
     print(explain(chosen), flush=True)
     runs: dict[str, TrainingResult] = {}
     for name in MODELS:

@@ -58,6 +58,7 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     from stadet.datasets.clips.loader import build_loader
     from stadet.datasets.clips.timing import timing_sentence
     from stadet.datasets.identity import dataset_identity
+    from stadet.datasets.mirror import mirror_pairs
     from stadet.datasets.splits.overlap import refuse_duplicates
     from stadet.engine import distributed
     from stadet.engine.checkpoint import seed_everything
@@ -92,6 +93,13 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
     expect_boxes(val_side, "val")
     for side in ("train", "val"):
         say(f"{side}: {footage.coverage(side)}")
+    if config.augment.flip > 0:
+        data = footage.dataset
+        for pair in mirror_pairs(train_side, data.reverses, data.flip_labels):
+            say(
+                f"note: augment.flip is {config.augment.flip:g}, but {pair}; set augment.flip=0, "
+                "or flip_labels in the data set file"
+            )
     anchors = _run_anchors(recipe, folder, train_side, resume)
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before
     base = recipe.build_base(len(train_side.names), anchors)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ def footage(side=40.0, step=6.0, *, name="v", size=(360, 640), fps=30.0, frames=
 
 
 def settings(truth, *, reverses=True, device="cpu"):
-    chosen = choose_settings(truth, reverses=reverses, device=device)
+    swapped = {"take": "take"} if reverses else {}
+    chosen = choose_settings(truth, reverses=swapped, flip_labels={}, device=device)
     assert all(choice.why for choice in chosen)
     return {choice.key: choice.value for choice in chosen}
 
@@ -73,10 +75,28 @@ def test_without_reversals_nothing_runs_backwards():
     assert settings(footage(), reverses=True)["recurrent.sampler.reverse"] == 0.5
 
 
+def test_actions_that_a_mirror_confuses_are_not_flipped():
+    there, back = footage(step=6.0).videos["v"], footage(step=-6.0).videos["v"]
+    videos = {}
+    for label, video in enumerate((there, back)):
+        for number in range(2):
+            labels = np.zeros((len(video.boxes), 2), bool)
+            labels[:, label] = True
+            name = f"{label}{number}"
+            videos[name] = replace(video, name=name, labels=labels)
+    truth = AnnotationSet(("take", "put"), videos)
+    pair = {"take": "put", "put": "take"}
+    chosen = choose_settings(truth, reverses=pair, flip_labels={}, device="cpu")
+    (flip,) = [choice for choice in chosen if choice.key == "augment.flip"]
+    assert flip.value == 0 and "'take' goes right" in flip.why and flip.model == ""
+    exchanged = choose_settings(truth, reverses=pair, flip_labels=pair, device="cpu")
+    assert all(choice.key != "augment.flip" for choice in exchanged)
+
+
 def test_a_side_without_boxes_is_refused():
     empty = footage(frames=0)
     with pytest.raises(UserError, match="--auto: expected boxes"):
-        choose_settings(empty, reverses=True, device="cpu")
+        choose_settings(empty, reverses={}, flip_labels={}, device="cpu")
 
 
 def test_one_command_trains_both_and_compares_them(footage, tmp_path, capsys):
