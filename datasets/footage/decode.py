@@ -49,6 +49,15 @@ def decode_limits(limits: DecodeLimits) -> Iterator[None]:
         _limits = before
 
 
+def current_limits() -> DecodeLimits:
+    """What a decoder that is opened now keeps to."""
+    return _limits
+
+
+# one thread, as in decoding; before PyAV 17 the scaler never took more
+SCALER: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+
+
 class Decoder:
     """A video file opened for decoding; iterate over it for its frames in presentation order.
 
@@ -56,7 +65,8 @@ class Decoder:
     the index of a frame is its place in a pass from the start.
 
     Decoding takes one thread: at 720p that is some thirty times real time, costs half the CPU
-    time of frame threads and keeps parallel workers out of each other's way.
+    time of frame threads and keeps parallel workers out of each other's way. So does conversion to
+    RGB, whose threads would be missing in a forked process, which then waits for them.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -165,7 +175,7 @@ class Decoder:
     def rgb(self, frame: av.VideoFrame) -> np.ndarray:
         """(H, W, 3) uint8 RGB of a frame, turned and mirrored as the file says."""
         try:
-            image = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+            image = self._reformatter.reformat(frame, format="rgb24", **SCALER).to_ndarray()
         except (av.error.FFmpegError, ValueError) as error:
             raise UserError(
                 f"{self.path}: expected frames that convert to RGB, found {frame.format.name} of "

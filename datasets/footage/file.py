@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import numpy as np
 from av import VideoFrame
 
-from stadet.datasets.footage.decode import Decoder
+from stadet.datasets.footage.decode import Decoder, current_limits
 from stadet.datasets.footage.index import VideoIndex, frame_checksum
+from stadet.datasets.footage.kept import Kept
 from stadet.engine.errors import UserError
 
+KEPT = 4  # decoders that stay open, as several videos may be read in turn ..
+KEPT_PIXELS = 1 << 24  # .. while one frame of each together has no more: each holds up to some 20
 # frames ahead that are decoded rather than sought, as a seek costs about as much ..
 NEAR = 16  # .. on its own
 FAR = 250  # .. in a pass, which should stay one
@@ -24,7 +28,6 @@ class VideoFile:
     def __init__(self, path: Path, index: VideoIndex):
         self._path = path
         self._index = index
-        self._cursor: _Cursor | None = None
         self.timestamps = index.timestamps
         self.constant_rate = index.constant_rate
 
@@ -45,31 +48,58 @@ class VideoFile:
         return self._index.notes
 
     def frame(self, index: int) -> np.ndarray:
-        if self._cursor is None:
-            self._cursor = _Cursor(self._path, self._index)
-        self._cursor.jump_to(index)
-        return self._cursor.go_on_to(index)
+        cursor = self._take()
+        try:
+            cursor.jump_to(index)
+            image = cursor.go_on_to(index)
+        except BaseException:
+            cursor.close()
+            raise
+        self._give_back(cursor)
+        return image
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         if not len(indices):
             return
-        cursor = _Cursor(self._path, self._index)
+        cursor = self._take()
         try:
             cursor.jump_to(int(indices[0]))
             for index in indices:
                 if not isinstance(indices, range):
                     cursor.jump_to(int(index), near=FAR)
                 yield int(index), cursor.go_on_to(int(index))
-        finally:
+        except GeneratorExit:  # the caller has what it wanted
+            self._give_back(cursor)
+            raise
+        except BaseException:
+            cursor.close()
+            raise
+        if int(indices[-1]) + 1 < len(self._index):
+            self._give_back(cursor)
+        else:  # what reads a file in one pass is through with it
             cursor.close()
 
     def close(self) -> None:
-        if self._cursor is not None:
-            self._cursor.close()
-            self._cursor = None
+        cursor = _kept.take(self)
+        if cursor is not None:
+            cursor.close()
 
-    def __getstate__(self) -> dict:  # an open decoder stays in its process
-        return {**self.__dict__, "_cursor": None}
+    def _take(self) -> _Cursor:
+        """A decoder for the caller alone: the one of the last reading, or a new one."""
+        cursor = _kept.take(self)
+        if cursor is not None:
+            if cursor.is_current():
+                return cursor
+            cursor.close()
+        return _Cursor(self._path, self._index)
+
+    def _give_back(self, cursor: _Cursor) -> None:
+        """Keep a decoder for the next reading."""
+        if cursor.is_current():
+            height, width = self.size
+            _kept.put(self, cursor, height * width)
+        else:
+            cursor.close()
 
 
 class _Cursor:
@@ -81,6 +111,11 @@ class _Cursor:
         self._key_frames = np.flatnonzero(index.key_frames)
         self._damaged = not bool(index.clean.all())
         self._restart()
+
+    def is_current(self) -> bool:
+        """Whether a new decoder would read the same: in this process (a forked one shares the place
+        in the file with its parent), this file, within these limits."""
+        return self._opened == _circumstances(self._path)
 
     def jump_to(self, target: int, near: int = NEAR) -> None:
         """Stand on `target` or before it, by a seek where that is cheaper than decoding on."""
@@ -103,6 +138,7 @@ class _Cursor:
         self._decoder.close()
 
     def _restart(self) -> None:
+        self._opened = _circumstances(self._path)
         self._decoder = Decoder(self._path)
         self._frames: Iterator[VideoFrame] = iter(self._decoder)
         self._position = -1
@@ -170,3 +206,16 @@ class _Cursor:
             return False
         self._frame, self._position = frame, position
         return True
+
+
+def _circumstances(path: Path) -> tuple[object, ...]:
+    """What an open decoder depends on."""
+    try:
+        state = path.stat()
+    except OSError:  # gone: what opens it next tells so
+        return (None,)
+    found = state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+    return *found, os.getpid(), current_limits()
+
+
+_kept: Kept[_Cursor] = Kept(KEPT, KEPT_PIXELS)

@@ -47,8 +47,9 @@ class Video:
 
     name: unique in its set; path: the file or folder; notes: what a user should know (damage,
     missing frames, a guessed rate), one line each.
-    Holds at most one decoder open and a frame or two, whatever its length. Can be pickled and sent
-    to a worker process, which opens the file for itself.
+    Keeps at most one decoder open and a frame or two, whatever its length; of all videos the few
+    that were read last keep theirs. Can be pickled and sent to a worker process, which opens the
+    file for itself, as a forked one does.
     """
 
     def __init__(self, name: str, path: Path, source: FrameSource):
@@ -147,7 +148,10 @@ class Video:
 
     def read(self, indices: Indices) -> Iterator[tuple[int, np.ndarray]]:
         """(index, frame) for strictly increasing frame indices, in one pass; only the long gaps of
-        indices that are no `range` are jumped over."""
+        indices that are no `range` are jumped over.
+
+        It goes on with the decoder of the last reading, unless another one uses that.
+        """
         if len(indices):
             if not (indices[0] >= 0 and indices[-1] < len(self)):
                 raise IndexError(f"{self.name}: frames {indices[0]}..{indices[-1]} of {len(self)}")
@@ -156,7 +160,7 @@ class Video:
         return self._source.read(indices)
 
     def close(self) -> None:
-        """Close the decoder that `frame` keeps open; the video can still be read afterwards."""
+        """Close the decoder that the last reading left open; the video can still be read."""
         self._source.close()
 
 
