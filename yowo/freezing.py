@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from stadet.engine.errors import UserError
 from stadet.engine.optimise import freeze
+from stadet.yowo.darknet19 import Darknet19
+from stadet.yowo.image_branch import ImageBranch
 from stadet.yowo.model import YOWO
 
-# the 2D convolutions that the authors meant to leave trainable: blocks 29 and 30 of yolov2.cfg
-_LAST_2D = ("models.29", "models.30")
+# the 2D convolutions that the authors meant to leave trainable: blocks 29 and 30 of yolov2.cfg;
+# of an image network, the one behind it, which no public weights fill
+_LAST_2D = {Darknet19: ("models.29", "models.30"), ImageBranch: ("last",)}
 
 
 def freeze_branches(model: YOWO, branches: Sequence[str], *, keep_last: bool = True) -> list[str]:
@@ -19,7 +22,7 @@ def freeze_branches(model: YOWO, branches: Sequence[str], *, keep_last: bool = T
     the 3D branch's `last_block`), as the authors intended. Returns the frozen parameters' names.
     UserError for an unknown branch.
     """
-    last = {"2d": _LAST_2D, "3d": (model.backbone_3d.last_block,)}
+    last = {"2d": _LAST_2D[type(model.backbone_2d)], "3d": (model.backbone_3d.last_block,)}
     frozen: list[str] = []
     for branch in branches:
         if branch not in last:

@@ -20,6 +20,7 @@ from stadet.yowo.backbone3d import Backbone3d, scale_channels
 from stadet.yowo.cfam import CFAM
 from stadet.yowo.darknet19 import Darknet19
 from stadet.yowo.fine_grid import FineGrid
+from stadet.yowo.image_branch import ImageBranch
 from stadet.yowo.mobilenet3d import mobilenet_2x, mobilenetv2_1x
 from stadet.yowo.resnet3d import resnet18, resnet50, resnet101, resnext101
 from stadet.yowo.shufflenet3d import shufflenet_2x, shufflenetv2_2x
@@ -49,12 +50,24 @@ def build_backbone3d(name: str, width: float = 1.0) -> Backbone3d:
     return BACKBONES[name](width)
 
 
+def build_backbone2d(
+    name: str, width: float = 1.0, finest: int = Darknet19.stride
+) -> Darknet19 | ImageBranch:
+    """A 2D branch: `"darknet19"`, or an image network by name. UserError for an unknown one."""
+    if name == "darknet19":
+        return Darknet19(width, finest=finest)
+    return ImageBranch(name, finest=finest)
+
+
 class YOWO(Detector):
     """A key-frame detector.
 
     anchors: one level, network pixels; its stride is the grid's: 32 as published, 16 or 8 for small
-    boxes (all published weights but the head's still fit). width: factor on the channels of both
-    branches and of CFAM, for CPUs. clip_length: T it is trained with (any that its 3D branch
+    boxes (all published weights but the head's still fit). backbone: of the 3D branch, one of
+    `BACKBONES`; backbone_2d: of the 2D branch, `"darknet19"` as published or an image network of
+    torchvision (`"mobilenet_v2"`) or timm (`"timm/resnet18"`), which normalises its images as its
+    public weights expect. width: factor on the channels of the 3D branch, of Darknet-19 and of
+    CFAM, for CPUs. clip_length: T it is trained with (any that its 3D branch
     takes); clip_step: distance in the video between a clip's frames, for those who make the clips.
     multi_label_classes: the last classes that are scored by a sigmoid each, the others share one
     softmax (AVA: 80 classes of which 66); 0 = one softmax. input_mean, input_std: what is taken off
@@ -70,6 +83,7 @@ class YOWO(Detector):
         anchors: Anchors,
         *,
         backbone: str = "resnext101",
+        backbone_2d: str = "darknet19",
         width: float = 1.0,
         clip_length: int = 16,
         clip_step: int = 1,
@@ -89,16 +103,22 @@ class YOWO(Detector):
                 f"YOWO: expected 0 to {num_classes} multi_label_classes, found "
                 f"{multi_label_classes}"
             )
-        self.num_classes, self.backbone = num_classes, backbone
+        self.num_classes = num_classes
+        self.backbone, self.backbone_2d_name = backbone, backbone_2d
         self.clip_length, self.clip_step = clip_length, clip_step
         self.multi_label_classes = multi_label_classes
         if not input_std > 0:
             raise UserError(f"YOWO: expected an input_std above 0, found {input_std}")
+        if backbone_2d != "darknet19" and (input_mean, input_std) != (0.0, 1.0):
+            raise UserError(
+                f"YOWO: expected input_mean 0 and input_std 1 with the 2D branch {backbone_2d}, "
+                f"which normalises its images itself, found {input_mean} and {input_std}"
+            )
         self.input_mean, self.input_std = input_mean, input_std
         sizes = torch.tensor(anchors.levels[0], dtype=torch.float32)
         self.register_buffer("anchor_sizes", sizes, persistent=False)
         self.strides = tuple(int(stride) for stride in anchors.strides)
-        self.backbone_2d = Darknet19(width, finest=self.strides[0])
+        self.backbone_2d = build_backbone2d(backbone_2d, width, self.strides[0])
         self.backbone_3d = build_backbone3d(backbone, width)
         self.backbone_3d.check_length(clip_length)
         channels = scale_channels(1024, width)

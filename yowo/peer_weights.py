@@ -87,7 +87,13 @@ def load_darknet19_weights(
     after some convolution, as classification weights do. UserError for a length that fits no such
     file.
     """
-    layers = list(_darknet_layers(model.backbone_2d))
+    branch = model.backbone_2d
+    if not isinstance(branch, Darknet19):
+        raise UserError(
+            f"weights {path}: Darknet's weights are for yowo.backbone_2d=darknet19, found "
+            f"{model.backbone_2d_name}"
+        )
+    layers = list(_darknet_layers(branch))
     numbers, _ = read_darknet_file(path)
     ends = [0]
     for _, tensors in layers:

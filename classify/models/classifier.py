@@ -20,13 +20,13 @@ class ClipClassifier(nn.Module):
         head_keys: prefixes of the tensors that depend on the classes; starting weights may lack
             them or have them in other shapes.
         trunk_key: prefix of the tensors that public weights fill.
-        torchvision_name: the torchvision network whose weights fit, if any.
+        library_name: the network of torchvision or timm whose weights fit, if any.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ("frames",)
     head_keys: ClassVar[tuple[str, ...]] = ("head.",)
     trunk_key: ClassVar[str] = ""
-    torchvision_name: str | None = None
+    library_name: str | None = None
     cam_layer: str
     clip_length: int
 

@@ -42,7 +42,8 @@ class SmallCNN(nn.Module):
 class RecurrentClassifier(ClipClassifier):
     """backbone -> linear to `embedding` (ReLU, dropout) -> LSTM -> linear.
 
-    backbone: (B, T, 3, H, W) to (B, T, `out_channels`). activation: ReLU and dropout on the
+    backbone: (B, T, 3, H, W) to (B, T, `out_channels`). normalisation: of its frames, unless it
+    has `statistics` of its own. activation: ReLU and dropout on the
     embedding (the hand-washing report); the action-recognition report's LRCN has neither. readout:
     `"last"`, the output after the last frame (of a backward direction: after the first, when it too
     has read the whole clip), or `"mean"` over the frames, as LRCN's paper averages its predictions
@@ -69,7 +70,8 @@ class RecurrentClassifier(ClipClassifier):
         normalisation: str = "imagenet",
     ) -> None:
         super().__init__()
-        self.normalise = Normalise(normalisation)
+        # an image network knows what its public weights expect
+        self.normalise = Normalise(getattr(backbone, "statistics", None) or normalisation)
         self.backbone, self.clip_length, self.readout = backbone, clip_length, readout
         self.embed = nn.Linear(backbone.out_channels, embedding)
         self.activate = nn.Sequential(nn.ReLU(), nn.Dropout(dropout)) if activation else None
@@ -83,7 +85,7 @@ class RecurrentClassifier(ClipClassifier):
         self.head.append(nn.Linear(hidden_head or channels, num_classes))
 
     @property
-    def torchvision_name(self) -> str | None:
+    def library_name(self) -> str | None:
         return self.backbone.name
 
     @property
@@ -148,7 +150,7 @@ def cnn_lstm(
     dropout: float = 0.5,
     clip_length: int = 16,
 ) -> RecurrentClassifier:
-    """CNN-LSTM of the hand-washing report on a network of torchvision; AlexNet was its best.
+    """CNN-LSTM of the hand-washing report on an image network; AlexNet was its best.
 
     trainable: fine-tune the backbone; the report froze it. Expects clips of T up to 32 at
     128 x 128; any size from 63 pixels for AlexNet.

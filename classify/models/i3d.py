@@ -45,7 +45,7 @@ class I3D(ClipClassifier):
     """
 
     cam_layer = "mixed_5c"
-    torchvision_name = "googlenet"
+    library_name = "googlenet"
 
     def __init__(
         self,

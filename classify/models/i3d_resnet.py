@@ -108,7 +108,7 @@ class I3DResNet(ClipClassifier):
     ) -> None:
         super().__init__()
         self.clip_length, self.pool_padding = clip_length, pool_padding
-        self.torchvision_name = f"resnet{depth}"
+        self.library_name = f"resnet{depth}"
         self.normalise = Normalise(normalisation)
         channels = max(2, round(64 * width))
         self.conv1 = TimeConv3d(3, channels, (5, 7, 7), (2, 2, 2), time_padding)

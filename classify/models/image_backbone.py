@@ -1,39 +1,43 @@
-"""torchvision's image networks as extractors of one vector a frame."""
+"""Image networks of torchvision and timm as extractors of one vector a frame."""
 
 from __future__ import annotations
 
+from typing import Any, cast
+
+import torch
 from torch import Tensor, nn
 
-from stadet.engine.errors import UserError, neighbours
-
-AUXILIARY = {  # networks with classifiers of training only, which are left out
-    "googlenet": {"aux_logits": False, "init_weights": False},
-    "inception_v3": {"aux_logits": False, "init_weights": False},
-}
+from stadet.detect.backbones.networks import TIMM, image_network, pixel_statistics, timm_network
+from stadet.engine.errors import UserError
 
 
 class ImageBackbone(nn.Module):
-    """A torchvision classification network without its classifier: (N, 3, H, W) to (N, out).
+    """A classification network without its classifier: (N, 3, H, W) to (N, out).
 
-    name: any of `torchvision.models.list_models` that ends in a linear layer. AlexNet gives its
-    convolutional features on a 3x3 grid, 2304 values (the hand-washing report: that is what they
-    are at 128 pixels); every other network gives what its last linear layer would see. trainable:
-    False freezes it all, batch norm's statistics included. Its weights are random until
-    `stadet.classify.models.weights.load_weights` fills them.
+    name: any of `torchvision.models.list_models` that ends in a linear layer, or `timm/` and one of
+    timm's names. AlexNet gives its convolutional features on a 3x3 grid, 2304 values (the
+    hand-washing report: that is what they are at 128 pixels); every other network gives what its
+    classifier would see. trainable: False freezes it all, batch norm's statistics included. Its
+    weights are random until `stadet.classify.models.weights.load_weights` fills them, and
+    `statistics` tells how these expect their pixels.
     """
 
     def __init__(self, name: str, *, trainable: bool = True) -> None:
         super().__init__()
         self.name, self.trainable = name, trainable
-        network = image_network(name)
-        if name == "alexnet":
+        self.statistics = pixel_statistics(name)
+        if name.startswith(TIMM):
+            self.network, self.out_channels = _timm_vectors(name)
+        elif name == "alexnet":
+            network = image_network(name)
             pool = nn.AdaptiveAvgPool2d(3)
             self.network = nn.Sequential()
             self.network.features, self.network.pool = network.features, pool
             self.network.flatten = nn.Flatten()
             self.out_channels = 256 * 9
         else:
-            self.network, self.out_channels = network, _cut_classifier(name, network)
+            self.network = image_network(name)
+            self.out_channels = _cut_classifier(name, self.network)
         if not trainable:
             self.requires_grad_(False)
             self.eval()
@@ -51,14 +55,12 @@ class ImageBackbone(nn.Module):
         return self.network(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
 
 
-def image_network(name: str) -> nn.Module:
-    """One of torchvision's image classifiers with random weights. UserError for another name."""
-    from torchvision import models  # slow to import
-
-    known = models.list_models(module=models)
-    if name not in known:
-        raise UserError(f"no torchvision image network {name!r}{neighbours(name, known)}")
-    return models.get_model(name, weights=None, **AUXILIARY.get(name, {}))
+def _timm_vectors(name: str) -> tuple[nn.Module, int]:
+    """The network without its classifier, and the length of its vectors."""
+    with torch.device("meta"):  # for the shape alone
+        probe: Any = timm_network(name, num_classes=0).eval()
+        vectors = probe(torch.empty(1, *probe.default_cfg["input_size"]))
+    return timm_network(name, num_classes=0), vectors.shape[-1]
 
 
 def _cut_classifier(name: str, network: nn.Module) -> int:
@@ -67,7 +69,7 @@ def _cut_classifier(name: str, network: nn.Module) -> int:
     if not linear:
         raise UserError(f"{name}: expected a network that ends in a linear layer; take another")
     parent, _, child = linear[-1].rpartition(".")
-    out_channels = network.get_submodule(linear[-1]).in_features
+    out_channels = cast(nn.Linear, network.get_submodule(linear[-1])).in_features
     setattr(network.get_submodule(parent), child, nn.Identity())
     return out_channels
 

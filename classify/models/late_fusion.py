@@ -37,14 +37,14 @@ class LateFusion(ClipClassifier):
     ) -> None:
         super().__init__()
         self.fusion, self.clip_length = fusion, clip_length
-        self.normalise = Normalise("imagenet")
         self.backbone = ImageBackbone(backbone, trainable=trainable)
+        self.normalise = Normalise(self.backbone.statistics)
         self.embed = nn.Linear(self.backbone.out_channels, embedding)
         joined = embedding * (clip_length if fusion == "concatenation" else 1)
         self.head = nn.Linear(joined, num_classes)
 
     @property
-    def torchvision_name(self) -> str:
+    def library_name(self) -> str:
         return self.backbone.name
 
     @property
@@ -66,4 +66,4 @@ class LateFusion(ClipClassifier):
         return self.head(joined)
 
     def public_keys(self, key: str) -> tuple[str, ...]:
-        return (f"backbone.network.{key}",)  # torchvision's image networks
+        return (f"backbone.network.{key}",)  # torchvision's and timm's

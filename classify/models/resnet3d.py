@@ -58,7 +58,7 @@ class ResNet3dClassifier(ClipClassifier):
         self.head = nn.Linear(self.backbone.out_channels, num_classes)
 
     @property
-    def torchvision_name(self) -> str | None:
+    def library_name(self) -> str | None:
         return self.backbone_name if self.backbone_name in TORCHVISION else None
 
     @property

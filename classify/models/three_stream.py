@@ -19,7 +19,7 @@ class ThreeStream(ClipClassifier):
 
     The other two streams are images of the same size, made by `classify.streams`: frames, flow and
     hog (B, T, 3, H, W), uint8 or [0, 1]. Any T and size (report: 128 x 128). The logits are the
-    logarithm of the averaged probabilities. backbone: any torchvision image network; the rival's
+    logarithm of the averaged probabilities. backbone: as for `ImageBackbone`; the rival's
     was DenseNet with ImageNet weights.
     """
 
@@ -38,16 +38,15 @@ class ThreeStream(ClipClassifier):
     ) -> None:
         super().__init__()
         self.clip_length = clip_length
-        self.normalise = Normalise("imagenet")
-        self.backbones = nn.ModuleDict(
-            {name: ImageBackbone(backbone, trainable=trainable) for name in STREAMS}
-        )
+        backbones = {name: ImageBackbone(backbone, trainable=trainable) for name in STREAMS}
+        self.backbones = nn.ModuleDict(backbones)
+        self.normalise = Normalise(backbones["rgb"].statistics)
         self.dropout = nn.Dropout(dropout)
-        channels = self.backbones["rgb"].out_channels
+        channels = backbones["rgb"].out_channels
         self.heads = nn.ModuleDict({name: nn.Linear(channels, num_classes) for name in STREAMS})
 
     @property
-    def torchvision_name(self) -> str:
+    def library_name(self) -> str:
         return self.backbones["rgb"].name
 
     @property

@@ -1,4 +1,4 @@
-"""Weights to start a clip classifier from: local files in the common layouts, torchvision's own.
+"""Weights to start a clip classifier from: local files in the common layouts, the libraries' own.
 
 What a file gives is always said (`WeightsReport`), and a tensor of another shape is an error unless
 it belongs to the classifier of other classes.
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from stadet.classify.models.classifier import ClipClassifier
 from stadet.classify.models.inflate import inflate
+from stadet.detect.backbones.networks import pixel_statistics
 from stadet.detect.backbones.weights import named_weights, read_state_dict
 from stadet.detect.normalisation import Normalise
 from stadet.detect.yolo.weights_report import WeightsReport
@@ -25,18 +26,20 @@ VIDEO_NETWORKS = ("r3d_18", "mc3_18", "r2plus1d_18")
 
 
 def load_weights(model: ClipClassifier, source: str | os.PathLike) -> WeightsReport:
-    """Fill `model` from a file, or from torchvision by the name of its weights.
+    """Fill `model` from a file, or from torchvision or timm by the name of its weights.
 
     source: a local file (of this program, or in a public layout that the model's docstring names),
-    else a name such as `"IMAGENET1K_V1"` or `"DEFAULT"` of `model.torchvision_name`, which
-    torchvision downloads or takes from its own cache. Raises UserError for a file that cannot be
+    else a name such as `"IMAGENET1K_V1"` or `"DEFAULT"` of `model.library_name`, which
+    the library downloads or takes from its own cache. Raises UserError for a file that cannot be
     read, is of another network or has a tensor of another shape, and where a download fails.
     """
     path = Path(source)
     if path.is_file():
         return fill(model, read_state_dict(path), path.name)
-    report = fill(model, named_weights(model.torchvision_name, str(source)), str(source))
-    expected = "kinetics" if model.torchvision_name in VIDEO_NETWORKS else "imagenet"
+    report = fill(model, named_weights(model.library_name, str(source)), str(source))
+    name = model.library_name or ""
+    video = name in VIDEO_NETWORKS
+    expected = "kinetics" if video else Normalise(pixel_statistics(name)).name
     normalise = getattr(model, "normalise", None)
     if isinstance(normalise, Normalise) and normalise.name != expected:
         note = (

@@ -45,7 +45,7 @@ def load_backbone_weights(backbone: FeatureBackbone, source: str | os.PathLike) 
         if _common(key) not in known:
             raise UserError(
                 f"weights {shown}: expected those of {name}, found {key}, which it does not have; "
-                "take a file of this network, or its network as yolo.backbone"
+                "take a file of this network, or name its network as the backbone"
             )
         target = keys.get(_common(key))
         if target is None:
@@ -53,8 +53,8 @@ def load_backbone_weights(backbone: FeatureBackbone, source: str | os.PathLike) 
         elif own[target].shape != tensor.shape:
             raise UserError(
                 f"weights {shown}: {key}: expected shape {tuple(own[target].shape)} of {name}, "
-                f"found {tuple(tensor.shape)}; take a file of this network, or its network as "
-                "yolo.backbone"
+                f"found {tuple(tensor.shape)}; take a file of this network, or name its network "
+                "as the backbone"
             )
         else:
             used[target] = tensor
@@ -122,18 +122,12 @@ def named_weights(network: str | None, name: str) -> dict[str, Tensor]:
     """
     if network is None:
         raise UserError(f"weights {name}: no such file (and torchvision has none for this model)")
+    _expect_name(network, name)
     if network.startswith(TIMM):
         return _timm_weights(network, name)
     from torchvision.models import get_model_weights
 
-    known = get_model_weights(network)
-    names = [*known.__members__, "DEFAULT"]
-    if name not in names:
-        raise UserError(
-            f"weights {name}: neither a file nor one of torchvision's for {network} "
-            f"({', '.join(names)}){neighbours(name, names)}"
-        )
-    entry = getattr(known, name)
+    entry = getattr(get_model_weights(network), name)
     try:
         return entry.get_state_dict(progress=False)
     except OSError as error:  # urllib's errors are among them
@@ -143,15 +137,32 @@ def named_weights(network: str | None, name: str) -> dict[str, Tensor]:
         ) from error
 
 
-def _timm_weights(network: str, name: str) -> dict[str, Tensor]:
-    own, _, given = network.removeprefix(TIMM).partition(".")
-    tags = [full.partition(".")[2] for full in import_timm().list_pretrained(f"{own}.*")]
-    names = [tag for tag in tags if tag] + ["DEFAULT"]
+def check_source(network: str, source: str) -> None:
+    """UserError for weights that are neither a file nor a name of the network's library."""
+    if not Path(source).is_file():
+        _expect_name(network, source)
+
+
+def _expect_name(network: str, name: str) -> None:
+    if network.startswith(TIMM):
+        library, shown = "timm", network.removeprefix(TIMM).partition(".")[0]
+        tags = [full.partition(".")[2] for full in import_timm().list_pretrained(f"{shown}.*")]
+        names = [tag for tag in tags if tag]
+    else:
+        from torchvision.models import get_model_weights
+
+        library, shown = "torchvision", network
+        names = list(get_model_weights(network).__members__)
+    names.append("DEFAULT")
     if name not in names:
         raise UserError(
-            f"weights {name}: neither a file nor one of timm's for {own} ({', '.join(names)})"
-            f"{neighbours(name, names)}"
+            f"weights {name}: neither a file nor one of {library}'s for {shown} "
+            f"({', '.join(names)}){neighbours(name, names)}"
         )
+
+
+def _timm_weights(network: str, name: str) -> dict[str, Tensor]:
+    own, _, given = network.removeprefix(TIMM).partition(".")
     tag = given if name == "DEFAULT" else name
     tagged = f"{own}.{tag}" if tag else own
     if pixel_statistics(TIMM + tagged) != pixel_statistics(network):

@@ -159,7 +159,9 @@ class YowoConfig:
 
     Attributes:
         backbone: network of the 3D branch, one of `stadet.yowo.model.BACKBONES`.
-        width: factor on the numbers of channels of both branches.
+        backbone_2d: of the 2D branch: darknet19, as published, or an image network of torchvision
+            (mobilenet_v2, resnet50, efficientnet_v2_s, convnext_tiny, ..) or timm (timm/resnet18).
+        width: factor on the numbers of channels of the 3D branch, of darknet19 and of CFAM.
         clip_length: frames of a clip; the last one is the key frame.
         clip_step: frames between two frames of a clip, in evaluation and prediction.
         steps: the same in training; one is drawn for each clip.
@@ -178,12 +180,14 @@ class YowoConfig:
         input_mean: subtracted from frames in [0, 1] (AVA as published: 0.45).
         input_std: frames are then divided by it (AVA as published: 0.225).
         weights: a checkpoint of this toolkit or of the public YOWO to start from.
-        weights_2d: Darknet's yolo.weights for the 2D branch.
+        weights_2d: of the 2D branch: Darknet's yolo.weights for darknet19; for an image network, a
+            local file or a name of the library's (IMAGENET1K_V1, DEFAULT; of timm a tag).
         weights_3d: Kinetics weights for the 3D branch.
         strict_weights: refuse a file that does not fill everything except the head.
     """
 
     backbone: str = "resnext101"
+    backbone_2d: str = "darknet19"
     width: float = 1.0
     clip_length: int = 16
     clip_step: int = 1

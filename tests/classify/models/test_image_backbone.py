@@ -51,3 +51,18 @@ def test_sports_1m_is_in_opencvs_order():
 def test_an_unknown_normalisation_is_refused():
     with pytest.raises(UserError, match="imagenet"):
         Normalise("image-net")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224"])
+@torch.no_grad()
+def test_timm_gives_what_its_classifier_would_see(name):
+    timm = pytest.importorskip("timm")
+    backbone = ImageBackbone(f"timm/{name}").eval()
+    whole = timm.create_model(name, pretrained=False).eval()
+    whole.load_state_dict(backbone.network.state_dict(), strict=False)
+    images = torch.rand(2, 3, 224, 224)
+    vectors = backbone(images[:, None])[:, 0]
+    assert vectors.shape == (2, backbone.out_channels)
+    torch.testing.assert_close(whole.get_classifier()(vectors), whole(images))
+    config = timm.get_pretrained_cfg(name)
+    assert backbone.statistics.mean == tuple(config.mean)

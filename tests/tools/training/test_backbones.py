@@ -10,7 +10,7 @@ from stadet.engine.checkpoint import load_checkpoint
 from stadet.engine.errors import UserError
 from stadet.tools.cli import main
 from stadet.tools.inference.detectors import open_detector
-from stadet.tools.training.config import TrainConfig, YoloConfig
+from stadet.tools.training.config import TrainConfig, YoloConfig, YowoConfig
 from stadet.tools.training.starting_weights import load_starting_weights
 from tests.tools.small_checkpoints import save_small_checkpoint
 
@@ -72,11 +72,43 @@ def test_a_checkpoint_answers_as_the_network_it_was_saved_from(kind, tmp_path):
         ({"backbone_weights": "DEFAULT"}, "yolo.backbone_weights: expected yolo.network=backbone"),
         ({"network": "backbone", "backbone": "swin_t"}, "its stages have 32"),
         ({"network": "backbone", "backbone": "resnet81"}, "no torchvision image network"),
+        (
+            {"network": "backbone", "backbone": "resnet18", "backbone_weights": "DEFAULTS"},
+            "neither a file nor one of torchvision's for resnet18 .*DEFAULT",
+        ),
     ],
 )
 def test_configurations_that_no_data_can_make_work(settings, message):
     with pytest.raises(UserError, match=message) as error:
         TrainConfig(yolo=YoloConfig(**settings)).recipe.check()
+    assert "\n" not in str(error.value)
+
+
+def test_yowo_from_a_file_of_its_2d_branch(footage, weights, tmp_path, capsys):
+    yowo = ["model=yowo", "yowo.backbone=resnet18", "yowo.width=0.0625", "yowo.clip_length=8"]
+    yowo += ["yowo.backbone_2d=mobilenet_v3_small", "yowo.freeze=[2d]", "yowo.stride=16"]
+    assert footage.train(tmp_path / "run", *yowo, f"yowo.weights_2d={weights}") == 0
+    assert f"mobilenet_v3_small from {weights.name}: used " in capsys.readouterr().out
+    public = torch.load(weights, weights_only=True)
+    found = open_detector(tmp_path / "run/best.pt").model
+    for key, tensor in found.backbone_2d.backbone.network.state_dict().items():
+        assert torch.equal(tensor, public[key]), key
+    other = [*yowo[:4], f"yowo.weights={tmp_path / 'run/best.pt'}"]
+    assert footage.train(tmp_path / "other", *other) != 0
+    assert "found one of mobilenet_v3_small; set yowo.backbone_2d to it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone_2d": "resnet81"}, "no torchvision image network"),
+        ({"backbone_2d": "swin_t", "stride": 8}, "its stages have 32"),
+        ({"backbone_2d": "resnet18", "weights_2d": "darknet.weights"}, "neither a file nor one of"),
+    ],
+)
+def test_2d_branches_that_will_not_do(settings, message):
+    with pytest.raises(UserError, match=message) as error:
+        TrainConfig(model="yowo", yowo=YowoConfig(**settings)).recipe.check()
     assert "\n" not in str(error.value)
 
 

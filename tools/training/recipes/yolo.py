@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, ClassVar, cast
 
-import torch
 from torch import nn
 
 from stadet.anchors.anchors import Anchors
@@ -23,6 +22,7 @@ from stadet.tools.training.class_weights import class_weights
 from stadet.tools.training.config import YoloConfig
 from stadet.tools.training.data import Footage, class_counts, process_share
 from stadet.tools.training.recipe import AnchorChoice, Recipe
+from stadet.tools.training.recipes.backbones import check_backbone
 from stadet.tools.training.starting_weights import load_starting_weights
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ class YoloRecipe(Recipe):
                         f"{yolo.network}"
                     )
         else:
-            from stadet.detect.backbones.features import FeatureBackbone
-
-            with torch.device("meta"):  # an error before any data is read
-                FeatureBackbone(self._backbone(), yolo.strides)
+            check_backbone(self._backbone(), yolo.strides, yolo.backbone_weights)
 
     def anchors(self) -> AnchorChoice:
         yolo = self.config.yolo

@@ -21,6 +21,7 @@ from stadet.tools.training.class_weights import class_weights
 from stadet.tools.training.config import YowoConfig
 from stadet.tools.training.data import Footage, class_counts, process_share
 from stadet.tools.training.recipe import AnchorChoice, Recipe, find_recipe
+from stadet.tools.training.recipes.backbones import check_backbone
 from stadet.tools.training.recipes.reversals import reverse_share
 from stadet.tools.training.starting_weights import load_starting_weights
 
@@ -44,6 +45,12 @@ class YowoRecipe(Recipe):
         with torch.device("meta"):
             backbone = build_backbone3d(yowo.backbone, yowo.width)
         backbone.check_length(yowo.clip_length)
+        if yowo.backbone_2d != "darknet19":
+            check_backbone(
+                yowo.backbone_2d,
+                [stride for stride in (8, 16, 32) if stride >= yowo.stride],
+                yowo.weights_2d,
+            )
 
     def anchors(self) -> AnchorChoice:
         yowo = self.config.yowo
@@ -57,6 +64,7 @@ class YowoRecipe(Recipe):
             num_classes,
             self.expect_anchors(anchors),
             backbone=yowo.backbone,
+            backbone_2d=yowo.backbone_2d,
             width=yowo.width,
             clip_length=yowo.clip_length,
             clip_step=yowo.clip_step,
@@ -126,8 +134,10 @@ def load_yowo_weights(
 ) -> list[WeightsReport]:
     """Fill `model` from the files that the configuration names: the whole, then single branches.
 
-    Raises UserError as `load_starting_weights` does, and for a file of another 3D backbone.
+    Raises UserError as `load_starting_weights` does, and for a file of another backbone.
     """
+    from stadet.detect.backbones.weights import load_backbone_weights
+    from stadet.yowo.image_branch import ImageBranch
     from stadet.yowo.peer_weights import (
         load_darknet19_weights,
         load_kinetics_weights,
@@ -144,7 +154,10 @@ def load_yowo_weights(
                 _expect_backbone(model, path)
             reports.append(load_starting_weights(model, path, split, allow_overlap=allow_overlap))
     if config.weights_2d:
-        reports.append(load_darknet19_weights(model, config.weights_2d, strict=strict))
+        if isinstance(model.backbone_2d, ImageBranch):
+            reports.append(load_backbone_weights(model.backbone_2d.backbone, config.weights_2d))
+        else:
+            reports.append(load_darknet19_weights(model, config.weights_2d, strict=strict))
     if config.weights_3d:
         reports.append(load_kinetics_weights(model, config.weights_3d, strict=strict))
     return reports
@@ -153,7 +166,15 @@ def load_yowo_weights(
 def _expect_backbone(model: YOWO, path: Path) -> None:
     config = load_checkpoint(path)["config"]
     recipe = find_recipe(config["model"], f"weights {path}", may_import=False)
-    found = config["yowo"]["backbone"] if issubclass(recipe, YowoRecipe) else None
-    if found != model.backbone:
-        other = f"one of {found}; set yowo.backbone to it" if found else f"a {config['model']}"
-        raise UserError(f"weights {path}: expected a YOWO of {model.backbone}, found {other}")
+    if not issubclass(recipe, YowoRecipe):
+        raise UserError(f"weights {path}: expected a YOWO, found a {config['model']}")
+    for key, mine, before in (
+        ("backbone", model.backbone, None),
+        ("backbone_2d", model.backbone_2d_name, "darknet19"),  # files of before this key
+    ):
+        found = config["yowo"].get(key, before)
+        if found != mine:
+            raise UserError(
+                f"weights {path}: expected a YOWO of {mine}, found one of {found}; set yowo.{key} "
+                "to it"
+            )
