@@ -64,6 +64,10 @@ class TrainingStep:
         """
         raise NotImplementedError(f"{type(self).__name__}.__call__")
 
+    def set_progress(self, done: float) -> None:
+        """Take the share of the run's steps that is done, from 0 to 1, before each batch: for a
+        loss that changes on the way. By default nothing changes."""
+
     def pack(self, carry: Any) -> Any:
         """The carry as checkpoints hold it: containers of tensors, numbers and strings."""
         return carry
@@ -285,6 +289,7 @@ def _train_epoch(
                     quiet = model.no_sync()
                 rate_falls = False
                 with quiet:
+                    step.set_progress(run.steps / max(run.length.total, 1))
                     with training_autocast(device, half):
                         losses, run.carry = step(model, batch, run.carry)
                     if losses:

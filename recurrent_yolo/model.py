@@ -9,19 +9,18 @@ from torch import Tensor, nn
 
 from stadet.detect.batch import Predictions, normalise_frames
 from stadet.detect.detector import Detector
-from stadet.detect.yolo.head import YoloDetector
+from stadet.detect.yolo.staged import PARTS, StagedDetector
 from stadet.engine.errors import UserError
 from stadet.engine.optimise import freeze
 from stadet.recurrent_yolo.state import BlockState
 from stadet.recurrent_yolo.temporal import MemoryConfig, TemporalBlock
 
 Placement = Literal["backbone", "neck", "head"]
-PARTS = ("backbone", "neck", "head")
 LevelStates = dict[str, BlockState]  # by the level's number
 
 
 class RecurrentYOLO(Detector):
-    """A `YoloDetector` whose features pass through temporal blocks.
+    """A `StagedDetector` whose features pass through temporal blocks.
 
     detector: usually already trained; it becomes a part of this model, weights and all. With the
     residual memory (the default) the model's maps are exactly the detector's before training.
@@ -37,7 +36,7 @@ class RecurrentYOLO(Detector):
 
     def __init__(
         self,
-        detector: YoloDetector,
+        detector: StagedDetector,
         memory: MemoryConfig | None = None,
         *,
         placement: Placement = "neck",
@@ -49,6 +48,11 @@ class RecurrentYOLO(Detector):
         if placement not in PARTS:
             raise UserError(f"placement: expected one of {', '.join(PARTS)}, found {placement!r}")
         channels = getattr(detector, f"{placement}_channels")
+        if not channels:
+            raise UserError(
+                f"placement: {type(detector).__name__} has room for a memory before its head only, "
+                f"found {placement!r}; use neck"
+            )
         levels = tuple(range(len(channels))) if levels is None else tuple(levels)
         if not set(levels) <= set(range(len(channels))):
             raise UserError(
@@ -70,7 +74,7 @@ class RecurrentYOLO(Detector):
         starts_stream: Tensor | None = None,
         valid: Tensor | None = None,
     ) -> tuple[list[Tensor], LevelStates]:
-        """Frames (B, T, 3, H, W), uint8 or in [0, 1], to maps (B*T, A, 5 + C, h, w), finest first.
+        """Frames (B, T, 3, H, W), uint8 or in [0, 1], to the detector's maps of B*T images.
 
         state: what the call on the frames before returned, None at the beginning. starts_stream:
         lanes (B,) bool that begin another stream, or (B, T) where one may begin at any frame.
@@ -106,25 +110,14 @@ class RecurrentYOLO(Detector):
     def freeze(self, parts: Collection[str]) -> RecurrentYOLO:
         """Fix parts of the detector ("backbone", "neck", "head"), batch norm statistics too.
 
-        The head is the 3x3 and the last convolution of each scale, the neck all before it. The
-        memory always trains. Call before the optimiser is built. UserError for an unknown part.
+        The memory always trains. Call before the optimiser is built. UserError for an unknown part.
         """
         if not set(parts) <= set(PARTS):
             raise UserError(f"freeze: expected some of {', '.join(PARTS)}, found {sorted(parts)}")
         for part in parts:
-            for module in self._modules_of(part):
+            for module in self.detector.modules_of(part):
                 freeze(module)
         return self
-
-    def _modules_of(self, part: str) -> list[nn.Module]:
-        if part == "backbone":
-            return [self.detector.backbone]
-        return [
-            module
-            for scale in self.detector.scales
-            for name, module in scale.named_children()
-            if (name in ("head", "output")) == (part == "head")
-        ]
 
     def _remember(
         self,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stadet.detect.batch import ClipBatch
-from stadet.detect.yolo.loss import YoloLoss
+from stadet.detect.detection_loss import DetectionLoss
 from stadet.engine.distributed import mean_over_processes
 from stadet.engine.errors import UserError
 from stadet.engine.loop import TrainingStep
@@ -66,7 +66,7 @@ class RecurrentTrainingStep(TrainingStep):
     warmup_frames: the first frames of each stream have no loss.
     """
 
-    def __init__(self, loss: YoloLoss, bptt_windows: int = 1, warmup_frames: int = 0) -> None:
+    def __init__(self, loss: DetectionLoss, bptt_windows: int = 1, warmup_frames: int = 0) -> None:
         if bptt_windows < 1 or warmup_frames < 0:
             raise UserError(
                 f"expected bptt_windows >= 1 and warmup_frames >= 0, found {bptt_windows} and "
@@ -77,7 +77,7 @@ class RecurrentTrainingStep(TrainingStep):
     def __call__(
         self, model: nn.Module, batch: ClipBatch, carry: Carry | None = None
     ) -> tuple[dict[str, Tensor], Carry]:
-        """Losses `box`, `objectness` and `class` over the looked-at frames of the newest window.
+        """The terms of the loss over the looked-at frames of the newest window.
 
         UserError, with video and frame, where the model's state stops being finite.
         """
@@ -101,6 +101,10 @@ class RecurrentTrainingStep(TrainingStep):
         num_positives = mean_over_processes(self.loss.count_positives(targets))
         kept = windows[1:] if len(windows) == self.bptt_windows else windows
         return self.loss(maps, targets, num_positives), Carry(kept, after, seen)
+
+    def set_progress(self, done: float) -> None:
+        """See `TrainingStep.set_progress`."""
+        self.loss.set_progress(done)
 
     def pack(self, carry: Carry | None) -> dict[str, Any] | None:
         """See `TrainingStep.pack`."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from stadet.anchors.anchors import Anchors
-from stadet.detect.batch import Predictions, normalise_frames
+from stadet.detect.batch import Predictions
 from stadet.detect.boxes import cxcywh_to_xyxy
-from stadet.detect.detector import Detector, check_divisible
+from stadet.detect.yolo.staged import StagedDetector
 
 OBJECTNESS_PRIOR = 0.01  # share of cells that start as objects (RetinaNet's prior, 1708.02002)
 MAX_LOG_SCALE = math.log(1000 / 16)  # a side is at most 62.5 anchors, as in torchvision
@@ -89,17 +89,15 @@ def decode_maps(
     return Predictions(torch.cat(boxes, 1), torch.cat(objectness, 1), torch.cat(scores, 1))
 
 
-class YoloDetector(Detector):
+class YoloDetector(StagedDetector):
     """A frame detector: backbone, and for each scale a neck, a 3x3 and a linear 1x1 convolution.
 
-    A subclass gives `forward_backbone`, the channels of the features between the parts (finest
-    first) and `scales`, coarsest first (the order of computation, and of Darknet's weight files):
+    A subclass gives `backbone` with `forward_backbone`, the channels of the features between the
+    parts and `scales`, coarsest first (the order of computation, and of Darknet's weight files):
     modules with `forward_neck(x, coarser)`, `head` and `output`.
     """
 
-    backbone_channels: tuple[int, ...]
-    neck_channels: tuple[int, ...]
-    head_channels: tuple[int, ...]
+    backbone: nn.Module
     scales: nn.ModuleList
 
     def __init__(self, num_classes: int, anchors: Anchors) -> None:
@@ -115,41 +113,9 @@ class YoloDetector(Detector):
         """Anchor sizes (A, 2) (width, height) of each level in network pixels, finest first."""
         return [getattr(self, f"anchors_{level}") for level in range(len(self.strides))]
 
-    def forward(
-        self,
-        frames: Tensor,
-        state: None = None,
-        starts_stream: Tensor | None = None,
-        valid: Tensor | None = None,
-    ) -> tuple[list[Tensor], None]:
-        """Frames (B, T, 3, H, W), uint8 or in [0, 1], to maps (B*T, A, 5 + C, h, w), finest first.
-
-        There is no memory: the other arguments are taken for the common contract and the
-        returned state is None. H and W must be divisible by the largest stride (UserError).
-        """
-        images = normalise_frames(frames.flatten(0, 1), next(self.parameters()).dtype)
-        return self.forward_head(self.forward_features(images)), None
-
-    def forward_features(self, images: Tensor) -> list[Tensor]:
-        """Images (N, 3, H, W) in [0, 1] to the neck's features, finest first."""
-        self.check_size(images.shape[-2:])
-        return self.forward_neck(self.forward_backbone(images))
-
-    def forward_head(self, features: list[Tensor]) -> list[Tensor]:
-        """The neck's features to maps (N, A, 5 + C, h, w), finest first."""
-        return self.forward_output(self.forward_head_features(features))
-
     def decode(self, maps: Sequence[Tensor]) -> Predictions:
         """Maps to boxes in network pixels with final scores, not yet suppressed."""
         return decode_maps(maps, self.level_anchors, self.strides)
-
-    def check_size(self, size: Sequence[int]) -> None:
-        """UserError unless `size` (height, width) is divisible by the largest stride."""
-        check_divisible(size, self.strides[-1])
-
-    def forward_backbone(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) in [0, 1] to one feature a level, finest first."""
-        raise NotImplementedError
 
     def forward_neck(self, backbone_features: list[Tensor]) -> list[Tensor]:
         """The backbone's features to those before the heads, finest first."""
@@ -168,3 +134,14 @@ class YoloDetector(Detector):
         """Inputs of the last convolutions to maps (N, A, 5 + C, h, w), finest first."""
         scales = zip(reversed(self.scales), head_features, strict=True)
         return [scale.output(x) for scale, x in scales]
+
+    def modules_of(self, part: str) -> list[nn.Module]:
+        """The head is the 3x3 and the last convolution of each scale, the neck all before it."""
+        if part == "backbone":
+            return [self.backbone]
+        return [
+            module
+            for scale in self.scales
+            for name, module in scale.named_children()
+            if (name in ("head", "output")) == (part == "head")
+        ]

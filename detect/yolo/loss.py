@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from stadet.anchors.anchors import Anchors
 from stadet.detect.batch import Targets
+from stadet.detect.detection_loss import DetectionLoss
 from stadet.detect.yolo.assignment import Assignment, assign, match_anchors, overlaps_truth
 from stadet.detect.yolo.head import decode_boxes, decode_map
 
 
-class YoloLoss(nn.Module):
+class YoloLoss(DetectionLoss):
     """Loss of the maps of a YOLO detector (arXiv 1804.02767, with later parts where they train
     better: benchmarks/yolo_loss.py).
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from stadet.detect.batch import ClipBatch
-from stadet.detect.yolo.loss import YoloLoss
+from stadet.detect.detection_loss import DetectionLoss
 from stadet.engine.distributed import mean_over_processes
 from stadet.engine.loop import TrainingStep
 
@@ -17,13 +17,17 @@ class FrameTrainingStep(TrainingStep):
     have the gradient of one on the joint batch.
     """
 
-    def __init__(self, loss: YoloLoss) -> None:
+    def __init__(self, loss: DetectionLoss) -> None:
         self.loss = loss
 
     def __call__(
         self, model: nn.Module, batch: ClipBatch, carry: None = None
     ) -> tuple[dict[str, Tensor], None]:
-        """Losses `box`, `objectness` and `class` of one batch."""
+        """The terms of the loss of one batch."""
         maps, _ = model(batch.frames, None, batch.starts_stream, batch.valid)
         num_positives = mean_over_processes(self.loss.count_positives(batch.targets))
         return self.loss(maps, batch.targets, num_positives), None
+
+    def set_progress(self, done: float) -> None:
+        """See `TrainingStep.set_progress`."""
+        self.loss.set_progress(done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -97,17 +98,37 @@ def read_ultralytics_checkpoint(path: str | os.PathLike) -> dict[str, Tensor]:
     Their checkpoints are pickled modules; only classes of network modules are let in (UserError
     otherwise), so that opening a file from elsewhere runs none of its code.
     """
-    classes = checkpoint_classes(path)
-    content = load_torch_file(path, what="weights", unsafe=MAKE_ONE, allowed=classes)
-    if isinstance(content, Mapping) and isinstance(content.get("model"), nn.Module):
-        module = content["ema"] if isinstance(content.get("ema"), nn.Module) else content["model"]
-        content = module.state_dict()
-    if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
+    content = load_ultralytics_file(path)
+    module = trained_module(content)
+    state = content if module is None else module.state_dict()
+    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
         raise UserError(f"{path}: expected an ultralytics checkpoint, found none; {MAKE_ONE}")
-    expect_finite(content, f"weights {path}")
+    return float_state(state, path)
+
+
+def load_ultralytics_file(path: str | os.PathLike) -> Any:
+    """The content of an ultralytics checkpoint, its modules made without running code of the file.
+
+    UserError as of `checkpoint_classes`.
+    """
+    classes = checkpoint_classes(path)
+    return load_torch_file(path, what="weights", unsafe=MAKE_ONE, allowed=classes)
+
+
+def trained_module(content: Any) -> nn.Module | None:
+    """The module of a checkpoint to use, its running average where it has one; None without."""
+    if not (isinstance(content, Mapping) and isinstance(content.get("model"), nn.Module)):
+        ema = content.get("ema") if isinstance(content, Mapping) else None
+        return ema if isinstance(ema, nn.Module) else None  # last.pt of a training keeps only it
+    return content["ema"] if isinstance(content.get("ema"), nn.Module) else content["model"]
+
+
+def float_state(state: Mapping[str, Tensor], path: str | os.PathLike) -> dict[str, Tensor]:
+    """A state dict with all weights in float32. UserError for numbers that are not finite."""
+    expect_finite(state, f"weights {path}")
     return {
         key: tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in content.items()
+        for key, tensor in state.items()
     }
 
 

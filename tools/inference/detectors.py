@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from stadet.anchors.anchors import Anchors
 from stadet.datasets.clips.timing import Timing, read_timing
+from stadet.datasets.splits.split import Split
 from stadet.detect.detector import Detector
+from stadet.detect.ultralytics_models.checkpoint import is_ultralytics_file
 from stadet.engine.checkpoint import UNFIT, load_checkpoint, load_state
 from stadet.engine.config import from_dict, to_dict
 from stadet.engine.errors import UserError
 from stadet.tools.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from stadet.detect.ultralytics_models.detector import UltralyticsDetector
 
 THRESHOLD = 0.25  # of a checkpoint without a learnt one
 
@@ -69,7 +74,12 @@ def read_anchors(content: dict[str, Any], config: TrainConfig) -> Anchors | None
 
 
 def open_detector(path: str | Path, device: torch.device | str = "cpu") -> DetectorFile:
-    """Read a checkpoint of `stad train`. Raises UserError where it is not one."""
+    """Read a checkpoint of `stad train`, or a detector of `yolo train`.
+
+    Raises UserError where it is neither.
+    """
+    if is_ultralytics_file(path):
+        return _open_ultralytics(path, device)
     content = load_checkpoint(path)
     try:
         config = from_dict(TrainConfig, content["config"], f"checkpoint {path}")
@@ -89,3 +99,15 @@ def open_detector(path: str | Path, device: torch.device | str = "cpu") -> Detec
         content["threshold"],
         read_timing(content, f"checkpoint {path}"),
     )
+
+
+def _open_ultralytics(path: str | Path, device: torch.device | str) -> DetectorFile:
+    from stadet.detect.ultralytics_models.checkpoint import read_ultralytics_file
+    from stadet.tools.training.ultralytics_file import config_of
+
+    file = read_ultralytics_file(path)
+    config = config_of(file)
+    model = cast("UltralyticsDetector", config.recipe.build(len(file.names), None))
+    load_state(model.network, file.weights, f"weights {path}: {UNFIT}")
+    split = Split({}).record()  # which frames it was trained on is not said
+    return DetectorFile(Path(path), model.to(device).eval(), file.names, config, None, split, None)

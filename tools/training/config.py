@@ -116,6 +116,37 @@ class YoloConfig:
 
 
 @dataclass
+class UltralyticsConfig:
+    """A detection network of ultralytics, by `model: ultralytics` or `recurrent-ultralytics`.
+
+    Attributes:
+        network: the name of one of their configurations, size included (yolov3, yolov8n, yolo11s,
+            yolo26x, ..); where it is not given, that of `weights`.
+        weights: a .pt of `yolo train`, or a checkpoint of `stad train`, to start from.
+        one_to_one: answer by the one-to-one head of yolo26 and yolov10, which needs no
+            suppression (inference.iou_threshold=1 leaves it out).
+        freeze: parts that keep their weights (backbone, neck, head).
+        box_gain: factor of the loss's box term.
+        class_gain: factor of its class term.
+        distance_gain: factor of the term of the sides' distances.
+        balance_classes: weigh each class by its rarity to this power (0 = equal weights).
+    """
+
+    network: str = "yolo11n"
+    weights: str | None = None
+    one_to_one: bool = False
+    freeze: list[str] = field(default_factory=list)
+    box_gain: float = 7.5
+    class_gain: float = 0.5
+    distance_gain: float = 1.5
+    balance_classes: float = 0.0
+
+    def __post_init__(self) -> None:
+        gains = ("box_gain", "class_gain", "distance_gain", "balance_classes")
+        expect_limits(self, "ultralytics", **dict.fromkeys(gains, (0, INFINITE)))
+
+
+@dataclass
 class RecurrentConfig:
     """Memory between frames, and how clips are streamed in training.
 
@@ -271,8 +302,8 @@ class TrainConfig(VariantConfig):
     """A detector's training.
 
     Attributes:
-        model: the kind of detector (yolo, recurrent-yolo, stacked-yolo, yowo), or module:Class of
-            a recipe of your own.
+        model: the kind of detector (yolo, recurrent-yolo, stacked-yolo, yowo, ultralytics,
+            recurrent-ultralytics), or module:Class of a recipe of your own.
         output: folder of the run.
         seed: of everything random.
         allow_overlap: start from weights that were trained on frames of this validation side.
@@ -284,6 +315,7 @@ class TrainConfig(VariantConfig):
     allow_overlap: bool = False
     data: DataConfig = field(default_factory=DataConfig)
     yolo: YoloConfig = field(default_factory=YoloConfig)
+    ultralytics: UltralyticsConfig = field(default_factory=UltralyticsConfig)
     recurrent: RecurrentConfig = field(default_factory=RecurrentConfig)
     yowo: YowoConfig = field(default_factory=YowoConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)

@@ -36,6 +36,10 @@ BUILT_IN = {
     "recurrent-yolo": "stadet.tools.training.recipes.recurrent_yolo:RecurrentYoloRecipe",
     "stacked-yolo": "stadet.tools.training.recipes.stacked_yolo:StackedYoloRecipe",
     "yowo": "stadet.tools.training.recipes.yowo:YowoRecipe",
+    "ultralytics": "stadet.tools.training.recipes.ultralytics:UltralyticsRecipe",
+    "recurrent-ultralytics": (
+        "stadet.tools.training.recipes.ultralytics:RecurrentUltralyticsRecipe"
+    ),
 }
 _registered: dict[str, type[Recipe]] = {}
 
@@ -68,6 +72,7 @@ class Recipe:
             False.
         around_detector: whether it is built around a frame detector, whose settings it takes from
             the checkpoint in `yolo.weights` where they are not given. Default False.
+        detector: the section that describes that frame detector. Default "yolo".
         config: the run's configuration.
         name: what `model` says in it.
     """
@@ -76,6 +81,7 @@ class Recipe:
     section: ClassVar[type | None] = None
     has_public_weights: ClassVar[bool] = False
     around_detector: ClassVar[bool] = False
+    detector: ClassVar[str] = "yolo"
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config

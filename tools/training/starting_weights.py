@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
+from stadet.detect.ultralytics_models.checkpoint import load_ultralytics_weights
+from stadet.detect.ultralytics_models.detector import UltralyticsDetector
 from stadet.detect.yolo.backbone_yolo import BackboneYOLO
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.checkpoint import is_checkpoint, load_checkpoint
@@ -27,16 +29,19 @@ def load_starting_weights(
     path = Path(path)
     if not path.is_file():
         raise UserError(f"weights {path}: {no_file(path)}")
-    if isinstance(model, BackboneYOLO) and not (path.suffix == ".pt" and is_checkpoint(path)):
+    ours = path.suffix == ".pt" and is_checkpoint(path)
+    if isinstance(model, BackboneYOLO) and not ours:
         raise UserError(
             f"weights {path}: expected a checkpoint of stad train for yolo.network=backbone; "
             "weights of the backbone alone are for yolo.backbone_weights"
         )
+    if isinstance(model, UltralyticsDetector) and not ours:
+        return load_ultralytics_weights(model, path)[0]
     if path.suffix != ".pt":
         from stadet.detect.yolo.darknet_weights import load_darknet_weights
 
         return load_darknet_weights(model, path)
-    if not is_checkpoint(path):
+    if not ours:
         from stadet.detect.yolo.ultralytics_body import load_ultralytics_body
 
         return load_ultralytics_body(model, path)

@@ -5,7 +5,7 @@ from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.tools.training.class_weights import class_weights
 from stadet.tools.training.config import DataConfig, RecurrentConfig
 from stadet.tools.training.data import class_counts, open_footage
-from stadet.tools.training.recipes.recurrent_yolo import training_sequences
+from stadet.tools.training.recipes.streams import training_sequences
 
 NAMES = ("often", "seldom", "never")
 

@@ -8,28 +8,26 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from torch import nn
 
 from stadet.anchors.anchors import Anchors
-from stadet.datasets.clips.samplers import frame_sampler
 from stadet.datasets.splits.split import Split
 from stadet.detect.detector import Detector, check_divisible
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.yolo.loss import YoloLoss
-from stadet.detect.yolo.training import FrameTrainingStep
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.errors import UserError, neighbours
-from stadet.engine.loop import EpochSampler, TrainingStep
 from stadet.engine.optimise import freeze
 from stadet.tools.training.class_weights import class_weights
 from stadet.tools.training.config import YoloConfig
-from stadet.tools.training.data import Footage, class_counts, process_share
-from stadet.tools.training.recipe import AnchorChoice, Recipe
+from stadet.tools.training.data import class_counts
+from stadet.tools.training.recipe import AnchorChoice
 from stadet.tools.training.recipes.backbones import check_backbone
+from stadet.tools.training.recipes.frames import FrameRecipe
 from stadet.tools.training.starting_weights import load_starting_weights
 
 if TYPE_CHECKING:
     from stadet.detect.yolo.backbone_yolo import BackboneYOLO
 
 
-class YoloRecipe(Recipe):
+class YoloRecipe(FrameRecipe):
     """A frame detector, trained on single frames in random order."""
 
     key = "yolo"
@@ -91,20 +89,6 @@ class YoloRecipe(Recipe):
 
     def freeze(self, model: Detector) -> None:
         freeze_children(model, self.config.yolo.freeze)
-
-    def step(self, anchors: Anchors | None, train: AnnotationSet) -> TrainingStep:
-        return FrameTrainingStep(self.loss(anchors, train))
-
-    def sampler(self, footage: Footage, train: AnnotationSet) -> EpochSampler:
-        data = self.config.data
-        return frame_sampler(
-            train,
-            data.batch,
-            negatives=data.negatives,
-            balance=data.balance,
-            seed=self.config.seed,
-            share=process_share(),
-        )
 
     def loss(self, anchors: Anchors | None, train: AnnotationSet) -> YoloLoss:
         """The loss of the YOLO family; class weights from the training side's counts."""
