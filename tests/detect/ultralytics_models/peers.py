@@ -22,10 +22,15 @@ def settled(network: str, num_classes: int = 3, seed: int = 0, **options) -> Ult
         model.train()
         for turn in range(2):
             model(frames(4, 1, seed=turn))
-        for branch in (head.cv2, head.cv3, *dual):
+        for branch in (head.cv3, *dual[1:]):
             for level in branch:
                 torch.nn.init.normal_(level[-1].weight, std=0.5)
                 torch.nn.init.normal_(level[-1].bias, mean=-1.0, std=0.5)
+        for branch in (head.cv2, *dual[:1]):
+            for level in branch:  # sides of about two cells
+                torch.nn.init.normal_(level[-1].weight, std=0.2)
+                about = 2.0 - (torch.arange(model.bins) - 2.0).square() * (model.bins > 1)
+                level[-1].bias.copy_(about.repeat(4))
     return model.eval()
 
 
