@@ -24,7 +24,7 @@ def settled(network: str, num_classes: int = 3, seed: int = 0, **options) -> Ult
             model(frames(4, 1, seed=turn))
         for branch in (head.cv3, *dual[1:]):
             for level in branch:
-                torch.nn.init.normal_(level[-1].weight, std=0.5)
+                torch.nn.init.normal_(level[-1].weight, std=0.25)
                 torch.nn.init.normal_(level[-1].bias, mean=-1.0, std=0.5)
         for branch in (head.cv2, *dual[:1]):
             for level in branch:  # sides of about two cells

@@ -70,11 +70,11 @@ def test_suppressed_detections_are_theirs(model):
     images = frames(2, 1)
     theirs = copy.deepcopy(model.network).eval()
     output = theirs(images[:, 0].float() / 255)
-    wanted = non_max_suppression(output, 0.3, 0.5, multi_label=True, max_det=10_000)
+    wanted = non_max_suppression(output, 0.3, 0.7, multi_label=True, max_det=10_000)
     predictions = model.decode(model(images)[0])
     boxes = xywh2xyxy(output[0][:, :4].transpose(1, 2))  # their way by centres rounds otherwise
     torch.testing.assert_close(predictions.boxes, boxes, rtol=1e-5, atol=1e-3)
-    found = suppress(replace(predictions, boxes=boxes), 0.3, 0.5, 10_000)
+    found = suppress(replace(predictions, boxes=boxes), 0.3, 0.7, 10_000)
     for ours, rows in zip(found, wanted, strict=True):
         row, label = ours.scores.nonzero(as_tuple=True)
         pairs = torch.cat([ours.boxes[row], ours.scores[row, label, None], label[:, None]], 1)

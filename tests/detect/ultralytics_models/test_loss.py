@@ -132,7 +132,7 @@ def test_a_box_may_hold_several_classes():
     model, images, truth = settled("yolo11n").train(), frames(IMAGES, 1), targets()
     with torch.no_grad():
         maps, _ = model(images)
-    maps = [torch.cat([m[:, :-3], m[:, -3:] - 6], 1) for m in maps]  # all scores are too low
+    maps = [torch.cat([m[:, :-3], m[:, -3:] - 12], 1) for m in maps]  # all scores are too low
     truth.labels[2] = torch.tensor([1.0, 0, 1])
     slope = class_slopes("yolo11n", truth, [m.clone().requires_grad_() for m in maps])[1]
     rises = slope < 0  # where descent raises the score: only at places of that box
