@@ -10,11 +10,13 @@ import torch
 from stadet.anchors.anchors import Anchors
 from stadet.datasets.clips.timing import Timing
 from stadet.datasets.splits.split import Split
+from stadet.detect.ultralytics_models.detector import UltralyticsDetector
 from stadet.detect.yolo.head import OutputConv
 from stadet.engine.checkpoint import save_checkpoint
 from stadet.engine.config import from_dict
 from stadet.tools.inference.detectors import checkpoint_description
 from stadet.tools.training.config import TrainConfig
+from tests.detect.ultralytics_models.peers import tell_apart
 
 SIZE = (32, 64)  # (height, width)
 NAMES = ("pick up", "put back")
@@ -31,6 +33,11 @@ _SMALL = {
     },
     "recurrent-yolo backbone": {
         "yolo": {"network": "backbone", "backbone": "mobilenet_v3_small", "width": 0.125},
+        "recurrent": {"memory": {"hidden": 6}},
+    },
+    "ultralytics": {"ultralytics": {"network": "yolo11n"}},
+    "recurrent-ultralytics": {
+        "ultralytics": {"network": "yolo26n"},
         "recurrent": {"memory": {"hidden": 6}},
     },
     "yowo": {"yowo": {"backbone": "resnet18", "width": 0.125, "clip_length": 8}},
@@ -59,6 +66,8 @@ def save_small_checkpoint(
         for module in model.modules():
             if isinstance(module, OutputConv):  # scores apart from each other
                 torch.nn.init.normal_(module.weight, std=0.3)
+            elif isinstance(module, UltralyticsDetector):
+                tell_apart(module, SIZE)
         model.train()(frames)  # batch norms that have seen something
     description = checkpoint_description(config, NAMES, anchors, Split({}).record(), timing)
     content = {**description, "threshold": threshold, "model": model.state_dict()}

@@ -11,6 +11,7 @@ import yaml
 from stadet.datasets.dataset import load_dataset
 from stadet.datasets.splits.ranges import mask_to_ranges
 from stadet.detect.detections.reader import read_detections
+from stadet.detect.ultralytics_models.detector import UltralyticsDetector
 from stadet.engine.checkpoint import load_checkpoint, save_checkpoint
 from stadet.engine.runlog import read_events
 from stadet.recurrent_yolo.temporal import TemporalBlock
@@ -18,9 +19,11 @@ from stadet.tools.cli import main
 from stadet.tools.inference.detectors import open_detector
 from stadet.tools.training.data import open_footage
 from stadet.tools.training.scoring import score
+from tests.detect.ultralytics_models.peers import tell_apart
 from tests.recurrent_yolo.tiny import randomise
 
 CPU = torch.device("cpu")
+KINDS = ("yolo", "recurrent-yolo", "stacked-yolo", "yowo", "recurrent-ultralytics")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def sparse(footage, tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=["yolo", "recurrent-yolo", "stacked-yolo", "yowo"])
+@pytest.fixture(scope="module", params=KINDS)
 def run(request, footage, sparse, tmp_path_factory):
     """A run of one step whose best.pt then remembers strongly, and logs what validation gives."""
     folder = tmp_path_factory.mktemp(request.param) / "run"
@@ -58,6 +61,8 @@ def run(request, footage, sparse, tmp_path_factory):
     for module in detector.model.modules():
         if isinstance(module, TemporalBlock):
             randomise(module)
+        elif isinstance(module, UltralyticsDetector):
+            tell_apart(module)
     content = load_checkpoint(folder / "best.pt")
     content["model"] = detector.model.state_dict()
     save_checkpoint(folder / "best.pt", {k: v for k, v in content.items() if k != "schema"})
@@ -96,6 +101,8 @@ def test_every_route_gives_one_figure(run, sparse, tmp_path):
     report = ["--detections", str(file), "--out", str(tmp_path / "predicted"), *quiet]
     assert main([*judged, *report]) == 0
 
+    # many layers that nobody trained amplify what other windows round otherwise
+    allowed = 1e-3 if "ultralytics" in run.parent.name else 1e-4
     ours = rows_of_judged_frames(tmp_path / "checkpoint" / "detections.jsonl", truth)
     theirs = rows_of_judged_frames(file, truth)
     assert sum(len(boxes) for boxes, _ in ours.values()) > 100
@@ -103,10 +110,9 @@ def test_every_route_gives_one_figure(run, sparse, tmp_path):
         other_boxes, other_scores = theirs[place]
         assert len(boxes) == len(other_boxes), place
         if len(boxes):  # rows of equal scores may come in any order
-            distance = np.abs(boxes[:, None] - other_boxes[None]).max(-1)
-            nearest = distance.argmin(1)
-            assert distance.min(1).max() < 0.02, place
-            np.testing.assert_allclose(scores, other_scores[nearest], atol=1e-4, err_msg=str(place))
+            apart = np.abs(boxes[:, None] - other_boxes[None]).max(-1) / 0.02
+            unlike = np.abs(scores[:, None] - other_scores[None]).max(-1) / allowed
+            assert np.maximum(apart, unlike).min(1).max() < 1, place
 
     detector = open_detector(run / "best.pt")
     footage = open_footage(detector.config.data, detector.config.recipe.reach())

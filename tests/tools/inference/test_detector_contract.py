@@ -49,14 +49,18 @@ MAKERS: dict[str, Callable[..., Detector]] = {
     "yolov3-tiny": lambda folder: opened(folder, "yolo"),
     "recurrent-yolo": lambda folder: opened(folder, "recurrent-yolo"),
     "stacked-yolo": lambda folder: opened(folder, "stacked-yolo"),
+    "ultralytics": lambda folder: opened(folder, "ultralytics"),
+    "recurrent-ultralytics": lambda folder: opened(folder, "recurrent-ultralytics"),
     "yowo": lambda folder: opened(folder, "yowo"),
     "3D branch every 2": lambda folder: TemporalEvery(opened(folder, "yowo"), 2),
     "fixed shape": lambda folder: FixedShape(opened(folder, "recurrent-yolo")),
     "exported yolo": lambda folder: exported(folder, "yolo"),
     "exported recurrent-yolo": lambda folder: exported(folder, "recurrent-yolo"),
+    "exported recurrent-ultralytics": lambda folder: exported(folder, "recurrent-ultralytics"),
     "exported yowo": lambda folder: exported(folder, "yowo"),
 }
-SINGLE_LANE = ("exported recurrent-yolo", "3D branch every 2")  # whose batch is fixed, or a stream
+SINGLE_LANE = ("exported recurrent-yolo", "exported recurrent-ultralytics", "3D branch every 2")
+# whose batch is fixed, or a stream
 
 
 @pytest.fixture(params=MAKERS)
@@ -91,7 +95,13 @@ def test_the_attributes_are_those_of_the_contract(detector, kind):
     assert detector.predicts == ("last_frame" if "yowo" in kind or "3D" in kind else "every_frame")
     assert detector.clip_length >= 1 and detector.clip_step == 1
     assert detector.period == (2 if kind.startswith("3D") else 1)
-    wanted = {"yolov3": 0, "yolov3-tiny": 0, "stacked-yolo": 1, "exported yolo": 0}
+    wanted = {
+        "yolov3": 0,
+        "yolov3-tiny": 0,
+        "stacked-yolo": 1,
+        "exported yolo": 0,
+        "ultralytics": 0,
+    }
     wanted |= {"yowo": 7, "exported yowo": 7, "3D branch every 2": 8}
     assert detector.context_frames == wanted.get(kind)  # None of those with a memory
     assert detector.follows_streams == (kind in ("stacked-yolo", "fixed shape") or "rec" in kind)
