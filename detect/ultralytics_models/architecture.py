@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 
 HEADS = ("Detect", "v10Detect")
 SIZED = re.compile(r"(yolov?\d+)([nslmx])(-.+)?")  # yolo11n, yolov8x-p6
-SETTINGS = ("scale", "scales", "activation", "reg_max", "end2end", "depth_multiple")
-SETTINGS += ("width_multiple",)
+SETTINGS = (
+    "scale",
+    "scales",
+    "activation",
+    "reg_max",
+    "end2end",
+    "depth_multiple",
+    "width_multiple",
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def network_facts(name: str) -> Facts:
     import torch
 
     with torch.random.fork_rng(devices=[]):  # initial weights that nobody uses
-        smallest = _build({**read_architecture(name), "scale": ""}, 1)
+        smallest: Any = _build({**read_architecture(name), "scale": ""}, 1)
     return facts_of(smallest.model[-1])
 
 

@@ -98,7 +98,7 @@ def load_ultralytics_weights(
     differs. UserError as of `read_ultralytics_file`, and for weights of another network.
     """
     file = read_ultralytics_file(path)
-    own = model.network.state_dict()
+    own: dict[str, Tensor] = model.network.state_dict()
     used = {n: w for n, w in file.weights.items() if n in own and own[n].shape == w.shape}
     missing = tuple(name for name in own if name not in used)
     classes = tuple(f"model.{len(model.network.model) - 1}.{part}" for part in _CLASS_BRANCHES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ class UltralyticsDetector(StagedDetector):
     the one-to-many head answers by default.
     """
 
+    network: Any  # ultralytics' modules carry places in their list, and tables of branches
+
     def __init__(self, network: str, num_classes: int, *, one_to_one: bool = False) -> None:
         super().__init__()
         self.network = build_network(network, num_classes)
@@ -36,14 +39,14 @@ class UltralyticsDetector(StagedDetector):
         self._backbone_layers = len(self.network.yaml["backbone"])
 
     @property
-    def _head(self) -> nn.Module:
+    def _head(self) -> Any:
         return self.network.model[-1]
 
     def forward_backbone(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in [0, 1] to the features that enter the head: backbone and neck, whose
         layers follow one another in ultralytics' list."""
-        kept: list[Tensor | None] = []
-        x: Tensor | list[Tensor] = images
+        kept: list[Any] = []
+        x: Any = images
         for layer in self.network.model[:-1]:
             x = layer(_inputs(layer, x, kept))
             kept.append(x if layer.i in self.network.save else None)
@@ -115,9 +118,7 @@ def _maps(features: Sequence[Tensor], branches: dict[str, nn.ModuleList]) -> lis
     return [torch.cat([box(x), classes(x)], dim=1) for box, classes, x in pairs]
 
 
-def _inputs(
-    layer: nn.Module, before: Tensor | list[Tensor], kept: Sequence[Tensor | None]
-) -> Tensor | list[Tensor]:
+def _inputs(layer: Any, before: Any, kept: Sequence[Any]) -> Any:
     """What a layer of ultralytics' list takes: the output before it, or those of `layer.f`."""
     if layer.f == -1:
         return before

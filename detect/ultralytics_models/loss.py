@@ -48,6 +48,7 @@ class UltralyticsLoss(DetectionLoss):
         self.gains = SimpleNamespace(box=box_gain, cls=class_gain, dfl=distance_gain, epochs=2)
         self.done = 0.0
         factors = None if class_weights is None else torch.tensor(class_weights).float()
+        self.class_weights: Tensor | None
         self.register_buffer("class_weights", factors, persistent=False)
         self._made: dict[tuple[str, int], Any] = {}
 
@@ -133,7 +134,7 @@ class UltralyticsLoss(DetectionLoss):
             from ultralytics.utils.loss import E2ELoss, v8DetectionLoss
 
             def adapted(network: Any, **options: Any) -> v8DetectionLoss:
-                loss = v8DetectionLoss(network, **options)
+                loss: Any = v8DetectionLoss(network, **options)
                 loss.assigner = LabelSetAssigner(loss.assigner)
                 loss.bce = ClassLoss()
                 return loss

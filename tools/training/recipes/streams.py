@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class StreamRecipe(FrameRecipe):
     recipe."""
 
     key = "recurrent"
-    section = RecurrentConfig
+    section: ClassVar[type | None] = RecurrentConfig
     has_public_weights = False
     around_detector = True
 
