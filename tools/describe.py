@@ -15,11 +15,13 @@ examples:
   stad describe --data data/restaurant/dataset.yaml
   stad describe --data data/restaurant --size 288 512 --out described
   stad describe --data data/restaurant --side val
+  stad describe --data data/restaurant --scene scene.yaml --out described
   stad describe --data data/restaurant --suspects --out doubts
   stad describe --data data/restaurant --suspects fold0.jsonl fold1.jsonl --out doubts
 
-With --out, DIR gets describe.txt, describe.json and samples.png; with --suspects also
-suspects.csv, suspects.json and suspects.html.
+With --out, DIR gets describe.txt, describe.json and samples.png; with --scene also
+zones-CAMERA.png of every camera; with --suspects also suspects.csv, suspects.json and
+suspects.html.
 """
 
 
@@ -47,6 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--side", choices=("train", "val", "test"), help="only this side")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the files")
     parser.add_argument(
+        "--scene", metavar="FILE", help="draw the zones and lines of a scene file (docs/rules.md)"
+    )
+    parser.add_argument(
         "--suspects",
         type=Path,
         nargs="*",
@@ -66,8 +71,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
+    from stadet.engine.errors import UserError
     from stadet.engine.files import expect_absent
     from stadet.tools.data.describe import describe
+
+    if args.scene is not None and args.out is None:
+        raise UserError("--scene: expected --out beside it, the folder for the pictures")
 
     if args.out is not None:
         files: tuple[str, ...] = ("describe.txt", "describe.json", "samples.png")
@@ -78,7 +87,6 @@ def run(args: argparse.Namespace) -> None:
     if args.config:
         from stadet.configs import find_config
         from stadet.engine.config import load_config
-        from stadet.engine.errors import UserError
         from stadet.tools.training.config import TrainConfig
 
         if args.size or args.resize:
@@ -94,6 +102,7 @@ def run(args: argparse.Namespace) -> None:
         samples=args.samples,
         seed=args.seed,
         suspects=args.suspects,
+        scene=args.scene,
     )
     print(description.text)
     if args.out is not None:

@@ -171,3 +171,25 @@ def test_actions_that_a_mirror_confuses_are_told(data, capsys):
         "Train with augment.flip=0, or set flip_labels: 'pick' goes right in 2 of 2 tracks, 'put' "
         "left in 2 of 2" in capsys.readouterr().out
     )
+
+
+def test_the_zones_of_a_scene_are_drawn(data, tmp_path, capsys):
+    scene = tmp_path / "scene.yaml"
+    content = {
+        "schema": "stad-scene/1",
+        "cameras": {
+            "front view": {"videos": ["front"], "zones": {"bin": [[0, 0], [0.5, 0], [0.5, 1]]}},
+            "other": {"zones": {"tray": [[0, 0], [0.5, 0], [0.5, 1]]}},
+        },
+    }
+    scene.write_text(json.dumps(content))
+    out = tmp_path / "out"
+    assert stad("--data", data, "--scene", scene, "--out", out) == 0
+    assert [path.name for path in out.glob("zones-*")] == ["zones-front_view.png"]
+    drawn = cv2.imread(str(out / "zones-front_view.png"))
+    assert drawn.shape == (48, 64, 3) and (drawn != 90).any() and (drawn[:, 40:] == 90).any()
+    assert stad("--data", data, "--scene", scene) != 0
+    content["cameras"].pop("front view")
+    scene.write_text(json.dumps(content))
+    assert stad("--data", data, "--scene", scene, "--out", tmp_path / "b") != 0
+    assert "expected a camera of one of the videos" in capsys.readouterr().err

@@ -12,8 +12,10 @@ from stadet.datasets.clips.streams import coverage
 from stadet.datasets.dataset import Dataset, load_dataset
 from stadet.datasets.mirror import mirror_pairs
 from stadet.datasets.statistics import Statistics, measure
+from stadet.detect.scene.scene import Camera
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.suspects.suspect import Suspect
+from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 from stadet.engine.limits import expect_within
 
@@ -47,6 +49,7 @@ def describe(
     samples: int = 20,
     seed: int = 0,
     suspects: Sequence[str | Path] | None = None,
+    scene: str | Path | None = None,
 ) -> Description:
     """Describe a data set.
 
@@ -61,14 +64,18 @@ def describe(
         seed: which frames.
         suspects: look for truth that may be wrong, by detections files of models that were not
             trained on these videos, one or more a fold; empty: by what the truth itself tells.
+        scene: a scene file; with `out`, each of its cameras gets `zones-CAMERA.png`, its zones and
+            lines over a frame of one of its videos.
 
     Raises:
-        UserError: for a data set that cannot be read, and for detections that do not fit it.
+        UserError: for a data set that cannot be read, for detections that do not fit it, and for a
+            scene file that is wrong or has no camera of these videos.
     """
     expect_within("--size", size, 1)
     expect_within("--samples", samples, 0)
     dataset = load_dataset(data)
     dataset.findings.report()
+    cameras = _cameras(scene, dataset) if scene is not None else {}
     annotations = dataset.side(side) if side else dataset.annotations
     statistics = measure(annotations, size, letterbox=resize == "letterbox")
     sides = {name: _count(dataset, name) for name in dataset.split.masks}
@@ -83,6 +90,8 @@ def describe(
     if out is not None:
         _write(Path(out), description)
         _draw(Path(out) / "samples.png", dataset, annotations, samples, seed)
+        for video, camera in cameras.items():
+            _draw_zones(Path(out), dataset, video, camera)
     return description
 
 
@@ -201,3 +210,33 @@ def _draw(
 
     if frames := choose_frames(annotations, samples, seed):
         write_image(path, draw_sheet(dataset, frames))
+
+
+def _cameras(scene: str | Path, dataset: Dataset) -> dict[str, Camera]:
+    """The first video of each camera of a scene file that has one here, and the camera."""
+    from stadet.detect.scene.file import read_scene
+
+    content = read_scene(scene)
+    content.check_classes(dataset.names)
+    found: dict[str, Camera] = {}
+    for camera in content.cameras.values():
+        videos = [name for name in dataset.annotations.videos if camera.shows(name)]
+        if videos:
+            found[videos[0]] = camera
+    if not found:
+        raise UserError(
+            f"{scene}: expected a camera of one of the videos of {dataset.path} "
+            f"({', '.join(list(dataset.annotations.videos)[:3])}, ..), found none; correct the "
+            "cameras' videos"
+        )
+    return found
+
+
+def _draw_zones(folder: Path, dataset: Dataset, video: str, camera: Camera) -> None:
+    from stadet.detect.drawing.image_file import write_image
+    from stadet.detect.drawing.zones import draw_zones
+
+    middle = dataset.annotations.videos[video].num_frames // 2
+    ((_, image),) = dataset.open_video(video).read([middle])
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in camera.name)
+    write_image(folder / f"zones-{name}.png", draw_zones(image, camera))

@@ -1,0 +1,57 @@
+"""The zones and lines of a camera over one of its frames."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from stadet.detect.drawing.colours import class_colours, text_colour
+from stadet.detect.drawing.render import line_width, text_height
+from stadet.detect.drawing.text_patch import text_patch
+from stadet.detect.scene.scene import Camera
+
+FILL = 0.25  # share of a zone's colour in its area
+
+
+def draw_zones(image: np.ndarray, camera: Camera) -> np.ndarray:
+    """A copy of a frame (H, W, 3) uint8 RGB with the camera's zones filled and its lines drawn.
+
+    Each has its name. A line's arrow points to its right side, where `left_to_right` crossings end.
+    """
+    height, width = image.shape[:2]
+    names = [*camera.zones, *camera.lines]
+    colours = dict(zip(names, class_colours(names).tolist(), strict=True))
+    sides = np.array([width, height])
+    drawn, thick = image.copy(), line_width((height, width))
+    corners = {
+        name: np.round(np.asarray(points) * sides).astype(np.int32)
+        for name, points in (*camera.zones.items(), *camera.lines.items())
+    }
+    for name in camera.zones:
+        cv2.fillPoly(drawn, [corners[name]], colours[name])
+    drawn = cv2.addWeighted(drawn, FILL, image, 1 - FILL, 0)
+    for name in names:
+        cv2.polylines(drawn, [corners[name]], name in camera.zones, colours[name], thick)
+    for name in camera.lines:
+        first, last = corners[name].astype(float)
+        along, middle = last - first, (first + last) / 2
+        length = max(float(np.hypot(*along)), 1.0)
+        right = np.array([-along[1], along[0]]) / length  # y points down
+        tip = middle + right * min(0.1 * width, 0.5 * length)
+        ends = [tuple(np.round(point).astype(int).tolist()) for point in (middle, tip)]
+        cv2.arrowedLine(drawn, *ends, colours[name], thick, tipLength=0.3)
+    for name in names:
+        _write(drawn, name, colours[name], corners[name].mean(axis=0))
+    return drawn
+
+
+def _write(image: np.ndarray, name: str, colour: list[int], place: np.ndarray) -> None:
+    """The name around a place, moved so far that it lies inside the picture."""
+    height, width = image.shape[:2]
+    background = (colour[0], colour[1], colour[2])
+    patch = text_patch(name, text_height((height, width)), text_colour(background), background)
+    patch = patch[:height, :width]
+    rows, columns = patch.shape[:2]
+    x = int(np.clip(place[0] - columns / 2, 0, width - columns))
+    y = int(np.clip(place[1] - rows / 2, 0, height - rows))
+    image[y : y + rows, x : x + columns] = patch
