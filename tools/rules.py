@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
+import json
+import os
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +26,8 @@ examples:
   stad rules --scene scene.yaml --tubes tubes.json --size 720 1280 --out hits/
   stad rules --scene scene.yaml --data dataset.yaml --out hits/    # over the truth's boxes
   stad rules --scene scene.yaml --data dataset.yaml --out hits/ --clips --clip-seconds 3
+  stad rules --scene scene.yaml --tubes tubes.json --data dataset.yaml --out hits/ \\
+      --webhook https://192.0.2.9/hits
   stad rules --scene scene.yaml --check                            # is the file right?
 
 Writes hits/hits.csv and hits/hits.jsonl (one hit a line: rule, camera, actor, times, score) and,
@@ -52,6 +59,13 @@ def build_parser() -> argparse.ArgumentParser:
         help="shown before and after a hit (%(default)s)",
     )
     add("--clock", default="0:00:00", help="time of day when the videos begin, h:mm:ss")
+    add("--webhook", metavar="ADDRESS", help="post the hits there, as JSON (docs/rules.md)")
+    add(
+        "--webhook-folder",
+        metavar="FOLDER",
+        default="webhook",
+        help="hits that have not arrived yet, and dead letters (%(default)s)",
+    )
     add("--check", action="store_true", help="read the scene file, say what is in it, and stop")
     add_overwrite(parser)
     return parser
@@ -93,6 +107,59 @@ def run(args: argparse.Namespace) -> None:
     for rule in result.scene.rules:
         count = sum(hit.rule == rule.name for _, hit in result.hits)
         print(f"{count:6,} x {rule.name}")
+    if args.webhook is not None:
+        send_hits(
+            result.hits,
+            args.webhook,
+            args.webhook_folder,
+            secret=os.environ.get("STAD_WEBHOOK_SECRET") or None,
+        )
+        print(f"{args.webhook}: {len(result.hits):,} hits sent")
+
+
+def send_hits(
+    hits: Iterable[VideoHit],
+    address: str,
+    folder: str | Path = "webhook",
+    *,
+    secret: str | None = None,
+    linger: float = 60.0,
+) -> None:
+    """Post hits to a web address as `stad live` posts its events, and wait until they arrived.
+
+    A hit's `id` is made of its values, so that a receiver knows one that is sent again.
+
+    Args:
+        hits: (video, hit), as `apply_rules` gives them.
+        address: http or https.
+        folder: for hits that have not arrived, and dead letters.
+        secret: key of the signature; None sends none.
+        linger: seconds to wait for the receiver.
+
+    Raises:
+        UserError: for an address or a folder that cannot be used, and for hits that have not
+            arrived; they are kept, and sent first when the folder is used again.
+    """
+    from stadet.detect.scene.hits import hit_values
+    from stadet.engine.errors import UserError
+    from stadet.engine.folder_lock import folder_lock
+    from stadet.tools.streams.webhook import Webhook
+
+    say = functools.partial(print, file=sys.stderr)
+    with (
+        folder_lock(folder, "sending events"),
+        Webhook(address, folder, secret=secret, linger=linger, notify=say) as hook,
+    ):
+        for video, hit in hits:
+            values = {"video": video, **hit_values(hit)}
+            digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+            hook.send({"id": digest.hexdigest()[:32], "event": "hit", **values})
+    if hook.left or hook.refused:
+        raise UserError(
+            f"{address}: expected all hits to arrive, found {hook.left:,} that wait in {folder} "
+            f"and {hook.refused:,} refused (dead.jsonl there); look at the receiver, then send "
+            "them again"
+        )
 
 
 @dataclass(frozen=True, eq=False)

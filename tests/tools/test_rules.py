@@ -11,6 +11,7 @@ from stadet.detect.structures import AnnotationSet, Tube, VideoAnnotations
 from stadet.detect.tubes.file import write_tubes
 from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 from stadet.tools.cli import main
+from tests.tools.streams.test_webhook import Receiver
 
 NAMES = ("hand", "wipe")
 SCENE = """\
@@ -72,6 +73,26 @@ def test_hits_of_tubes_and_of_truth(files, capsys):
     assert [[row[key] for key in same] for row in truth] == [
         [row[key] for key in same] for row in rows
     ]
+
+
+def test_hits_are_posted_and_known_when_sent_again(files, capsys, monkeypatch):
+    monkeypatch.delenv("STAD_WEBHOOK_SECRET", raising=False)
+    arguments = ["--tubes", files / "tubes.json", "--size", 100, 200, "--out", files / "hits"]
+    arguments += ["--webhook-folder", files / "webhook", "--overwrite"]
+    with Receiver([500]) as receiver:
+        assert rules(files, *arguments, "--webhook", receiver.address) == 0
+        assert rules(files, *arguments, "--webhook", receiver.address) == 0
+    sent = [json.loads(body) for _, body in receiver.got]
+    written = [json.loads(line) for line in (files / "hits/hits.jsonl").read_text().splitlines()]
+    assert len(sent) == 2 * len(written) and written
+    for event, again, row in zip(sent, sent[len(written) :], written, strict=False):
+        assert event == again and event["event"] == "hit"
+        assert {key: event[key] for key in row} == row
+    with Receiver([410] * len(written)) as receiver:
+        assert rules(files, *arguments, "--webhook", receiver.address) != 0
+    assert f"{len(written)} refused" in capsys.readouterr().err
+    dead = (files / "webhook/dead.jsonl").read_text().splitlines()
+    assert len(dead) == len(written)
 
 
 def test_mistakes(files, capsys):

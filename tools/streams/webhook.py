@@ -37,6 +37,10 @@ class Webhook:
     With a secret, the header `X-Stad-Signature` is `t=SECONDS,v1=HEX`: HMAC-SHA256, keyed with the
     secret, of `SECONDS`, a full stop, and the body.
 
+    Attributes:
+        left: after the context, events that wait for the next run.
+        refused: dead letters of this run.
+
     Args:
         address: http or https.
         folder: of the two files; of this webhook alone.
@@ -82,6 +86,7 @@ class Webhook:
         self._changed = threading.Condition()
         self._waiting = deque(self._left_over())
         self._closing = False
+        self.left = self.refused = 0
         try:
             self._outbox.parent.mkdir(parents=True, exist_ok=True)
             self._compact()
@@ -117,9 +122,9 @@ class Webhook:
         with self._changed:  # a thread that hangs in the receiver finds the file closed
             self._file.close()
             self._compact()
-            left = len(self._waiting)
-        if left:
-            self._notify(f"webhook: {left:,} events wait in {self._outbox} for the next run")
+            self.left = len(self._waiting)
+        if self.left:
+            self._notify(f"webhook: {self.left:,} events wait in {self._outbox} for the next run")
 
     def _left_over(self) -> list[dict[str, Any]]:
         events: dict[str, dict[str, Any]] = {}
@@ -219,6 +224,7 @@ class Webhook:
     def _bury(self, event: dict[str, Any], reason: str) -> None:
         with self._dead.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"reason": reason, "event": event}) + "\n")
+        self.refused += 1
         self._notify(f"webhook: {self._host}: {reason}; the event is in {self._dead}")
 
 
