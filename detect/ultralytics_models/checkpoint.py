@@ -29,6 +29,7 @@ from stadet.engine.reading import safe_label
 TASKS = {"Segment": "segmentation", "Pose": "pose", "OBB": "oriented boxes", "Classify": "classes"}
 DEFAULT_SIZE = 640
 LARGEST_SIZE = 8192
+LARGEST_PICKLE = 1 << 26  # bytes; theirs have some 100,000, the weights lie beside them
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ def is_ultralytics_file(path: str | os.PathLike) -> bool:
     """Is it an archive of torch whose pickle names classes of ultralytics? (Nothing is run.)"""
     try:
         with zipfile.ZipFile(path) as archive:
-            pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-            return any(b"ultralytics.nn" in archive.read(name) for name in pickles)
+            pickles = [entry for entry in archive.infolist() if entry.filename.endswith("data.pkl")]
+            small = [entry for entry in pickles if entry.file_size <= LARGEST_PICKLE]
+            return any(b"ultralytics.nn" in archive.read(entry) for entry in small)
     except Exception:  # no file, no archive, or a damaged one: other readers say so
         return False
 
