@@ -45,7 +45,13 @@ def keys_text(kind: str, width: int = 98) -> str:
     lines = ["configuration keys (type = default):"]
     for key in documented_keys(kind):
         lines.append(f"  {key.path}: {key.type}{f' = {key.default}' if key.default else ''}")
-        lines += textwrap.wrap(key.text, width, initial_indent=indent, subsequent_indent=indent)
+        lines += textwrap.wrap(
+            key.text,
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,  # names of models stay whole
+        )
     return "\n".join(lines)
 
 

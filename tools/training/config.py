@@ -190,8 +190,6 @@ class YowoConfig:
 
     Attributes:
         backbone: network of the 3D branch, one of `stadet.yowo.model.BACKBONES`.
-        backbone_2d: of the 2D branch: darknet19, as published, or an image network of torchvision
-            (mobilenet_v2, resnet50, efficientnet_v2_s, convnext_tiny, ..) or timm (timm/resnet18).
         width: factor on the numbers of channels of the 3D branch, of darknet19 and of CFAM.
         clip_length: frames of a clip; the last one is the key frame.
         clip_step: frames between two frames of a clip, in evaluation and prediction.
@@ -215,10 +213,12 @@ class YowoConfig:
             local file or a name of the library's (IMAGENET1K_V1, DEFAULT; of timm a tag).
         weights_3d: Kinetics weights for the 3D branch.
         strict_weights: refuse a file that does not fill everything except the head.
+        backbone_2d: network of the 2D branch: darknet19, as published, or an image network of
+            torchvision (mobilenet_v2, resnet50, efficientnet_v2_s, convnext_tiny, ..) or timm
+            (timm/resnet18).
     """
 
     backbone: str = "resnext101"
-    backbone_2d: str = "darknet19"
     width: float = 1.0
     clip_length: int = 16
     clip_step: int = 1
@@ -239,6 +239,7 @@ class YowoConfig:
     weights_2d: str | None = None
     weights_3d: str | None = None
     strict_weights: bool = True
+    backbone_2d: str = "darknet19"
 
     def __post_init__(self) -> None:
         expect_limits(
