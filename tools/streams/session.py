@@ -201,7 +201,12 @@ class DetectorSession(LiveSession):
 
 
 def _rule_events(told: Sequence[Told], seconds: float) -> list[Event]:
-    return [(what, seconds, hit_values(hit)) for what, hit in told]
+    events: list[Event] = []
+    for what, hit in told:
+        values = hit_values(hit)
+        values["met"] = values.pop("at")  # an event's `at` is the time of day
+        events.append((what, seconds, values))
+    return events
 
 
 class ClassifierSession(LiveSession):
