@@ -17,6 +17,7 @@ examples:
   stad live camera:0 rtsp://192.0.2.7/side --checkpoint best.pt --serve 8000 --events today.jsonl
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --events -    # rules' hits too
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --webhook https://192.0.2.9/hits
+  stad live camera:0 --checkpoint best.pt --scene scene.yaml --events e.jsonl --clips hits
   stad live camera:0 --checkpoint best.pt --record recordings --evidence-only
   stad live camera:0 --checkpoint runs/gestures/best.pt --show --area 0.25 0.1 0.75 0.9
   stad live kitchen.mp4 --realtime --checkpoint best.pt --serve 8000   (a file as if it were live)
@@ -45,6 +46,14 @@ def build_parser() -> argparse.ArgumentParser:
     add("--record", metavar="FOLDER", help="write the pictures as H.264, one file a stream")
     add("--evidence-only", action="store_true", help="record only while an action goes on")
     add("--scene", metavar="FILE", help="zones and rules of the streams (docs/rules.md)")
+    add("--clips", metavar="FOLDER", help="write a clip of every hit of a rule; needs --scene")
+    add(
+        "--clip-seconds",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="shown before and after a hit (%(default)s)",
+    )
     add("--events", metavar="FILE", help="append events as JSON Lines; - for standard output")
     add("--webhook", metavar="ADDRESS", help="post the events there, as JSON (docs/rules.md)")
     add(
@@ -79,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     from stadet.engine.errors import UserError
+    from stadet.engine.limits import expect_within
     from stadet.tools.inference.runtimes import RuntimeOptions
     from stadet.tools.streams.live import run_live
     from stadet.tools.streams.sessions import session_maker
@@ -89,6 +99,9 @@ def run(args: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')}: expected above 0, found {value}")
     if args.evidence_only and not args.record:
         raise UserError("--evidence-only: expected --record FOLDER with it")
+    if args.clips and not args.scene:
+        raise UserError("--clips: expected --scene FILE with it, whose rules are hit")
+    expect_within("--clip-seconds", args.clip_seconds, 0, 60)
     scene = None
     if args.scene:
         from stadet.datasets.live.source import parse_sources
@@ -122,6 +135,9 @@ def run(args: argparse.Namespace) -> None:
         webhook=args.webhook,
         webhook_folder=args.webhook_folder,
         webhook_secret=os.environ.get("STAD_WEBHOOK_SECRET") or None,
+        clips=args.clips,
+        clip_seconds=args.clip_seconds,
+        clip_wait=max((rule.longest_wait for rule in scene.rules), default=0.0) if scene else 0.0,
         max_latency=args.max_latency,
         max_seconds=args.seconds,
         max_outage=args.max_outage,

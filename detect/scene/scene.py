@@ -104,6 +104,11 @@ class Rule:
             return self.steps + ((self.unless,) if self.unless else ())
         return (self.after, self.expect) if self.kind == "absence" else (self.when,)
 
+    @property
+    def longest_wait(self) -> float:
+        """Seconds from a hit's start until the rule is met, at most."""
+        return max(self.seconds, self.within, self.grace if self.kind == "crossing" else 0.0)
+
     def holds_in(self, camera: Camera) -> bool:
         """Does the rule hold in a camera's view?"""
         if self.camera is not None:

@@ -22,10 +22,11 @@ from stadet.engine.files import disk_error
 from stadet.engine.folder_lock import folder_lock
 from stadet.tools.inference.windows import Windows
 from stadet.tools.streams.events import EventLog
+from stadet.tools.streams.hit_clips import HitClips
 from stadet.tools.streams.latency import LatencyFigures, LatencyMeter
 from stadet.tools.streams.overlay import draw_line
 from stadet.tools.streams.page import LivePage
-from stadet.tools.streams.session import LiveAnswer, LiveSession
+from stadet.tools.streams.session import Event, LiveAnswer, LiveSession
 from stadet.tools.streams.webhook import Webhook
 
 TELL_SECONDS = 10.0  # between two lines of figures on the terminal
@@ -71,6 +72,9 @@ def run_live(
     webhook: str | None = None,
     webhook_folder: str | Path = "webhook",
     webhook_secret: str | None = None,
+    clips: str | Path | None = None,
+    clip_seconds: float = 2.0,
+    clip_wait: float = 0.0,
     max_latency: float | None = None,
     max_seconds: float | None = None,
     max_outage: float | None = None,
@@ -93,6 +97,9 @@ def run_live(
         webhook: address that the events are posted to (`stadet.tools.streams.webhook`).
         webhook_folder: for events that have not arrived.
         webhook_secret: key of the signature.
+        clips: folder for a clip of every hit of a rule (`stadet.tools.streams.hit_clips`).
+        clip_seconds: shown before and after a hit.
+        clip_wait: the longest time from a hit's start until its rule is met, seconds.
         max_latency: milliseconds that a picture may be late; where the 95th percentile is above,
             every second frame is left out, then two of three, .., and that is told; well below it,
             fewer are left out again.
@@ -119,6 +126,9 @@ def run_live(
         log = stack.enter_context(EventLog(events, hook))
         if record is not None:
             _make_folder(Path(record))
+        if clips is not None:
+            _make_folder(Path(clips))
+            stack.enter_context(folder_lock(clips, "writing clips of hits"))
         windows = stack.enter_context(Windows()) if window else None
         readers = [
             stack.enter_context(
@@ -145,6 +155,9 @@ def run_live(
                 page,
                 Path(record) if record is not None else None,
                 evidence_only,
+                HitClips(clips, source.name, around=clip_seconds, wait=clip_wait, notify=_say)
+                if clips is not None
+                else None,
                 max_latency,
                 on_answer,
             )
@@ -169,6 +182,7 @@ class _Follower:
         page: LivePage | None,
         record: Path | None,
         evidence_only: bool,
+        clips: HitClips | None,
         max_latency: float | None,
         on_answer: Callable[[str, LiveFrame, LiveAnswer], None] | None,
     ):
@@ -176,6 +190,7 @@ class _Follower:
         self._log, self._page, self._on_answer = log, page, on_answer
         self._meter = LatencyMeter()
         self._recorder = _Recorder(record / f"{source.name}.mp4", evidence_only) if record else None
+        self._clips = clips
         self._max_latency = max_latency
         self._every = 1  # one of so many frames is answered for
         self._paced = 0.0  # when that was changed
@@ -200,10 +215,20 @@ class _Follower:
                     break
                 self._take(frame)
         finally:
-            for what, seconds, values in self.session.finish(self._last_seconds):
+            self._finish()
+
+    def _finish(self) -> None:
+        try:
+            events: Sequence[Event] = self.session.finish(self._last_seconds)
+            if self._clips is not None:
+                events = self._clips.finish(events)
+            for what, seconds, values in events:
                 self._log.write(self.name, what, seconds, **values)
+        finally:
             if self._recorder is not None:
                 self._recorder.close()
+            if self._clips is not None:
+                self._clips.close()
 
     def _take(self, frame: LiveFrame) -> None:
         self._last_seconds = frame.seconds
@@ -216,8 +241,13 @@ class _Follower:
         self._answered += 1
         figures = self._meter.figures()
         draw_line(answer.image, _status_line(figures, self.reader.counts))
-        for what, seconds, values in answer.events:
+        events: Sequence[Event] = answer.events
+        if self._clips is not None:
+            events = self._clips.take(events, answer.image, frame)
+        for what, seconds, values in events:
             self._log.write(self.name, what, seconds, **values)
+        if self._clips is not None:
+            self._clips.check()
         if self._recorder is not None:
             self._recorder.write(answer, frame)
         if self._page is not None:

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import numpy as np
 
+from stadet.detect.drawing.image_file import encode_jpeg
 from stadet.engine.errors import UserError
 
 JPEG_QUALITY = 80
@@ -121,18 +122,13 @@ class LivePage:
             image: (H, W, 3) uint8 RGB.
             status: plain values for `status.json`; ``line`` is shown below the picture.
         """
-        import cv2
-
         picture = self._pictures[name]
         picture.status = status
         if not self.watched(name) and picture.number:
             return
-        options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-        encoded, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-        if not encoded:
-            return
+        jpeg = encode_jpeg(image, JPEG_QUALITY)
         with picture.changed:
-            picture.jpeg = data.tobytes()
+            picture.jpeg = jpeg
             picture.number += 1
             picture.changed.notify_all()
 
