@@ -20,14 +20,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
 from stadet.detect.boxes import rowwise_iou
-from stadet.detect.tubes.greedy import paths_in_turn
+from stadet.detect.tubes.greedy import blocks, paths_in_turn, ranges
 
 PAIRS_AT_ONCE = 1 << 16  # box pairs compared at once
-LINKS_AT_ONCE = 1 << 18  # links of the classes that are taken together
+LINKS_AT_ONCE = 1 << 18  # links of the classes that go through passes together
+NODES_AT_ONCE = 1 << 19  # boxes x classes that are then taken in turn together
 FEW = 0.01  # share of boxes: after a pass that takes fewer, paths are taken one after another
 MARGIN = 1e-9  # relative; far above the rounding of an energy
 
@@ -64,8 +67,8 @@ def link_boxes(
     counts = stop - start
     sources, overlaps = [np.zeros(0, np.int32)], [np.zeros(0)]
     into = np.zeros(len(frames), dtype=np.int64)
-    for rows in _blocks(counts, PAIRS_AT_ONCE):
-        source = _ranges(start[rows], counts[rows])
+    for rows in blocks(counts, PAIRS_AT_ONCE):
+        source = ranges(start[rows], counts[rows])
         target = np.repeat(np.arange(rows.start, rows.stop), counts[rows])
         meet = _meet(boxes, source, target)
         source, target = source[meet], target[meet]
@@ -93,13 +96,51 @@ def best_paths(
     Equal energies: the path that ends at the earlier box, and of two predecessors the earlier one,
     so that the result is the same at every run.
     """
+    together = max(1, NODES_AT_ONCE // max(1, len(frames)))
+    while batch := list(islice(classes, together)):
+        yield from _of_batch(frames, links, batch, overlap_weight)
+
+
+def _of_batch(
+    frames: np.ndarray,
+    links: BoxLinks,
+    batch: list[tuple[int, np.ndarray]],
+    overlap_weight: float,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Paths of a few classes: by passes, and what these leave in turn, side by side."""
+    solved: list[_Solved] = []
     group: list[_ClassGraph] = []
-    for label, scores in classes:
+    for label, scores in batch:
         group.append(_ClassGraph(label, links, scores, overlap_weight))
         if sum(len(graph.sources) for graph in group) >= LINKS_AT_ONCE:
-            yield from _solve(group, frames)
+            solved += _solve(group, frames)
             group = []
-    yield from _solve(group, frames)
+    solved += _solve(group, frames)
+    left = [place for place, of_class in enumerate(solved) if len(of_class.rest)]
+    scores = np.zeros((len(frames), len(left)))
+    for column, place in enumerate(left):
+        rest = solved[place].rest
+        scores[rest, column] = batch[place][1][rest]
+    in_turn = paths_in_turn(
+        frames, scores, links.first, links.sources, links.overlaps, overlap_weight
+    )
+    others = dict(zip(left, in_turn, strict=True))
+    for place, of_class in enumerate(solved):
+        rows, lengths = of_class.rows, of_class.lengths
+        if place in others:
+            rows = np.concatenate([rows, others[place][0]])
+            lengths = np.concatenate([lengths, others[place][1]])
+        yield of_class.label, rows, lengths
+
+
+class _Solved(NamedTuple):
+    """What passes found of a class: boxes path after path, lengths of the paths, and the boxes that
+    are left to be taken in turn."""
+
+    label: int
+    rows: np.ndarray
+    lengths: np.ndarray
+    rest: np.ndarray
 
 
 class _ClassGraph:
@@ -121,10 +162,8 @@ class _ClassGraph:
         self.weights *= overlap_weight
 
 
-def _solve(
-    group: list[_ClassGraph], frames: np.ndarray
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Paths of the classes of a group, solved as one graph."""
+def _solve(group: list[_ClassGraph], frames: np.ndarray) -> Iterator[_Solved]:
+    """Paths of the classes of a group by passes, solved as one graph."""
     if not group:
         return
     starts = np.cumsum([0, *(len(graph.rows) for graph in group)])
@@ -142,15 +181,18 @@ def _solve(
     if len(starts) > 2:
         by_target = np.lexsort((sources, targets))
         sources, targets, weights = sources[by_target], targets[by_target], weights[by_target]
-    nodes, lengths = share_out(frames[rows[order]], scores, sources, targets, weights)
+    nodes, lengths, rest = share_out(frames[rows[order]], scores, sources, targets, weights)
     original = order[nodes]  # of the classes laid end to end
     of_path = np.searchsorted(starts, original[np.cumsum(lengths) - lengths], side="right") - 1
     of_node = np.repeat(of_path, lengths)
+    rest = order[rest]
+    of_rest = np.searchsorted(starts, rest, side="right") - 1
     for place_in_group, label in enumerate(labels):
-        yield (
+        yield _Solved(
             label,
             rows[original[of_node == place_in_group]],
             lengths[of_path == place_in_group],
+            rows[rest[of_rest == place_in_group]],
         )
 
 
@@ -160,8 +202,9 @@ def share_out(
     sources: np.ndarray,
     targets: np.ndarray,
     weights: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Paths of n nodes sorted by frame: (nodes (n,), path after path in time order; lengths (P,)).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Paths of n nodes sorted by frame: (nodes, path after path in time order; lengths (P,); the
+    nodes that are left where a pass would take few, to be taken in turn).
 
     scores (n,) positive; sources, targets (E,) links to a later frame, sorted by target, then by
     source; weights (E,) of at least 0.
@@ -186,21 +229,13 @@ def share_out(
         energies = _add_up(scores[alive], frames[alive], into)
         taken, counts = _unbeatable(scores[alive], frames[alive], into, out, energies)
         if len(taken) < FEW * len(alive):
-            parents = into.best(np.arange(len(alive)), energies)[0]
-            taken, counts = paths_in_turn(
-                scores[alive],
-                into.others,
-                into.first,
-                into.weights,
-                energies,
-                parents,
-            )
+            break
         nodes.append(alive[taken])
         lengths.append(counts)
         left = np.ones(len(alive), dtype=bool)
         left[taken] = False
         into, out, alive = into.among(left), out.among(left), alive[left]
-    return np.concatenate(nodes), np.concatenate(lengths)
+    return np.concatenate(nodes), np.concatenate(lengths), alive
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,7 +298,7 @@ class _Links:
         some = np.flatnonzero(sizes)
         if not len(some):
             return chosen, second
-        links = _ranges(start[some], sizes[some])
+        links = ranges(start[some], sizes[some])
         first = np.cumsum(sizes[some]) - sizes[some]
         value = worth[self.others[links]] + self.weights[links]
         highest = np.repeat(np.maximum.reduceat(value, first), sizes[some])
@@ -325,24 +360,6 @@ def _unbeatable(
     nodes, paths = nodes[kept], paths[kept]
     lengths = np.bincount(paths, minlength=len(ends))
     return nodes[np.argsort(paths, kind="stable")], lengths[holds]
-
-
-def _blocks(counts: np.ndarray, most: int) -> Iterator[slice]:
-    """Slices over `counts` whose sums stay near `most`."""
-    ends = np.cumsum(counts)
-    start = 0
-    while start < len(counts):
-        before = int(ends[start - 1]) if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
-        yield slice(start, stop)
-        start = stop
-
-
-def _ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """first[0], first[0] + 1, .. (counts[0] of them), first[1], .."""
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(first - (ends - counts), counts)
 
 
 def _meet(boxes: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

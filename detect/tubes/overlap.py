@@ -13,7 +13,7 @@ import numpy as np
 from stadet.detect.boxes import rowwise_iou
 from stadet.detect.structures import Tube
 
-CHUNK = 1 << 20  # box pairs compared at once: bounds memory
+CHUNK = 1 << 16  # box pairs compared at once: bounds memory, and stays in the cache
 
 
 class TubeColumns:

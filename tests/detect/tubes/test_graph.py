@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stadet.detect.boxes import pairwise_iou
-from stadet.detect.tubes import graph
+from stadet.detect.tubes import graph, greedy
 from stadet.detect.tubes.graph import best_paths, link_boxes
 from stadet.detect.tubes.greedy import paths_in_turn
 from tests.detect.tubes import every_round
@@ -114,6 +114,9 @@ def test_the_same_paths_as_the_old_program(monkeypatch, seed, tied, few):
     monkeypatch.setattr(graph, "FEW", few or 1e-9)
     monkeypatch.setattr(graph, "LINKS_AT_ONCE", 500 if seed % 2 else 1 << 20)
     monkeypatch.setattr(graph, "PAIRS_AT_ONCE", 100)
+    monkeypatch.setattr(graph, "NODES_AT_ONCE", 1 if seed == 2 else 1 << 20)
+    monkeypatch.setattr(greedy, "LINKS_AT_ONCE", 30 if seed == 3 else 1 << 18)
+    monkeypatch.setattr(greedy, "TIDY", 1 if seed == 4 else 64)
     options = {"min_score": 0.05, "min_overlap": 0.2, "max_gap": seed % 4, "weight": 1.0}
     problem = crowd(seed, tied=tied)
     new, old = paths_of(*problem, **options), old_paths_of(*problem, **options)
@@ -135,17 +138,16 @@ def test_every_box_of_a_class_is_in_exactly_one_path(seed):
 
 
 def test_one_after_another_by_hand():
-    # 0 and 1 lead to 2: over 0 it is worth 1 + .3 + 1, over 1 it is worth .5 + .9 + 1
-    first = np.array([0, 0, 0, 2])
-    nodes, lengths = paths_in_turn(
-        np.array([1.0, 0.5, 1.0]),
-        np.array([0, 1], dtype=np.int32),
-        first,
-        np.array([0.3, 0.9]),
-        np.array([1.0, 0.5, 2.4]),
-        np.array([-1, -1, 1]),
-    )
-    assert (nodes.tolist(), lengths.tolist()) == ([1, 2, 0], [2, 1])
+    # 0 and 1 lead to 2: over 0 it is worth 1 + .3 + 1, over 1 it is worth .5 + .9 + 1;
+    # the second class has no box 1, and only box 0 of the third takes part
+    scores = np.array([[1.0, 1.0, 0.4], [0.5, 0.0, 0.0], [1.0, 1.0, 0.0]])
+    links = np.array([0, 0, 0, 2]), np.array([0, 1], dtype=np.int32), np.array([0.3, 0.9])
+    found = paths_in_turn(np.array([4, 4, 5]), scores, *links, 1.0)
+    assert [(nodes.tolist(), lengths.tolist()) for nodes, lengths in found] == [
+        ([1, 2, 0], [2, 1]),
+        ([0, 2], [2]),
+        ([0], [1]),
+    ]
 
 
 def test_no_boxes_no_paths():
