@@ -13,6 +13,7 @@ from typing import Any
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error
+from stadet.engine.json_lines import append_row
 
 _PACKAGES = ("stadet", "torch", "torchvision", "numpy", "opencv-python", "albumentations", "av")
 
@@ -40,11 +41,7 @@ class RunLog:
         """Append `{"event": kind, "step": step, ...}` and flush it."""
         if not self.enabled:
             return
-        try:
-            with open(self.path, "a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"event": kind, "step": step, **values}) + "\n")
-        except OSError as error:
-            raise disk_error(error, self.path) from error
+        append_row(self.path, {"event": kind, "step": step, **values})
         if self._board:
             for name, value in values.items():
                 if isinstance(value, (int, float)):

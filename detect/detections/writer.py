@@ -20,6 +20,7 @@ from stadet.detect.detections.packed import packer, unpacked
 from stadet.detect.structures import Detections
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error
+from stadet.engine.json_lines import write_through
 
 SCHEMA = "stad-detections/1"
 BLOCK = 8 << 20  # bytes of text that are packed at once
@@ -160,11 +161,7 @@ class DetectionsWriter:
             if not whole:
                 return
             data, self._waiting = self._pack(self._waiting), b""
-        try:
-            self._stream.write(data)
-            self._stream.flush()
-        except OSError as error:
-            raise disk_error(error, self.path) from error
+        write_through(self._stream, data, self.path)
 
     def _cut_unfinished(self, header: dict) -> bool:
         """Prepare an existing file for more rows; False where it holds not even a header.

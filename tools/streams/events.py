@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
-from stadet.engine.files import disk_error
+from stadet.engine.json_lines import JsonLinesWriter
 from stadet.tools.streams.webhook import Webhook
 
 
@@ -24,14 +23,10 @@ class EventLog:
 
     def __init__(self, path: str | Path | None, webhook: Webhook | None = None):
         self.path, self._webhook = path, webhook
-        self._file: TextIO | None = sys.stdout if str(path) == "-" else None
-        if path is None or self._file is not None:
-            return
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115
-        except OSError as error:
-            raise disk_error(error, path) from error
+        self._file: JsonLinesWriter | None = None
+        if path is not None:
+            stream = sys.stdout if str(path) == "-" else None
+            self._file = JsonLinesWriter(path, readable=True, stream=stream)
 
     def write(self, stream: str, what: str, seconds: float, **values: Any) -> None:
         """Append an event.
@@ -53,13 +48,8 @@ class EventLog:
         }
         if self._webhook is not None:
             self._webhook.send(row)
-        if self._file is None:
-            return
-        try:
-            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise disk_error(error, str(self.path)) from error
+        if self._file is not None:
+            self._file.write(row)
 
     def __enter__(self) -> EventLog:
         return self
@@ -70,7 +60,7 @@ class EventLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None and self._file is not sys.stdout:
+        if self._file is not None:
             self._file.close()
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error
+from stadet.engine.json_lines import JsonLinesWriter, append_row
 
 WORTH_REPEATING = (408, 425, 429)  # of the answers 400 to 499; the others will not change
 
@@ -87,12 +88,8 @@ class Webhook:
         self._waiting = deque(self._left_over())
         self._closing = False
         self.left = self.refused = 0
-        try:
-            self._outbox.parent.mkdir(parents=True, exist_ok=True)
-            self._compact()
-            self._file = self._outbox.open("a", encoding="utf-8")
-        except OSError as error:
-            raise disk_error(error, self._outbox) from error
+        self._compact()
+        self._file = JsonLinesWriter(self._outbox)
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
@@ -100,7 +97,7 @@ class Webhook:
         """Take an event: on disk when this returns, sent when the receiver takes it."""
         event = {"id": uuid.uuid4().hex, **values}
         with self._changed:
-            self._append(event)
+            self._file.write(event)
             self._waiting.append(event)
             self._changed.notify_all()
 
@@ -156,13 +153,6 @@ class Webhook:
         with atomic_write(self._outbox) as stream:
             stream.writelines(json.dumps(event) + "\n" for event in self._waiting)
 
-    def _append(self, row: dict[str, Any]) -> None:
-        try:
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
-        except OSError as error:
-            raise disk_error(error, self._outbox) from error
-
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -177,7 +167,7 @@ class Webhook:
                 try:
                     if reason is not None:
                         self._bury(event, reason)
-                    self._append({"done": event["id"]})
+                    self._file.write({"done": event["id"]})
                     self._waiting.popleft()
                 except Exception as error:  # a full disk: the event stays in the outbox
                     self._notify(f"webhook: stopped, events are kept in the outbox: {error}")
@@ -222,8 +212,7 @@ class Webhook:
             return f"no answer ({getattr(error, 'reason', None) or error})", False
 
     def _bury(self, event: dict[str, Any], reason: str) -> None:
-        with self._dead.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"reason": reason, "event": event}) + "\n")
+        append_row(self._dead, {"reason": reason, "event": event})
         self.refused += 1
         self._notify(f"webhook: {self._host}: {reason}; the event is in {self._dead}")
 
