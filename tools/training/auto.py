@@ -22,6 +22,11 @@ FEW_PIXELS = 20_000  # of the network's input, up to which a CPU affords the wid
 TICK = 0.15  # share of its size by which a moving hand moves from one shown frame to the next
 MOVES = 0.01  # the same, a frame, below which a hand rests
 GAP = 4  # frames between two boxes of a track that still tell its speed
+STEP = 64  # frames of a step of either recipe: a batch, and lanes x window
+# over looked-at frames, beyond which they are known by heart
+PASSES = {"frame": 100, "recurrent": 250}
+# fewest and most that a training may take
+STEPS = {"frame": (1000, 6000), "recurrent": (1950, 12000)}
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ def choose_settings(
     return [
         *_size(train, boxes, device),
         *_rate(train),
+        *_length(train),
         *_flip(train, reverses, flip_labels),
         *_memory(bool(reverses)),
     ]
@@ -113,6 +119,19 @@ def _rate(train: AnnotationSet) -> list[Chosen]:
             f"{moved}: one frame in {every} of {rate_text(next(iter(train)).clock)} a second",
         )
     ]
+
+
+def _length(train: AnnotationSet) -> list[Chosen]:
+    """Most steps: on few frames the loss falls for ever, and no plateau ends the training."""
+    frames = sum(int(video.looked_at.sum()) for video in train)
+    found = []
+    for model, passes in PASSES.items():
+        least, most = STEPS[model]
+        steps = min(max(round(passes * frames / STEP), least), most)
+        passed = f"{steps * STEP / frames:,.0f} passes over {frames:,} looked-at frames"
+        why = f"{model} detector, at most: {passed}"
+        found.append(Chosen("loop.max_steps", steps, why, model))
+    return found
 
 
 def box_speed(train: AnnotationSet) -> float | None:

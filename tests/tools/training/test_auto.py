@@ -93,6 +93,17 @@ def test_actions_that_a_mirror_confuses_are_not_flipped():
     assert all(choice.key != "augment.flip" for choice in exchanged)
 
 
+@pytest.mark.parametrize(
+    "frames, frame_steps, recurrent_steps",
+    [(40, 1000, 1950), (2000, 3125, 7812), (9000, 6000, 12000)],
+)
+def test_few_frames_are_passed_over_a_limited_number_of_times(frames, frame_steps, recurrent_steps):
+    truth = footage(frames=frames)
+    chosen = choose_settings(truth, reverses={}, flip_labels={}, device="cpu")
+    steps = {c.model: c.value for c in chosen if c.key == "loop.max_steps"}
+    assert steps == {"frame": frame_steps, "recurrent": recurrent_steps}
+
+
 def test_a_side_without_boxes_is_refused():
     empty = footage(frames=0)
     with pytest.raises(UserError, match="--auto: expected boxes"):
