@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+
+from stadet.engine.errors import UserError
 
 _TICK = 1e-6  # seconds: a time this close before a frame counts as that frame's
 
@@ -92,3 +96,12 @@ def seconds_in_videos(clocks: Sequence[Clock], video: np.ndarray, frames: np.nda
         rows = video == number
         seconds[rows] = clocks[number].seconds(frames[rows])
     return seconds
+
+
+def time_of_day(text: Any, where: str) -> float:
+    """Seconds after midnight of h:mm or h:mm:ss; `UserError` otherwise."""
+    match = re.fullmatch(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?", text if type(text) is str else "")
+    if match is None:
+        raise UserError(f"{where}: expected h:mm or h:mm:ss, found {text!r}")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from stadet.tools.classification.train import train_classifier
     from stadet.tools.classification.video_answers import VideoClassifier, open_classifier
     from stadet.tools.compare import ComparisonResult, compare
+    from stadet.tools.counts import CountResult, take_counts
     from stadet.tools.data.anchors import AnchorChoice, kmeans_anchors
     from stadet.tools.data.annotate_next import annotate_next
     from stadet.tools.data.convert import convert
@@ -93,6 +94,7 @@ __all__ = [
     "ChoiceOptions",
     "ClassifierConfig",
     "ComparisonResult",
+    "CountResult",
     "CrossValidation",
     "Dataset",
     "Description",
@@ -166,6 +168,7 @@ __all__ = [
     "read_detections",
     "read_tubes",
     "render",
+    "take_counts",
     "train",
     "train_classifier",
     "video_map",
@@ -224,6 +227,7 @@ _MODULES = {
         "evaluate_checkpoint",
         "evaluate_detections",
     ),
+    "stadet.tools.counts": ("CountResult", "take_counts"),
     "stadet.tools.events": ("EventLog", "log_events"),
     "stadet.tools.export": ("export",),
     "stadet.tools.import_weights": ("import_weights",),

@@ -38,6 +38,7 @@ VERBS = (
     "tubes",
     "events",
     "rules",
+    "counts",
     "render",
     "train-classifier",
     "grid-search",

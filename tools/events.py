@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,13 +168,9 @@ def _at_rate(tubes: TubeSet, fps: float) -> TubeSet:
 
 
 def seconds_of_day(text: str) -> float:
-    from stadet.engine.errors import UserError
+    from stadet.detect.clock import time_of_day
 
-    match = re.fullmatch(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?", text)
-    if match is None:
-        raise UserError(f"--clock: expected h:mm or h:mm:ss, found {text!r}")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds
+    return time_of_day(text, "--clock")
 
 
 if __name__ == "__main__":

@@ -86,6 +86,9 @@ def run(args: argparse.Namespace) -> None:
                 f"camera {camera.name}: {len(camera.zones)} zones, {len(camera.lines)} lines; "
                 f"rules: {', '.join(rules) or 'none'}"
             )
+        if scene.counts is not None:
+            roles = [" ".join(role).strip() for role in scene.counts.roles.values()]
+            print(f"counts: {', '.join(roles)}; shifts: {', '.join(scene.counts.shifts) or 'none'}")
         return
     if args.out is None:
         raise UserError("expected --out, the folder for the hits, or --check")

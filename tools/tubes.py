@@ -107,7 +107,7 @@ def link_tubes(
     *,
     out: str | Path | None = None,
     data: str | Path | None = None,
-    ground_truth: str | Path | None = None,
+    ground_truth: str | Path | AnnotationSet | None = None,
     fps: float | None = None,
     online: bool = False,
     options: LinkOptions | None = None,
@@ -119,7 +119,7 @@ def link_tubes(
         detections: a detection set, or a detections file.
         out: the tube file to write (None: no file).
         data: data set file of these videos; brings the order of classes, rates and lengths.
-        ground_truth: COCO-video JSON of these videos, instead of `data`.
+        ground_truth: COCO-video JSON of these videos or its content, instead of `data`.
         fps: frames a second of every video, where nothing else says it.
         online: greedy linking frame by frame without looking ahead.
         options: least scores, gaps and lengths of the linking.
@@ -158,8 +158,14 @@ def link_tubes(
     return tubes
 
 
-def read_truth(data: str | Path | None, ground_truth: str | Path | None) -> AnnotationSet | None:
+def read_truth(
+    data: str | Path | None, ground_truth: str | Path | AnnotationSet | None
+) -> AnnotationSet | None:
     """The annotation set of a data set file or a COCO-video file; `None` without either."""
+    from stadet.detect.structures import AnnotationSet
+
+    if isinstance(ground_truth, AnnotationSet):
+        return ground_truth
     if data is not None:
         from stadet.datasets.dataset import load_dataset
 

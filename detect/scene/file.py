@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from stadet.detect.scene.counts_section import read_counts
 from stadet.detect.scene.polygon import Point, crossed_edges, polygon_area
-from stadet.detect.scene.scene import KINDS, Camera, Condition, Rule, Scene
+from stadet.detect.scene.scene import KINDS, Camera, Rule, Scene
+from stadet.detect.scene.values import (
+    ANCHORS,
+    check_places,
+    condition,
+    expect_known,
+    flag,
+    listing,
+    mapping,
+    named,
+    one_of,
+    zones_of,
+)
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.reading import (
     finite_number,
@@ -21,7 +34,6 @@ from stadet.engine.reading import (
 )
 
 SCHEMA = "stad-scene/1"
-ANCHORS = ("center", "top", "bottom")
 DIRECTIONS = ("any", "left_to_right", "right_to_left")
 _ALWAYS = {"name", "kind", "camera", "min_score", "anchor", "cooldown"}
 _HELD = {"classes", "zone", "seconds", "grace"}
@@ -52,46 +64,49 @@ def read_scene(path: str | os.PathLike) -> Scene:
             unknown cameras, zones or lines, and limits that contradict each other.
     """
     where = str(path)
-    content = _mapping(read_yaml_document(path, "a scene file"), where)
+    content = mapping(read_yaml_document(path, "a scene file"), where)
     if content.get("schema") != SCHEMA:
         raise UserError(
             f"{where}: expected schema: {SCHEMA}, found {shown(content.get('schema'))}; begin the "
             "file with it"
         )
-    _known(content, {"schema", "cameras", "rules"}, where)
+    expect_known(content, {"schema", "cameras", "rules", "counts"}, where)
     cameras = {
-        _name(name, f"{where}: cameras"): _camera(name, values, f"{where}: camera {name!r}")
-        for name, values in _mapping(content.get("cameras"), f"{where}: cameras").items()
+        named(name, f"{where}: cameras"): _camera(name, values, f"{where}: camera {name!r}")
+        for name, values in mapping(content.get("cameras"), f"{where}: cameras").items()
     }
     if not cameras:
         raise UserError(f"{where}: cameras: expected at least one camera, found none")
     rules: list[Rule] = []
-    for number, values in enumerate(_list(content.get("rules", []), f"{where}: rules"), start=1):
-        rule = _rule(_mapping(values, f"{where}: rule {number}"), f"{where}: rule {number}")
+    for number, values in enumerate(listing(content.get("rules", []), f"{where}: rules"), start=1):
+        rule = _rule(mapping(values, f"{where}: rule {number}"), f"{where}: rule {number}")
         if any(rule.name == other.name for other in rules):
             raise UserError(f"{where}: two rules are called {rule.name!r}; rename one")
         _check_places(rule, cameras, f"{where}: rule {rule.name!r}")
         rules.append(rule)
-    return Scene(where, cameras, tuple(rules))
+    counts = None
+    if "counts" in content:
+        counts = read_counts(content["counts"], cameras, f"{where}: counts")
+    return Scene(where, cameras, tuple(rules), counts)
 
 
 def _camera(name: str, values: Any, where: str) -> Camera:
-    values = _mapping(values, where)
-    _known(values, {"videos", "size", "zones", "lines"}, where)
-    videos = [_name(v, f"{where}: videos") for v in _list(values.get("videos", [name]), where)]
+    values = mapping(values, where)
+    expect_known(values, {"videos", "size", "zones", "lines"}, where)
+    videos = [named(v, f"{where}: videos") for v in listing(values.get("videos", [name]), where)]
     size = None
     if "size" in values:
-        sides = _list(values["size"], f"{where}: size")
+        sides = listing(values["size"], f"{where}: size")
         if len(sides) != 2:
             raise UserError(f"{where}: size: expected [height, width], found {shown(sides)}")
         size = (image_side(sides[0], f"{where}: size"), image_side(sides[1], f"{where}: size"))
     zones = {
-        _name(key, f"{where}: zones"): _polygon(points, f"{where}: zone {key!r}")
-        for key, points in _mapping(values.get("zones", {}), f"{where}: zones").items()
+        named(key, f"{where}: zones"): _polygon(points, f"{where}: zone {key!r}")
+        for key, points in mapping(values.get("zones", {}), f"{where}: zones").items()
     }
     lines = {
-        _name(key, f"{where}: lines"): _line(points, f"{where}: line {key!r}")
-        for key, points in _mapping(values.get("lines", {}), f"{where}: lines").items()
+        named(key, f"{where}: lines"): _line(points, f"{where}: line {key!r}")
+        for key, points in mapping(values.get("lines", {}), f"{where}: lines").items()
     }
     return Camera(name, tuple(videos), size, zones, lines)
 
@@ -121,7 +136,7 @@ def _line(value: Any, where: str) -> tuple[Point, Point]:
 
 def _points(value: Any, where: str) -> list[Point]:
     points = []
-    for point in _list(value, where):
+    for point in listing(value, where):
         if not isinstance(point, list) or len(point) != 2:
             raise UserError(f"{where}: expected points [x, y], found {shown(point)}")
         x, y = point
@@ -140,9 +155,9 @@ def _points(value: Any, where: str) -> list[Point]:
 def _rule(values: Mapping[str, Any], where: str) -> Rule:
     if "name" in values:
         where = f"{where} ({shown(values['name'])})"
-    name = _name(values.get("name"), f"{where}: name")
-    kind = _one_of(values.get("kind"), KINDS, f"{where}: kind")
-    _known(values, _ALWAYS | _KEYS[kind], f"{where} of kind {kind}")
+    name = named(values.get("name"), f"{where}: name")
+    kind = one_of(values.get("kind"), KINDS, f"{where}: kind")
+    expect_known(values, _ALWAYS | _KEYS[kind], f"{where} of kind {kind}")
     for key in _NEEDED[kind]:
         if key not in values:
             raise UserError(f"{where}: a rule of kind {kind} needs {key}; add it")
@@ -158,28 +173,28 @@ def _rule(values: Mapping[str, Any], where: str) -> Rule:
     rule = Rule(
         name,
         kind,
-        camera=None if camera is None else _name(camera, f"{where}: camera"),
-        when=_condition(held, where),
+        camera=None if camera is None else named(camera, f"{where}: camera"),
+        when=condition(held, where),
         seconds=number("seconds", 0.0),
         grace=number("grace", 0.5),
         cooldown=number("cooldown", 0.0),
         min_score=finite_number(
             values.get("min_score", 0.3), f"{where}: min_score", least=0, most=1
         ),
-        anchor=_one_of(values.get("anchor", "center"), ANCHORS, f"{where}: anchor"),
+        anchor=one_of(values.get("anchor", "center"), ANCHORS, f"{where}: anchor"),
         at_least=count("at_least"),
         at_most=count("at_most"),
-        line=_name(values["line"], f"{where}: line") if "line" in values else None,
-        direction=_one_of(values.get("direction", "any"), DIRECTIONS, f"{where}: direction"),
+        line=named(values["line"], f"{where}: line") if "line" in values else None,
+        direction=one_of(values.get("direction", "any"), DIRECTIONS, f"{where}: direction"),
         steps=tuple(
-            _condition(step, f"{where}: steps")
-            for step in _list(values.get("steps", []), f"{where}: steps")
+            condition(step, f"{where}: steps")
+            for step in listing(values.get("steps", []), f"{where}: steps")
         ),
-        unless=_condition(values["unless"], f"{where}: unless") if "unless" in values else None,
-        after=_condition(values.get("after", {}), f"{where}: after"),
-        expect=_condition(values.get("expect", {}), f"{where}: expect"),
+        unless=condition(values["unless"], f"{where}: unless") if "unless" in values else None,
+        after=condition(values.get("after", {}), f"{where}: after"),
+        expect=condition(values.get("expect", {}), f"{where}: expect"),
         within=number("within", 0.0),
-        same_actor=_flag(values.get("same_actor", False), f"{where}: same_actor"),
+        same_actor=flag(values.get("same_actor", False), f"{where}: same_actor"),
     )
     _check_limits(rule, where)
     return rule
@@ -213,71 +228,8 @@ def _check_places(rule: Rule, cameras: Mapping[str, Camera], where: str) -> None
             f"expected {', '.join(cameras)}"
         )
     asked = list(cameras.values()) if rule.camera is None else [cameras[rule.camera]]
-    zones = sorted({name for camera in asked for name in camera.zones})
-    lines = sorted({name for camera in asked for name in camera.lines})
-    wanted = [("zone", c.zone, zones) for c in rule.conditions if c.zone is not None]
-    wanted += [("line", rule.line, lines)] if rule.line is not None else []
-    for what, name, known in wanted:
-        if name not in known:
-            raise UserError(
-                f"{where}: {what} {name!r} is unknown{neighbours(str(name), known)}; expected "
-                f"{', '.join(known) or f'a {what} in the camera'}"
-            )
+    lines = {name for camera in asked for name in camera.lines}
+    check_places("zone", (c.zone for c in rule.conditions), zones_of(asked), where)
+    check_places("line", [rule.line], lines, where)
     if not any(rule.holds_in(camera) for camera in asked):
         raise UserError(f"{where}: no camera has all of its zones and lines; name them in one")
-
-
-def _condition(value: Any, where: str) -> Condition:
-    values = _mapping(value, where)
-    _known(values, {"classes", "zone"}, where)
-    classes = values.get("classes")
-    if isinstance(classes, str):
-        classes = [classes]
-    if classes is not None:
-        classes = tuple(_name(c, f"{where}: classes") for c in _list(classes, f"{where}: classes"))
-        if not classes:
-            raise UserError(f"{where}: classes: expected names, found none; leave it out for all")
-    zone = values.get("zone")
-    return Condition(classes, None if zone is None else _name(zone, f"{where}: zone"))
-
-
-def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: expected key: value lines, found {shown(value)}")
-    return value
-
-
-def _list(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise UserError(f"{where}: expected a list, found {shown(value)}")
-    return value
-
-
-def _name(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{where}: expected a name, found {shown(value)}")
-    return value
-
-
-def _flag(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise UserError(f"{where}: expected true or false, found {shown(value)}")
-    return value
-
-
-def _one_of(value: Any, known: Iterable[str], where: str) -> str:
-    if value not in known:
-        raise UserError(
-            f"{where}: expected {', '.join(known)}, found {shown(value)}"
-            f"{neighbours(str(value), known)}"
-        )
-    return str(value)
-
-
-def _known(values: Mapping[str, Any], known: set[str], where: str) -> None:
-    for key in values:
-        if key not in known:
-            raise UserError(
-                f"{where}: unknown key {shown(key)}{neighbours(str(key), known)}; expected "
-                f"{', '.join(sorted(known))}"
-            )

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stadet.detect.scene.polygon import Point
 from stadet.engine.errors import UserError
+
+if TYPE_CHECKING:
+    from stadet.detect.scene.counts import CountRules
 
 KINDS = ("presence", "dwell", "count", "crossing", "sequence", "absence")
 
@@ -125,11 +129,13 @@ class Scene:
         source: the file, for messages.
         cameras: by name.
         rules: in the file's order.
+        counts: what is counted; None = nothing.
     """
 
     source: str
     cameras: Mapping[str, Camera]
     rules: tuple[Rule, ...]
+    counts: CountRules | None = None
 
     def camera_of(self, video: str) -> Camera:
         """The camera of a video or stream.
@@ -147,14 +153,16 @@ class Scene:
         return found[0]
 
     def check_classes(self, names: tuple[str, ...]) -> None:
-        """Every class of the rules is one of `names`; `UserError` with its neighbours otherwise."""
+        """Every class of rules and counts is one of `names`; `UserError` otherwise."""
         from stadet.engine.errors import neighbours
 
-        for rule in self.rules:
+        wanted = [(f"rule {rule.name!r}", rule) for rule in self.rules]
+        wanted += [("counts", rule) for rule in self.counts.rules] if self.counts else []
+        for where, rule in wanted:
             for condition in rule.conditions:
                 for name in condition.classes or ():
                     if name not in names:
                         raise UserError(
-                            f"{self.source}: rule {rule.name!r}: class {name!r} is none of the "
+                            f"{self.source}: {where}: class {name!r} is none of the "
                             f"model's{neighbours(name, names)}; expected {', '.join(names[:8])}"
                         )

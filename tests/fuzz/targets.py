@@ -169,6 +169,12 @@ rules:
   - {name: hand, kind: presence, classes: [hand], zone: bin, seconds: 0.5, cooldown: 5}
   - {name: out, kind: crossing, line: door, direction: left_to_right}
   - {name: cut, kind: sequence, steps: [{classes: [a]}, {zone: bin}], within: 60}
+counts:
+  one_direction: true
+  meals: {items: {item: {classes: [a], zone: bin}}, back: [b], checkout: [c], pause: 90}
+  stock: {take: [a], put: [b], bins: {bin: {initial: 3}, all: {zone: null}}}
+  use: {hands: [a, b]}
+  shifts: {lunch: ["11:00", "15:00"], night: ["22:00", "02:00"]}
 """
 DATASET = """format: cvat
 videos: videos

@@ -32,6 +32,7 @@ FUNCTIONS = {
     "tubes": "tubes:link_tubes",
     "events": "events:log_events",
     "rules": "rules:apply_rules",
+    "counts": "counts:take_counts",
     "render": "inference.render:render",
     "grid-search": "classification.grid:grid_search",
     "cross-validate": "classification.cross_validation:cross_validate",

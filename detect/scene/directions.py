@@ -1,0 +1,91 @@
+"""One direction for each hand: who seems to take and to put at once did only one of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from stadet.detect.clock import Clock
+from stadet.detect.structures import Tube
+from stadet.detect.tubes.linking import make_tube
+
+MIN_SHARE = 0.5  # of the frames of two tubes on which their boxes meet, for them to be one hand
+_TICK = 1e-6  # seconds
+
+
+def decided(tubes: Sequence[Tube], opposite: np.ndarray, clock: Clock, pause: float) -> list[Tube]:
+    """One tube for each visit of a hand, with the class of the highest sum of scores over frames.
+
+    Two tubes of opposite classes are one hand where their boxes meet on at least half of the frames
+    of both, or where one begins at most `pause` seconds after the other's end and meets its last
+    box. What is connected in this way is a visit. Of the winning class its tubes are joined, the
+    others are left out; tubes that meet no opposite stay as they are.
+
+    Args:
+        tubes: of one video.
+        opposite: (C, C) bool, symmetric, classes between which is decided.
+        clock: of the video.
+        pause: seconds.
+    """
+    kept = []
+    for visit in _visits(tubes, opposite, clock, pause):
+        sums: dict[int, float] = defaultdict(float)
+        for tube in visit:
+            sums[tube.label] += tube.score * len(tube)
+        best = max(sums, key=lambda label: sums[label])
+        kept.append(_joined([tube for tube in visit if tube.label == best]))
+    return sorted(kept, key=lambda tube: (tube.start, tube.label))
+
+
+def _visits(
+    tubes: Sequence[Tube], opposite: np.ndarray, clock: Clock, pause: float
+) -> list[list[Tube]]:
+    done: list[list[Tube]] = []
+    going: list[list[Tube]] = []
+    for tube in sorted(tubes, key=lambda tube: tube.start):
+        mine, others = [tube], []
+        for visit in going:
+            last = max(other.stop for other in visit)
+            if clock.duration(last, tube.start) > pause + _TICK:
+                done.append(visit)
+            elif any(
+                opposite[other.label, tube.label]
+                and clock.duration(other.stop, tube.start) <= pause + _TICK
+                and _one_hand(other, tube)
+                for other in visit
+            ):
+                mine = [*visit, *mine]
+            else:
+                others.append(visit)
+        going = [*others, mine]
+    return [*done, *going]
+
+
+def _one_hand(before: Tube, after: Tube) -> bool:
+    first, stop = after.start, min(before.stop, after.stop)
+    if stop <= first:
+        return bool(_meet(before.boxes[-1:], after.boxes[:1])[0])
+    one = before.boxes[first - before.start : stop - before.start]
+    return bool(_meet(one, after.boxes[: stop - first]).mean() >= MIN_SHARE)
+
+
+def _meet(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(N,) bool: boxes (N, 4) share a point, row by row."""
+    return (np.maximum(one[:, :2], other[:, :2]) <= np.minimum(one[:, 2:], other[:, 2:])).all(
+        axis=1
+    )
+
+
+def _joined(tubes: Sequence[Tube]) -> Tube:
+    """One tube; on frames of several the best of them."""
+    if len(tubes) == 1:
+        return tubes[0]
+    boxes: dict[int, np.ndarray] = {}
+    for tube in sorted(tubes, key=lambda tube: tube.score):
+        boxes.update(zip(range(tube.start, tube.stop), tube.boxes, strict=True))
+    lengths = [len(tube) for tube in tubes]
+    score = float(np.dot(lengths, [tube.score for tube in tubes]) / sum(lengths))
+    frames = np.array(sorted(boxes))
+    return make_tube(frames, np.stack([boxes[f] for f in frames.tolist()]), tubes[0].label, score)

@@ -1,0 +1,75 @@
+import json
+import re
+
+import pytest
+
+from stadet.detect.metrics.count_errors import count_errors
+from stadet.detect.report.count_charts import clock_ticks
+from stadet.detect.report.counts import counts_dict, counts_page, total_lines
+from tests.detect.scene.test_counting import count, tube
+
+TUBES = [
+    tube("pick", 0, 10, ["tuna"]),
+    tube("serve", 20, 10, ["tray"]),
+    tube("pick", 40, 10, ["rice"]),
+    tube("till", 60, 10, ["away"]),
+    tube("serve", 90, 10, ["tray"]),
+]
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Counts that miss one action, and the truth's."""
+    truth = count(tmp_path, TUBES, frames=110)
+    found = count(tmp_path, [*TUBES[:2], *TUBES[3:]], frames=110)
+    return found, truth
+
+
+def test_the_page_holds_everything(pair):
+    found, truth = pair
+    page = counts_page(found, truth, count_errors(found, truth), notes=["look <here>"])
+    assert "look &lt;here&gt;" in page
+    addresses = re.findall(r"(?:https?:)?//[^\s\"'<]+", page)
+    assert not addresses
+    assert not re.search(r"<(script|link|img)\b", page)
+    for heading in ("meals", "stock", "use"):
+        assert f'<h2 id="{heading}">' in page
+    assert page.count("<svg") == 1 + 1 + 2 + 1 + 1  # meals, by hour; two bins; use, by hour
+    assert page.count('class="mark"') == 2  # the truth's stock
+    assert "tuna x1" in page and "closed by" in page
+    alone = counts_page(found)
+    assert 'class="mark"' not in alone and "truth" not in alone.partition("</style>")[2]
+
+
+def test_lines_and_json(pair):
+    found, truth = pair
+    errors = count_errors(found, truth)
+    lines = list(total_lines(found, errors))
+    assert "2 meals with 2 items (truth 2 with 2; 100.0 % of" in lines[0]
+    assert any(line.startswith("v: rice: 4 - 0 + 0 = 4 (truth 3; mean error") for line in lines)
+    content = json.loads(json.dumps(counts_dict(found, errors, ["a note"]), allow_nan=False))
+    assert (content["schema"], content["meals"], content["items"]) == ("stad-counts/1", 2, 2)
+    assert content["stock"][0] == {
+        "video": "v",
+        "bin": "tuna",
+        "initial": 9,
+        "taken": 1,
+        "put_back": 0,
+        "final": 8,
+    }
+    rice = content["errors"]["stock"]["bins"][1]
+    assert rice["right"] == pytest.approx(50 / 110)  # wrong from frame 50 on
+    assert content["notes"] == ["a note"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [
+        (0, 40, ["0:00", "0:10", "0:20", "0:30", "0:40"]),
+        (41400, 41420, ["11:30:00", "11:30:05", "11:30:10", "11:30:15", "11:30:20"]),
+        (39600, 54000, ["11:00", "12:00", "13:00", "14:00", "15:00"]),
+        (82800, 90000, ["23:00", "23:30", "0:00", "0:30", "1:00"]),
+    ],
+)
+def test_ticks_of_time(low, high, wanted):
+    assert [words for _, words in clock_ticks(low, high)] == wanted

@@ -1,0 +1,57 @@
+import numpy as np
+
+from stadet.detect.clock import Clock
+from stadet.detect.scene.directions import decided
+from stadet.detect.structures import Tube
+
+OPPOSITE = np.array([[False, True, False], [True, False, False], [False, False, False]])
+HERE, NEAR, AWAY = [10, 10, 50, 50], [45, 45, 90, 90], [200, 10, 240, 50]
+
+
+def tube(start, stop, label, score, box=HERE):
+    return Tube(start, np.tile(np.array(box, dtype=float), (stop - start, 1)), label, score)
+
+
+def decide(*tubes, pause=0.5):
+    return [(t.start, t.stop, t.label) for t in decided(tubes, OPPOSITE, Clock(10.0), pause=pause)]
+
+
+def test_the_higher_sum_of_scores_wins():
+    assert decide(tube(0, 30, 0, 0.4), tube(5, 20, 1, 0.7)) == [(0, 30, 0)]  # 12 against 10.5
+    assert decide(tube(0, 30, 0, 0.3), tube(5, 20, 1, 0.7)) == [(5, 20, 1)]
+    assert decide(tube(0, 30, 0, 0.4), tube(5, 20, 1, 0.7, NEAR)) == [(0, 30, 0)]
+
+
+def test_other_hands_and_other_classes_stay():
+    apart = [tube(0, 30, 0, 0.4), tube(5, 20, 1, 0.7, AWAY)]
+    assert decide(*apart) == [(0, 30, 0), (5, 20, 1)]
+    both = [tube(0, 30, 0, 0.4), tube(5, 20, 0, 0.7), tube(5, 20, 2, 0.9)]
+    assert decide(*both) == [(0, 30, 0), (5, 20, 0), (5, 20, 2)]
+
+
+def test_a_pause_joins_and_a_longer_one_does_not():
+    # 2 s of taking with half a second of putting in between: one visit, whose parts are joined
+    parts = [tube(0, 10, 0, 0.5), tube(12, 18, 1, 0.9), tube(20, 31, 0, 0.5)]
+    assert decide(*parts) == [(0, 31, 0)]
+    assert decide(*parts, pause=0.1) == [(0, 10, 0), (12, 18, 1), (20, 31, 0)]
+
+
+def test_every_order_of_the_tubes_gives_the_same():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        tubes = [
+            tube(a, a + n, label, 0.1 + 0.8 * s, [10 * x, 0, 10 * x + 15, 20])
+            for a, n, label, s, x in zip(
+                rng.integers(0, 80, 9),
+                rng.integers(3, 20, 9),
+                rng.integers(0, 3, 9),
+                rng.random(9),
+                rng.integers(0, 5, 9),
+                strict=True,
+            )
+        ]
+        shuffled = [tubes[n] for n in rng.permutation(9)]
+        key = lambda rows: sorted(rows)  # noqa: E731
+        assert key(decide(*tubes)) == key(decide(*shuffled))
+        left = decide(*tubes)
+        assert sum(label == 2 for *_, label in left) == sum(t.label == 2 for t in tubes)
