@@ -32,7 +32,11 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("sources", nargs="+", help="video files, frame folders, folders of videos, or camera:N")
     add("--checkpoint", required=True, help="best.pt of a run")
-    add("--out", required=True, help="the detections file (.jsonl)")
+    add(
+        "--out",
+        required=True,
+        help="the detections file: .jsonl, .jsonl.gz, .jsonl.zst or .parquet",
+    )
     add("--resume", action="store_true", help="continue the file where it ends")
     add("--overwrite", action="store_true", help="replace the file")
     add(

@@ -294,11 +294,14 @@ def _repeated_entries(columns: DetectionColumns) -> np.ndarray:
     ).astype(np.uint64)
     odd = np.random.default_rng(0).integers(1, 2**63, size=8, dtype=np.uint64) | np.uint64(1)
     row_hash = (words * odd[:6]).sum(axis=1, dtype=np.uint64)
-    key = row_hash[columns.rows] * odd[6] + columns.classes.astype(np.uint64) * odd[7]
-    key ^= columns.scores.view(np.uint64)
-    _, first = np.unique(key, return_index=True)
-    if len(first) == len(key):
+    ordered = np.sort(row_hash)
+    several = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(several):  # as in any sound file
         return np.zeros(0, dtype=np.int64)
+    entries = np.flatnonzero(np.isin(row_hash, several)[columns.rows])
+    key = row_hash[columns.rows[entries]] * odd[6]
+    key += columns.classes[entries].astype(np.uint64) * odd[7]
+    key ^= columns.scores[entries].view(np.uint64)
     repeats = np.ones(len(key), dtype=bool)
-    repeats[first] = False
-    return np.flatnonzero(repeats)
+    repeats[np.unique(key, return_index=True)[1]] = False
+    return entries[repeats]

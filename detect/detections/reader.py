@@ -1,50 +1,27 @@
-"""Reads a detections file: JSON Lines `stad-detections/1`, or COCO results with their truth.
-
-A `stad-detections/1` file is a header
-`{"schema": "stad-detections/1", "categories": [{"id": 1, "name": ..}, ..], "score_floor": ..}`,
-then rows `{"video": name, "frame": f, "bbox": [x, y, w, h], "objectness": o or null,
-"scores": {category id: s, ..}}` in the video's pixels, and range rows
-`{"video": name, "processed": [first, last]}` (inclusive), which tell frames that were never reached
-from frames without detections. A file without a single range row is taken as complete. A range row
-may add `"fps"`, the video's frames a second, or `"times"`, the seconds of its frames from the
-video's first, where the rate varies; of a frame that no row times, the time is interpolated.
-"""
+"""Reads a detections file: `stad-detections/1` as JSON Lines, plain or compressed, or as Parquet;
+and COCO results with their truth."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
-from stadet.detect.detections.columns import DetectionColumns, ProcessedRange, assemble
+from stadet.detect.detections.columns import DetectionColumns, assemble
 from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
+from stadet.detect.detections.json_lines import SCHEMA, parsed_header, read_header, read_rows
 from stadet.detect.detections.packed import is_packed, unpacked
-from stadet.detect.detections.writer import SCHEMA, DetectionsWriter
+from stadet.detect.detections.parquet import is_parquet, parquet_header, read_parquet
+from stadet.detect.detections.writer import DetectionsWriter
 from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
-from stadet.engine.reading import (
-    MAX_FRAME,
-    MAX_FRAMES,
-    finite_number,
-    guarded,
-    matched_label,
-    open_lines,
-    safe_label,
-    safe_name,
-    shown,
-)
+from stadet.engine.reading import finite_number, guarded, matched_label, open_lines
 
 __all__ = ["SCHEMA", "DetectionSet", "DetectionsWriter", "VideoDetections", "read_detections"]
-
-# what `_columns_of` raises for a row that is none
-_FAULTY = (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError)
-CHUNK_BYTES = 8 << 20  # rows parsed at once: bounds the memory that Python objects take
 
 
 @guarded("a detections file")
@@ -60,8 +37,8 @@ def read_detections(
     A last line that was cut off (a killed program) is left out.
 
     Args:
-        path: `stad-detections/1` JSON Lines, also compressed (.jsonl.gz, .jsonl.zst), or COCO
-            results.
+        path: `stad-detections/1`: JSON Lines, also compressed (.jsonl.gz, .jsonl.zst), or Parquet
+            (.parquet); or COCO results.
         truth: an annotation set (its order of classes is used, its videos and lengths are checked)
             or an order of class names; by default the header's classes are used.
         ground_truth_json: the COCO-video file whose image and category ids a COCO results file
@@ -75,31 +52,70 @@ def read_detections(
     path = Path(path)
     findings = Findings(path.name)
     annotations = truth if isinstance(truth, AnnotationSet) else None
-    with _text_of(path) as stream:
-        if _first_character(stream) == b"[":
-            from stadet.detect.detections.coco_results import read_coco_results
-
-            names, columns = read_coco_results(path, ground_truth_json, findings)
-            ids, score_floor = {i: i for i in range(len(names))}, 0.0
-            wanted = names if truth is None else _names_of(truth)
-            column_of = _match_names(ids, names, wanted, findings)
-            lookup = np.array([column_of[i] for i in range(len(names))] + [-1], dtype=np.int64)
-            columns.classes = lookup[columns.classes]
-        else:
-            header, ids, names = _read_header(stream, path)
-            floor = header.get("score_floor")
-            score_floor = 0.0 if floor is None else finite_number(floor, f"{path}: score_floor")
-            wanted = names if truth is None else _names_of(truth)
-            column_of = _match_names(ids, names, wanted, findings)
-            keyed = {str(key): column for key, column in column_of.items()}
-            columns = _read_rows(stream, keyed, findings)
+    if is_parquet(path):
+        header, ids, names = parsed_header(parquet_header(path), f"{path}: header")
+        wanted, column_of = _classes(ids, names, truth, findings)
+        columns = read_parquet(path, column_of, findings)
+        score_floor = _score_floor(header, path)
+    else:
+        wanted, score_floor, columns = _read_text(path, truth, ground_truth_json, findings)
     result = assemble(columns, wanted, score_floor, annotations, findings)
     if strict:
         findings.raise_if_any()
     return result
 
 
-def _text_of(path: Path) -> IO[bytes]:
+def read_floor(path: str | os.PathLike) -> float:
+    """The score floor that the header of a `stad-detections/1` file says; `UserError` as above."""
+    path = Path(path)
+    if is_parquet(path):
+        return _score_floor(parsed_header(parquet_header(path), f"{path}: header")[0], path)
+    with text_of(path) as stream:
+        return _score_floor(read_header(stream, path)[0], path)
+
+
+def _read_text(
+    path: Path,
+    truth: AnnotationSet | Sequence[str] | None,
+    ground_truth_json: str | os.PathLike | None,
+    findings: Findings,
+) -> tuple[tuple[str, ...], float, DetectionColumns]:
+    """Classes, score floor and columns of a file of JSON."""
+    with text_of(path) as stream:
+        if _first_character(stream) == b"[":
+            from stadet.detect.detections.coco_results import read_coco_results
+
+            names, columns = read_coco_results(path, ground_truth_json, findings)
+            ids: dict[int | str, int] = {i: i for i in range(len(names))}
+            wanted, column_of = _classes(ids, names, truth, findings)
+            lookup = np.array([column_of[i] for i in range(len(names))] + [-1], dtype=np.int64)
+            columns.classes = lookup[columns.classes]
+            return wanted, 0.0, columns
+        header, ids, names = read_header(stream, path)
+        score_floor = _score_floor(header, path)
+        wanted, column_of = _classes(ids, names, truth, findings)
+        keyed = {str(key): column for key, column in column_of.items()}
+        return wanted, score_floor, read_rows(stream, keyed, findings)
+
+
+def _classes(
+    ids: dict[int | str, int],
+    names: Sequence[str],
+    truth: AnnotationSet | Sequence[str] | None,
+    findings: Findings,
+) -> tuple[tuple[str, ...], dict[int | str, int]]:
+    """The classes that are wanted, and the column of each category's id among them."""
+    wanted = tuple(names) if truth is None else _names_of(truth)
+    return wanted, _match_names(ids, names, wanted, findings)
+
+
+def _score_floor(header: dict, path: Path) -> float:
+    floor = header.get("score_floor")
+    return 0.0 if floor is None else finite_number(floor, f"{path}: score_floor")
+
+
+def text_of(path: Path) -> IO[bytes]:
+    """The text of a plain or packed file, at its beginning; the caller closes it."""
     if is_packed(path) and path.is_file():
         return unpacked(path)
     return open_lines(path, "a detections file")
@@ -114,32 +130,6 @@ def _first_character(stream: IO[bytes]) -> bytes:
     start = stream.read(256).lstrip()[:1]
     stream.seek(begin)
     return start
-
-
-def _read_header(stream: IO[bytes], path: Path) -> tuple[dict, dict[int | str, int], list[str]]:
-    line = stream.readline()
-    try:
-        header = json.loads(line)
-    except (ValueError, RecursionError):
-        header = None
-    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
-        raise UserError(
-            f'{path}, line 1: expected a header {{"schema": "{SCHEMA}", "categories": ..}}, '
-            f"found {line[:60].decode(errors='replace').strip()!r}; is it a detections file?"
-        )
-    categories = header.get("categories")
-    try:
-        ids = {category["id"]: index for index, category in enumerate(categories)}
-        names = [safe_label(c["name"], f"{path}, line 1: categories") for c in categories]
-    except (TypeError, KeyError):
-        raise UserError(
-            f'{path}, line 1: expected "categories" as a list of {{"id": .., "name": ..}}, '
-            f"found {shown(categories)}; write ids and names"
-        ) from None
-    for what, count in (("ids", len(ids)), ("names", len(set(names)))):
-        if count != len(categories):
-            raise UserError(f"{path}, line 1: expected unique category {what}, found repeated ones")
-    return header, ids, names
 
 
 def _match_names(
@@ -165,185 +155,3 @@ def _match_names(
         "classes that are not in the ground truth", len(unknown), map(repr, unknown), "left out"
     )
     return {key: place.get(names[index], -1) for key, index in ids.items()}
-
-
-def _read_rows(
-    stream: IO[bytes], column_of: dict[str, int], findings: Findings
-) -> DetectionColumns:
-    video_codes: dict[str, int] = {}
-    parts: list[tuple[np.ndarray, ...]] = []
-    ranges: list[ProcessedRange] = []
-    boxes_before = 0
-    for numbers, rows in _parsed_chunks(stream, findings):
-        try:
-            part = _columns_of(numbers, rows, column_of, video_codes, ranges)
-        except _FAULTY:  # find the rows at fault
-            for number, row in zip(numbers.tolist(), rows, strict=True):
-                if isinstance(row, dict) and isinstance(row.get("video"), str):
-                    safe_name(row["video"], f"{findings.source}, line {number}")  # not left out
-            faults = [_fault(row) for row in rows]
-            findings.add(
-                "rows that are no detection and no range",
-                sum(map(bool, faults)),
-                (f"line {n}: {f}" for n, f in zip(numbers, faults, strict=True) if f),
-                "left out",
-            )
-            sound = [i for i, fault in enumerate(faults) if not fault]
-            part = _columns_of(
-                numbers[sound], [rows[i] for i in sound], column_of, video_codes, ranges
-            )
-        *columns, unknown = part
-        findings.add(
-            "scores of categories that the header does not list",
-            len(unknown),
-            (f"category {key}" for key in unknown),
-            "left out",
-        )
-        columns[5] = columns[5] + boxes_before
-        boxes_before += len(columns[0])
-        parts.append(tuple(columns))
-    if not parts:
-        parts.append(
-            _columns_of(np.zeros(0, dtype=np.int64), [], column_of, video_codes, ranges)[:8]
-        )
-    videos, frames, boxes, objectness, lines, rows, classes, scores = (
-        np.concatenate(column) for column in zip(*parts, strict=True)
-    )
-    return DetectionColumns(
-        list(video_codes), videos, frames, boxes, objectness, lines, rows, classes, scores, ranges
-    )
-
-
-def _parsed_chunks(stream: IO[bytes], findings: Findings) -> Iterator[tuple[np.ndarray, list[Any]]]:
-    """Line numbers and parsed rows, some megabytes at a time; unreadable lines are counted.
-
-    One `json.loads` over many lines joined to a list is some three times faster than one a line;
-    only a chunk that does not parse so is taken line by line.
-    """
-    number = 2  # after the header
-    while lines := stream.readlines(CHUNK_BYTES):
-        numbers = np.arange(number, number + len(lines))
-        number += len(lines)
-        try:
-            rows = json.loads(b"[" + b",".join(lines) + b"]")
-        except (ValueError, RecursionError):
-            rows = []
-        if len(rows) != len(lines):
-            numbers, rows = _parse_one_by_one(numbers, lines, findings)
-        yield numbers, rows
-
-
-def _parse_one_by_one(
-    numbers: np.ndarray, lines: list[bytes], findings: Findings
-) -> tuple[np.ndarray, list[Any]]:
-    kept, rows = [], []
-    for number, line in zip(numbers.tolist(), lines, strict=True):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-            kept.append(number)
-        except (ValueError, RecursionError):
-            found = line[:60].decode(errors="replace").strip()
-            if line.endswith(b"\n"):
-                what, done = "lines that are not JSON", "left out"
-            else:
-                what = "last line cut off in the middle"
-                done = "left out; the rest of the file counts"
-            findings.add(what, 1, [f"line {number}: {found!r}"], done)
-    return np.array(kept, dtype=np.int64), rows
-
-
-def _columns_of(
-    numbers: np.ndarray,
-    rows: list[Any],
-    column_of: dict[str, int],
-    video_codes: dict[str, int],
-    ranges: list[ProcessedRange],
-) -> tuple:
-    """Columns of sound rows; raises one of `_FAULTY` otherwise.
-
-    Nothing is added to `video_codes` and `ranges` before every row has been found sound.
-    """
-    is_box = np.array(["bbox" in row for row in rows], dtype=bool)
-    found = [row for row in rows if "bbox" in row]
-    names = [row["video"] for row in found]
-    frames = _numbers([row["frame"] for row in found], "iu").astype(np.int64)
-    boxes = _numbers([row["bbox"] for row in found], "iuf", (4,)).astype(np.float64)
-    objectness = np.array(
-        [
-            np.nan if (o := row.get("objectness")) is None else finite_number(o, "objectness")
-            for row in found
-        ],
-        dtype=np.float64,
-    )
-    listed = [row["scores"] for row in found]
-    counts = [len(scores) for scores in listed]
-    values = [scores.values() for scores in listed]
-    scores = _numbers(list(chain.from_iterable(values)), "iuf").astype(np.float64)
-    keys = list(chain.from_iterable(listed))
-    new_ranges = [_range_of(row) for row in rows if "bbox" not in row]
-    for name in dict.fromkeys([*names, *(new.video for new in new_ranges)]):
-        safe_name(name, "video")
-    if (frames > MAX_FRAME).any() or (frames < -MAX_FRAME).any():
-        raise ValueError("a frame past every video")
-
-    ranges.extend(new_ranges)
-    for name in dict.fromkeys(names):
-        video_codes.setdefault(name, len(video_codes))
-    classes = np.array([column_of.get(key, -2) for key in keys], dtype=np.int64)
-    unknown = [keys[i] for i in np.flatnonzero(classes == -2)] if (classes == -2).any() else []
-    return (
-        np.array([video_codes[name] for name in names], dtype=np.int64),
-        frames,
-        boxes,
-        objectness,
-        numbers[is_box],
-        np.repeat(np.arange(len(found)), counts),
-        classes.clip(-1),
-        scores,
-        unknown,
-    )
-
-
-def _numbers(values: list, kinds: str, sides: tuple[int, ...] = ()) -> np.ndarray:
-    array = np.array(values) if values else np.zeros((0, *sides), dtype=np.int64)
-    if array.dtype.kind not in kinds:
-        raise TypeError(f"expected numbers, found {array.dtype}")
-    if array.shape != (len(values), *sides):
-        raise ValueError(f"expected {sides or 'single'} numbers, found shape {array.shape}")
-    return array
-
-
-def _range_of(row: dict[str, Any]) -> ProcessedRange:
-    first, last = row["processed"]
-    if type(first) is not int or type(last) is not int or not 0 <= first <= last <= MAX_FRAME:
-        raise ValueError("expected [first, last] with 0 <= first <= last")
-    fps, times = row.get("fps"), row.get("times")
-    if fps is not None and not 0 < float(_numbers([fps], "iuf")[0]) < np.inf:
-        raise ValueError("expected an fps above 0")
-    if times is not None:
-        times = _numbers(list(times), "iuf").astype(np.float64)
-        if len(times) != last - first + 1 or last > MAX_FRAMES or not np.isfinite(times).all():
-            raise ValueError("expected one finite time for each frame")
-    return ProcessedRange(row["video"], first, last, None if fps is None else float(fps), times)
-
-
-def _fault(row: Any) -> str:
-    """Reason why a row cannot be used; empty without one."""
-    if not isinstance(row, dict):
-        return f"expected an object, found {shown(row)}"
-    try:
-        safe_name(row.get("video"), "video")
-    except UserError as error:
-        return str(error)
-    try:
-        _columns_of(np.zeros(1, dtype=np.int64), [row], {}, {}, [])
-    except _FAULTY:
-        if "bbox" not in row and "processed" in row:
-            return (
-                'expected "processed" [first, last], an "fps" above 0 and "times", one a frame, if '
-                f"any; found {shown(row, 80)}"
-            )
-        return f'expected "frame", "bbox" [x, y, w, h] and "scores", found {shown(row)}'
-    return ""

@@ -1,6 +1,7 @@
 """Writes a `stad-detections/1` file row by row, so that a kill loses at most one line.
 
-Of a compressed file it loses the rows since the last range.
+Of a compressed file it loses the rows since the last range; the rows of a Parquet file are text
+until it is closed (`parquet.unfinished`).
 """
 
 from __future__ import annotations
@@ -16,25 +17,44 @@ from typing import IO, Any
 import numpy as np
 
 from stadet.detect.boxes import xyxy_to_xywh
+from stadet.detect.detections.json_lines import SCHEMA
 from stadet.detect.detections.packed import packer, unpacked
+from stadet.detect.detections.parquet import (
+    expect_pyarrow,
+    is_parquet,
+    parquet_text,
+    unfinished,
+    write_parquet,
+)
 from stadet.detect.structures import Detections
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error
 from stadet.engine.json_lines import write_through
 
-SCHEMA = "stad-detections/1"
 BLOCK = 8 << 20  # bytes of text that are packed at once
 
 
-class DetectionsWriter:
-    """Append detections to a JSON Lines file; use it as a context manager.
+def written_so_far(path: str | os.PathLike) -> Path:
+    """The file that holds what has been written of a detections file: another one of a Parquet file
+    that is not finished."""
+    growing = unfinished(path)
+    return growing if is_parquet(path) and growing.exists() else Path(path)
 
-    path: the file; names: class names, category id c + 1 is names[c]; score_floor: class scores
-    below it are left out of a row; resume: continue an existing file of the same classes (what
-    follows its last range row is cut off first), otherwise an existing file is replaced.
+
+class DetectionsWriter:
+    """Append detections to a JSON Lines or Parquet file; use it as a context manager.
+
+    path: the file, whose name says its form (.jsonl, .jsonl.gz, .jsonl.zst, .parquet); names: class
+    names, category id c + 1 is names[c]; score_floor: class scores below it are left out of a row;
+    resume: continue an existing file of the same classes (what follows its last range row is cut
+    off first), otherwise an existing file is replaced.
 
     Every call ends on a whole line that has reached the operating system (of a compressed
     file: every range). An error before the first finished range leaves no file behind.
+
+    Attributes:
+        growing: where the rows are until the file is closed: the file itself, or the text that
+            becomes a Parquet file.
     """
 
     def __init__(
@@ -48,7 +68,11 @@ class DetectionsWriter:
         self.path = Path(path)
         self.names = tuple(names)
         self.score_floor = float(score_floor)
-        self._pack, self._waiting = packer(self.path), b""
+        self._columns = is_parquet(self.path)
+        if self._columns:
+            expect_pyarrow(self.path)
+        self.growing = unfinished(self.path) if self._columns else self.path
+        self._pack, self._waiting = packer(self.growing), b""
         self._ids = [str(index + 1) for index in range(len(self.names))]
         header = {
             "schema": SCHEMA,
@@ -57,8 +81,10 @@ class DetectionsWriter:
         }
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            continues = resume and self.path.exists() and self._cut_unfinished(header)
-            self._stream = open(self.path, "ab" if continues else "wb")  # noqa: SIM115
+            continues = resume and self._take_up(header)
+            self._stream = open(self.growing, "ab" if continues else "wb")  # noqa: SIM115
+            if self._columns and not continues:
+                self.path.unlink(missing_ok=True)  # it is replaced
         except OSError as error:
             raise disk_error(error, self.path) from error
         self._says_something = bool(continues)
@@ -127,14 +153,13 @@ class DetectionsWriter:
 
     def close(self) -> None:
         """Close the file. UserError where the disk has no room for what is still to be written."""
-        try:
-            if self._waiting:
-                self._put("", whole=True)
-        finally:
-            try:
-                self._stream.close()
-            except OSError as error:
-                raise disk_error(error, self.path) from error
+        if self._stream.closed:
+            return
+        self._close_stream()
+        if self._columns:
+            with open(self.growing, "rb") as text:
+                write_parquet(self.path, text, self.growing)
+            self.growing.unlink()
 
     def __enter__(self) -> DetectionsWriter:
         return self
@@ -145,13 +170,25 @@ class DetectionsWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
-        if error is not None and not self._says_something:
-            self._remove()  # no frame was finished: nothing to continue
+        if error is None or self._says_something:
+            self.close()
+        else:  # no frame was finished: nothing to continue
+            self._close_stream()
+            self._remove()
+
+    def _close_stream(self) -> None:
+        try:
+            if self._waiting:
+                self._put("", whole=True)
+        finally:
+            try:
+                self._stream.close()
+            except OSError as error:
+                raise disk_error(error, self.path) from error
 
     def _remove(self) -> None:
-        if self.path.is_file():  # and no device
-            self.path.unlink(missing_ok=True)
+        if self.growing.is_file():  # and no device
+            self.growing.unlink(missing_ok=True)
 
     def _put(self, text: str, *, whole: bool = False) -> None:
         """Write lines; of a compressed file only as a block, which `whole` ends."""
@@ -163,15 +200,27 @@ class DetectionsWriter:
             data, self._waiting = self._pack(self._waiting), b""
         write_through(self._stream, data, self.path)
 
-    def _cut_unfinished(self, header: dict) -> bool:
-        """Prepare an existing file for more rows; False where it holds not even a header.
+    def _take_up(self, header: dict) -> bool:
+        """Prepare what exists for more rows; False where there is nothing, not even a header.
 
         Everything after the last range row is cut off: those frames were not finished and will be
         written again.
         """
+        if self._columns and not self.growing.exists() and self.path.exists():
+            with atomic_write(self.growing, "wb") as text:
+                for line in parquet_text(self.path):
+                    text.write(line)
+            try:
+                return self._cut_unfinished(header)
+            except UserError:  # the Parquet file stays as it is
+                self._remove()
+                raise
+        return self.growing.exists() and self._cut_unfinished(header)
+
+    def _cut_unfinished(self, header: dict) -> bool:
         if self._pack is not None:
             return self._cut_packed(header)
-        with open(self.path, "r+b") as stream:
+        with open(self.growing, "r+b") as stream:
             whole = self._whole_end(stream, header)
             if whole:
                 stream.truncate(whole)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from stadet.datasets.labelled.keypoints import read_keypoint_set, read_label_enc
 from stadet.datasets.labelled.lists import read_hmdb51, read_jester, read_ucf101
 from stadet.datasets.splits.lists import read_video_list
 from stadet.detect.detections.reader import read_detections
+from stadet.detect.detections.recode import recode_detections
 from stadet.detect.scene.file import read_scene
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.detect.tubes.file import read_tubes
@@ -214,6 +216,14 @@ def _target(name: str, content: str | bytes | dict | list, read, **others: bytes
     return Target(name, content, read, {k.replace("__", "/"): v for k, v in others.items()})
 
 
+def _parquet() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        text, path = Path(folder) / "d.jsonl", Path(folder) / "d.parquet"
+        text.write_text(DETECTIONS)
+        recode_detections(text, path)
+        return path.read_bytes()
+
+
 def truth() -> AnnotationSet:
     """Two videos without boxes."""
     none = np.zeros((0, 4))
@@ -355,6 +365,9 @@ def targets() -> dict[str, Target]:
         "detections": _target("d.jsonl", DETECTIONS, lambda p: read_detections(p / "d.jsonl")),
         "detections with truth": _target(
             "d.jsonl", DETECTIONS, lambda p: read_detections(p / "d.jsonl", truth())
+        ),
+        "detections in parquet": _target(
+            "d.parquet", _parquet(), lambda p: read_detections(p / "d.parquet", truth())
         ),
         "tubes": _target("t.json", TUBES, lambda p: read_tubes(p / "t.json")),
         "scene file": _target("s.yaml", SCENE, lambda p: read_scene(p / "s.yaml")),

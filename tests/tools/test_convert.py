@@ -11,7 +11,7 @@ from stadet.datasets.dataset import load_dataset
 from stadet.datasets.footage.info import VideoInfo
 from stadet.datasets.formats.pre_annotation import annotations_from_detections, link_boxes
 from stadet.detect.detections.detection_set import VideoDetections
-from stadet.detect.detections.reader import DetectionsWriter
+from stadet.detect.detections.reader import DetectionsWriter, read_detections
 from stadet.detect.structures import Detections
 from stadet.tools import convert
 from stadet.tools.cli import run_verb
@@ -211,3 +211,23 @@ def test_an_existing_folder_is_not_overwritten(data, tmp_path, capsys):
     assert stad("--data", data, "--to", "cvat", "--out", tmp_path) == 2
     assert "a new or an empty folder" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_detections_in_another_form(tmp_path, capsys):
+    plain, columns, back = (tmp_path / n for n in ("d.jsonl", "d.parquet", "back.jsonl.gz"))
+    with DetectionsWriter(plain, ("a", "b")) as writer:
+        boxes = Detections(np.array([[1.5, 2, 9, 9]]), np.array([0.5]), np.array([[0.25, 0.75]]))
+        writer.write("v", 3, boxes)
+        writer.processed("v", 0, 9, fps=25)
+    assert stad("--detections", plain, "--to", "detections", "--out", columns) == 0
+    assert f"{columns.stat().st_size:,} bytes" in capsys.readouterr().out
+    assert stad("--detections", columns, "--to", "detections", "--out", back) == 0
+    (wanted,), (found,) = read_detections(plain), read_detections(back)
+    np.testing.assert_array_equal(found.boxes, wanted.boxes)
+    np.testing.assert_array_equal(found.scores, wanted.scores)
+    assert found.processed.tolist() == [[0, 9]] and found.clock.fps == 25
+    assert stad("--detections", columns, "--to", "detections", "--out", back) == 2
+    assert "exists" in capsys.readouterr().err
+    arguments = ["--detections", columns, "--videos", tmp_path, "--to", "detections"]
+    assert stad(*arguments, "--out", tmp_path / "other.jsonl") == 2
+    assert "expected --detections alone, found --videos" in capsys.readouterr().err

@@ -51,9 +51,9 @@ def expect_same(found, wanted, box=0.02, score=1e-5):
         np.testing.assert_allclose(other.scores, video.scores, atol=score)
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
-def test_a_compressed_file_gives_the_figures_of_the_plain_one(footage, trained, tmp_path, suffix):
-    plain, packed = tmp_path / "d.jsonl", tmp_path / f"d.jsonl{suffix}"
+@pytest.mark.parametrize("name", ["d.jsonl.gz", "d.jsonl.zst", "d.parquet"])
+def test_a_file_of_each_form_gives_the_figures_of_the_plain_one(footage, trained, tmp_path, name):
+    plain, packed = tmp_path / "d.jsonl", tmp_path / name
     for out in (plain, packed):
         assert predict(trained, out, footage.video) == 0
     expect_same(packed, plain, box=0, score=0)

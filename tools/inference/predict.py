@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -17,9 +16,8 @@ from stadet.datasets.footage.video import open_video
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
 from stadet.detect.clock import Clock
-from stadet.detect.detections.packed import is_packed, unpacked
-from stadet.detect.detections.reader import read_detections
-from stadet.detect.detections.writer import DetectionsWriter
+from stadet.detect.detections.reader import read_detections, read_floor
+from stadet.detect.detections.writer import DetectionsWriter, written_so_far
 from stadet.detect.inference import InferenceConfig, detect
 from stadet.detect.structures import Detections
 from stadet.engine.errors import UserError
@@ -66,7 +64,7 @@ def predict(
     Args:
         sources: video files, frame folders, folders of videos, or "camera:N".
         checkpoint: `best.pt` of a run, or an exported `.onnx` file.
-        out: the detections file (.jsonl).
+        out: the detections file; its name says its form: .jsonl, .jsonl.gz, .jsonl.zst, .parquet.
         resume: continue the file where it ends.
         overwrite: replace the file instead.
         for_evaluation: keep scores down to the floor of the training's configuration, on which
@@ -95,7 +93,7 @@ def predict(
     expect_within("window", window, 1)
     expect_within("max_frames", max_frames, 1)
     out = Path(out)
-    if out.exists() and not (resume or overwrite):
+    if written_so_far(out).exists() and not (resume or overwrite):
         raise UserError(
             f"{out} exists; give --resume to continue it, --overwrite to replace it, or another "
             "--out"
@@ -133,7 +131,7 @@ def predict(
         writer = stack.enter_context(DetectionsWriter(out, names, floor, resume=resume))
         reached = {
             video.name: int(video.processed[-1, 1]) + 1
-            for video in read_detections(out, names)
+            for video in read_detections(writer.growing, names)
             if len(video.processed)
         }
         for name, source in opened.items():
@@ -169,15 +167,8 @@ def use_floor(detector: DetectorFile) -> float:
 def _written_floor(path: Path) -> float | None:
     """The floor of an unfinished file, which is continued as it was begun."""
     try:
-        with unpacked(path) if is_packed(path) else open(path, "rb") as stream:
-            return float(json.loads(stream.readline())["score_floor"])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RecursionError,
-    ):  # the writer says what is wrong with it
+        return read_floor(written_so_far(path))
+    except (OSError, UserError):  # the writer says what is wrong with it
         return None
 
 

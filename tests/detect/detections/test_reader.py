@@ -275,7 +275,7 @@ def test_chunks_change_nothing(tmp_path, monkeypatch):
     rows = [row(video="ab"[i % 2], frame=i % 10, scores={"7": 0.1 + i / 100}) for i in range(50)]
     path.write_text(lines(*rows[:25], {"video": "a", "processed": [0, 9]}, "{bad", *rows[25:]))
     whole = read_detections(path, truth())
-    monkeypatch.setattr("stadet.detect.detections.reader.CHUNK_BYTES", 300)
+    monkeypatch.setattr("stadet.detect.detections.json_lines.CHUNK_BYTES", 300)
     parts = read_detections(path, truth())
     assert whole.notes == parts.notes and "line 28" in parts.notes[0]
     for name in "ab":
