@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,19 @@ _NEEDED = {
 }
 
 
+class SceneError(UserError):
+    """What is wrong in a scene file, and where.
+
+    Attributes:
+        place: keys from the top of the file, as in ``("cameras", "counter", "zones", "tray")``,
+            ``("rules", "queue")`` or ``("counts",)``.
+    """
+
+    def __init__(self, message: str, place: tuple[str, ...]):
+        super().__init__(message)
+        self.place = place
+
+
 @guarded("a scene file")
 def read_scene(path: str | os.PathLike) -> Scene:
     """Read a scene file; everything in it is checked.
@@ -63,31 +77,49 @@ def read_scene(path: str | os.PathLike) -> Scene:
         UserError: another schema, unknown keys, polygons that cross themselves, rules that name
             unknown cameras, zones or lines, and limits that contradict each other.
     """
-    where = str(path)
-    content = mapping(read_yaml_document(path, "a scene file"), where)
+    return parse_scene(read_yaml_document(path, "a scene file"), str(path))
+
+
+def parse_scene(document: Any, where: str) -> Scene:
+    """The scene of a document that was read from the file `where`, checked as by `read_scene`."""
+    content = mapping(document, where)
     if content.get("schema") != SCHEMA:
         raise UserError(
             f"{where}: expected schema: {SCHEMA}, found {shown(content.get('schema'))}; begin the "
             "file with it"
         )
     expect_known(content, {"schema", "cameras", "rules", "counts"}, where)
-    cameras = {
-        named(name, f"{where}: cameras"): _camera(name, values, f"{where}: camera {name!r}")
-        for name, values in mapping(content.get("cameras"), f"{where}: cameras").items()
-    }
+    cameras = {}
+    for name, values in mapping(content.get("cameras"), f"{where}: cameras").items():
+        with _at("cameras", str(name)):
+            named(name, f"{where}: cameras")
+            cameras[name] = _camera(name, values, f"{where}: camera {name!r}")
     if not cameras:
         raise UserError(f"{where}: cameras: expected at least one camera, found none")
     rules: list[Rule] = []
     for number, values in enumerate(listing(content.get("rules", []), f"{where}: rules"), start=1):
         rule = _rule(mapping(values, f"{where}: rule {number}"), f"{where}: rule {number}")
-        if any(rule.name == other.name for other in rules):
-            raise UserError(f"{where}: two rules are called {rule.name!r}; rename one")
-        _check_places(rule, cameras, f"{where}: rule {rule.name!r}")
+        with _at("rules", rule.name):
+            if any(rule.name == other.name for other in rules):
+                raise UserError(f"{where}: two rules are called {rule.name!r}; rename one")
+            _check_places(rule, cameras, f"{where}: rule {rule.name!r}")
         rules.append(rule)
     counts = None
     if "counts" in content:
-        counts = read_counts(content["counts"], cameras, f"{where}: counts")
+        with _at("counts"):
+            counts = read_counts(content["counts"], cameras, f"{where}: counts")
     return Scene(where, cameras, tuple(rules), counts)
+
+
+@contextlib.contextmanager
+def _at(*place: str) -> Iterator[None]:
+    """Give errors of the block their place, unless they have one."""
+    try:
+        yield
+    except SceneError:
+        raise
+    except UserError as error:
+        raise SceneError(str(error), place) from error
 
 
 def _camera(name: str, values: Any, where: str) -> Camera:
@@ -100,14 +132,13 @@ def _camera(name: str, values: Any, where: str) -> Camera:
         if len(sides) != 2:
             raise UserError(f"{where}: size: expected [height, width], found {shown(sides)}")
         size = (image_side(sides[0], f"{where}: size"), image_side(sides[1], f"{where}: size"))
-    zones = {
-        named(key, f"{where}: zones"): _polygon(points, f"{where}: zone {key!r}")
-        for key, points in mapping(values.get("zones", {}), f"{where}: zones").items()
-    }
-    lines = {
-        named(key, f"{where}: lines"): _line(points, f"{where}: line {key!r}")
-        for key, points in mapping(values.get("lines", {}), f"{where}: lines").items()
-    }
+    zones, lines = {}, {}
+    for key, points in mapping(values.get("zones", {}), f"{where}: zones").items():
+        with _at("cameras", name, "zones", str(key)):
+            zones[named(key, f"{where}: zones")] = _polygon(points, f"{where}: zone {key!r}")
+    for key, points in mapping(values.get("lines", {}), f"{where}: lines").items():
+        with _at("cameras", name, "lines", str(key)):
+            lines[named(key, f"{where}: lines")] = _line(points, f"{where}: line {key!r}")
     return Camera(name, tuple(videos), size, zones, lines)
 
 
