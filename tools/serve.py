@@ -16,6 +16,7 @@ examples:
   stad serve --models models/ --runs runs/ --port 9000 --workers 2
   stad live rtsp://192.0.2.7/counter --checkpoint best.pt --serve 8001 &
   stad serve --models models/ --live http://127.0.0.1:8001/
+  stad serve --models models/ --scenes scenes/
   STAD_TOKEN=a-long-secret-of-yours stad serve --models models/ --host 0.0.0.0
 
 Pages at http://127.0.0.1:8000/, the description of the interface at /api/openapi.json. Jobs wait in
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--models", type=Path, required=True, help="folder of checkpoints that may be used")
     add("--data", type=Path, default=Path("stad-service"), help="the service's own folder")
     add("--runs", type=Path, help="folder of training runs, to show their reports")
+    add("--scenes", type=Path, help="folder of scene files: edit their zones over a frame")
     add("--live", metavar="ADDRESS", help="show the cameras of a running stad live --serve PORT")
     add("--host", default="127.0.0.1", help="address to listen at (default: loopback)")
     add("--port", type=int, default=8000)

@@ -18,6 +18,7 @@ from stadet.engine.errors import UserError
 from stadet.engine.reading import parse_yaml, shown
 
 KINDS = {"zones": "zone", "lines": "line"}  # of a camera, and the key by which rules name one
+_NAMING = {"items", "use", "bins", "shifts"}  # mappings whose keys are names, no keywords
 _PLAIN = re.compile(r"[^\W\d][\w-]*(?: [\w-]+)*")  # names that need no quotes
 
 
@@ -44,7 +45,7 @@ def edit_scene(text: str, where: str, wanted: Wanted) -> str:
 
     What is not changed stays letter by letter, comments too; lost are those within the points of a
     zone whose number of points changes. Where a name is gone from all cameras because it was
-    changed, rules follow the new name.
+    changed, rules and counts follow the new name.
 
     Args:
         text: of the file.
@@ -69,17 +70,17 @@ def edit_scene(text: str, where: str, wanted: Wanted) -> str:
     renamed = {
         KINDS[kind]: dict(_followed(before, after, changed, kind)) for kind in KINDS
     }  # old to new name by the key of rules
+    sections = [key for key in ("rules", "counts") if key in document]
     expected = {**document, "cameras": after}
-    if "rules" in document:
-        expected["rules"] = _with_names(document["rules"], renamed)
+    expected |= {key: _with_names(document[key], renamed) for key in sections}
     parse_scene(expected, where)
     edits = TextEdits(text)
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     try:
         for camera, kind, shapes in changed:
             _edit_shapes(edits, root, camera, kind, before[camera].get(kind, {}), shapes)
-        if "rules" in document:
-            _rename_in_rules(edits, find_entry(root, "rules")[1], renamed)
+        for key in sections:
+            _rename(edits, find_entry(root, key)[1], renamed)
         edited = edits.applied()
         done = parse_yaml(edited, where) == expected
     except (UserError, LookupError):
@@ -143,33 +144,37 @@ def _followed(
             yield old, new
 
 
-def _with_names(value: Any, renamed: Mapping[str, Mapping[str, str]]) -> Any:
-    """Rules with the new names of zones and lines."""
+def _with_names(value: Any, renamed: Mapping[str, Mapping[str, str]], naming: bool = False) -> Any:
+    """Rules or counts with the new names of zones and lines; `naming`: the keys are names."""
     if isinstance(value, list):
         return [_with_names(item, renamed) for item in value]
     if not isinstance(value, dict):
         return value
     return {
         key: renamed[key].get(item, item)
-        if key in renamed and isinstance(item, str)
-        else _with_names(item, renamed)
+        if not naming and key in renamed and isinstance(item, str)
+        else _with_names(item, renamed, not naming and key in _NAMING)
         for key, item in value.items()
     }
 
 
-def _rename_in_rules(
-    edits: TextEdits, node: yaml.Node, renamed: Mapping[str, Mapping[str, str]]
+def _rename(
+    edits: TextEdits,
+    node: yaml.Node,
+    renamed: Mapping[str, Mapping[str, str]],
+    naming: bool = False,
 ) -> None:
+    """Do in the text what `_with_names` does."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _rename_in_rules(edits, item, renamed)
+            _rename(edits, item, renamed)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            names = renamed.get(key.value, {})
+            names = {} if naming else renamed.get(key.value, {})
             if isinstance(value, yaml.ScalarNode) and value.value in names:
                 edits.replace(value, _scalar(names[value.value]))
             else:
-                _rename_in_rules(edits, value, renamed)
+                _rename(edits, value, renamed, not naming and key.value in _NAMING)
 
 
 def _edit_shapes(

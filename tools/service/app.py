@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import (
     FileResponse,
@@ -34,6 +34,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import ClientDisconnect
 
 from stadet.engine.errors import UserError
+from stadet.tools.service.frame import read_frame
 from stadet.tools.service.guard import (
     COOKIE,
     BodyLimit,
@@ -45,10 +46,13 @@ from stadet.tools.service.guard import (
 from stadet.tools.service.live import LiveAway, LiveSource
 from stadet.tools.service.models import ModelShelf
 from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState, new_id
+from stadet.tools.service.scene_routes import add_scene_routes
+from stadet.tools.service.scenes import SceneShelf
 from stadet.tools.service.settings import ServiceSettings
 from stadet.tools.service.timeline import axis_ticks, timeline_rows
 from stadet.tools.service.uploads import (
     ID,
+    MOST_VIDEOS,
     TooLarge,
     TooSlow,
     UploadLimits,
@@ -164,9 +168,9 @@ def make_app(settings: ServiceSettings) -> FastAPI:
         )
         return response
 
-    def page(name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
         limit = int(settings.upload_mb * 2**20)
-        text = pages.get_template(name).render(**values, limit=limit, version=app.version)
+        text = pages.get_template(template).render(**values, limit=limit, version=app.version)
         return HTMLResponse(text, status)
 
     @app.get("/health", response_class=PlainTextResponse)
@@ -279,9 +283,25 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             folder / name, media_type=kind, content_disposition_type="inline", stat_result=facts
         )
 
+    @app.get("/api/jobs/{job_id}/frame", response_class=Response)
+    def job_frame(
+        job: FoundJob,
+        video: Annotated[int, Query(ge=0, le=MOST_VIDEOS)] = 0,
+        seconds: Annotated[float, Query(ge=0, le=1e7, allow_inf_nan=False)] = 0.0,
+    ) -> Response:
+        """The frame of a done job's video at a time as JPEG; beyond its end the last one."""
+        if job.state is not JobState.DONE:  # others' videos may be none
+            raise HTTPException(404, f"no frame: the job is {job.state.value}")
+        if video >= len(job.inputs):
+            raise HTTPException(404, "no such video")
+        stored, shown = list(job.inputs.items())[video]
+        jpeg = read_frame(settings, settings.jobs / job.id / "inputs" / stored, shown, seconds)
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
     @app.get("/static/{name}")
     def static(name: str) -> Response:
         kinds = {"page.css": "text/css", "page.js": "text/javascript"}
+        kinds |= {"scene.css": "text/css", "scene.js": "text/javascript"}
         if name not in kinds:
             raise HTTPException(404)
         content = files("stadet.tools.service").joinpath("static", name).read_text(encoding="utf-8")
@@ -345,6 +365,14 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             headers={"Cache-Control": "no-store"},
         )
 
+    @app.get("/api/live/{name}/frame", response_class=Response)
+    async def live_frame(name: str) -> Response:
+        """The newest picture of a live camera as JPEG."""
+        if name not in await cameras() or live is None:
+            raise HTTPException(404, "no such camera")
+        jpeg = await live.picture(name)
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
     @app.get("/live", response_class=HTMLResponse)
     async def live_page() -> HTMLResponse:
         try:
@@ -363,6 +391,15 @@ def make_app(settings: ServiceSettings) -> FastAPI:
         if run not in places:
             raise HTTPException(404, "no such run")
         return FileResponse(places[run], media_type="text/html")
+
+    async def live_names() -> list[str]:
+        try:
+            return list(await cameras())
+        except LiveAway:
+            return []
+
+    shelf_of_scenes = SceneShelf(settings.scenes) if settings.scenes else None
+    add_scene_routes(app, shelf_of_scenes, queue, live_names, page)
 
     @app.post("/login")
     async def login(request: Request) -> Response:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import json
-import os
-import resource
 import signal
 import sys
 import time
@@ -18,6 +14,7 @@ from stadet.datasets.footage.decode import decode_limits
 from stadet.engine.errors import UserError
 from stadet.engine.progress import watched
 from stadet.tools.service.admission import VideoLimits, check_video
+from stadet.tools.service.child import end_with_parent, limit_memory
 from stadet.tools.service.models import ModelShelf
 from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState
 
@@ -66,8 +63,8 @@ class Reporter:
 def main(argv: list[str]) -> int:
     """Run a job; its end is written into the queue."""
     data, models, job_id, memory, *limits = argv
-    _limit_memory(float(memory))
-    _end_with_parent()
+    limit_memory(float(memory))
+    end_with_parent()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     queue = JobQueue(Path(data) / "queue.sqlite")
     job = queue.get(job_id)
@@ -237,22 +234,6 @@ def _thumbnail(video: Path, answer: dict[str, Any], place: Path) -> None:
     height = max(1, round(frame.shape[0] * 320 / frame.shape[1]))
     small = cv2.resize(frame, (320, height), interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(place), cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-
-
-def _limit_memory(gigabytes: float) -> None:
-    """Allocations above the limit fail, in this process only."""
-    size = int(gigabytes * 2**30)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
-
-
-def _end_with_parent() -> None:
-    """On Linux: this process is killed with the one that started it."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-        if os.getppid() != parent:
-            sys.exit(1)
 
 
 def _for_strangers(message: str, data: Path, job: Job) -> str:

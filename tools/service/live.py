@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -13,7 +14,9 @@ from stadet.engine.errors import UserError
 
 ANSWER_SECONDS = 5.0
 MOST_STATUS = 2**20  # bytes
+MOST_PICTURE = 2**25  # bytes
 PIECE = 2**16
+_BROKEN = (asyncio.IncompleteReadError, asyncio.LimitOverrunError)
 
 
 class LiveAway(Exception):
@@ -66,6 +69,18 @@ class LiveSource:
                 while piece := await reader.read(PIECE):
                     yield piece
 
+    async def picture(self, name: str) -> bytes:
+        """The newest picture of a camera as JPEG. `LiveAway` where none comes."""
+        async with self._get(f"/stream/{quote(name, safe='')}") as reader:
+            try:
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), ANSWER_SECONDS)
+                length = re.search(rb"Content-Length: ([0-9]{1,8})\r", head, re.IGNORECASE)
+                if length is None or int(length[1]) > MOST_PICTURE:
+                    raise LiveAway
+                return await asyncio.wait_for(reader.readexactly(int(length[1])), ANSWER_SECONDS)
+            except (OSError, asyncio.TimeoutError, *_BROKEN) as error:
+                raise LiveAway from error
+
     @contextlib.asynccontextmanager
     async def _get(self, path: str) -> AsyncIterator[asyncio.StreamReader]:
         """The body of an answer; HTTP/1.0, so that it comes as it is."""
@@ -76,12 +91,7 @@ class LiveSource:
                 reader, writer = await asyncio.wait_for(opening, ANSWER_SECONDS)
                 writer.write(f"GET {path} HTTP/1.0\r\nHost: {self._host}\r\n\r\n".encode())
                 head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), ANSWER_SECONDS)
-            except (
-                OSError,
-                asyncio.TimeoutError,
-                asyncio.IncompleteReadError,
-                asyncio.LimitOverrunError,
-            ) as error:
+            except (OSError, asyncio.TimeoutError, *_BROKEN) as error:
                 raise LiveAway from error
             if head.split(None, 2)[1:2] != [b"200"]:
                 raise LiveAway

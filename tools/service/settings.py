@@ -38,6 +38,7 @@ class ServiceSettings:
         keep_gb: size in GiB of all jobs above which the oldest finished ones are deleted.
             Default 100.
         runs: folder whose reports the page of runs shows. Default None.
+        scenes: folder of scene files whose zones and lines the page of zones edits. Default None.
         live: address of a running `stad live --serve PORT`, whose pictures the page of cameras
             shows. Default None.
     """
@@ -59,6 +60,7 @@ class ServiceSettings:
     keep_days: float = 30.0
     keep_gb: float = 100.0
     runs: Path | None = None
+    scenes: Path | None = None
     live: str | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +84,8 @@ class ServiceSettings:
             raise UserError(f"--models {self.models}: expected a folder of checkpoints, found none")
         if self.runs is not None and not self.runs.is_dir():
             raise UserError(f"--runs {self.runs}: expected a folder of runs, found none")
+        if self.scenes is not None and not self.scenes.is_dir():
+            raise UserError(f"--scenes {self.scenes}: expected a folder of scene files, found none")
         if not self.token and not is_loopback(self.host):
             raise UserError(
                 f"--host {self.host}: expected --token (or STAD_TOKEN) with an address that "

@@ -197,6 +197,33 @@ def test_names_that_moved_on():
         edit_scene(SCENE, "s", {"attic": {"zones": []}})
 
 
+def test_counts_follow_a_new_name_and_items_keep_theirs():
+    counts = """\
+counts:
+  meals:
+    items: {zone: tuna, roll: {classes: [put], zone: tuna}}   # an item called zone, a class tuna
+    pause: 20
+  stock:
+    take: [take]
+    bins:
+      salmon: {zone: tuna, initial: 4}
+  use:
+    tongs: {classes: [tongs], zone: tuna}
+"""
+
+    def rename(shapes):
+        shapes[0] = Shape("cod", shapes[0].points, "tuna")
+
+    new = edit(SCENE + counts, "counter", "zones", rename)
+    expected = counts.replace("zone: tuna", "zone: cod").replace(
+        "{zone: cod, roll", "{zone: tuna, roll"
+    )
+    assert new.endswith(expected)
+    with pytest.raises(SceneError, match="bin 'tuna': expected a zone of its name") as found:
+        edit(SCENE + counts.replace("salmon: {zone: tuna,", "tuna: {"), "counter", "zones", rename)
+    assert found.value.place == ("counts",)
+
+
 def test_two_cameras_of_one_zone():
     """Rules follow a name once no camera has the old one."""
     both = SCENE.replace(

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
 import re
 import shutil
-import sys
 import threading
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import cv2
@@ -21,14 +18,10 @@ from stadet.datasets.footage.writer import VideoWriter
 from stadet.tools.cli import main
 from stadet.tools.streams.page import LivePage
 from tests.datasets.numbered_videos import numbered_frame, write_numbered
+from tests.tools.service.browser import PHONE, fits, picture, until
 from tests.tools.small_checkpoints import save_small_checkpoint
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-if CHROMIUM is None:
-    pytest.skip("needs chromium: apt-get install chromium", allow_module_level=True)
-
-PHONE = {"width": 390, "height": 844}
 COLOURS = {
     "palm": (220, 40, 40),
     "thumb": (40, 200, 40),
@@ -41,7 +34,6 @@ COVERED = """[...document.querySelectorAll("#timeline button")].filter((mark) =>
   const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
   return top !== mark;
 }).length"""  # marks of the timeline that something hides
-PICTURES = os.environ.get("STAD_SCREENSHOTS")  # folder to keep the pages' pictures in
 
 
 def shades(name, frames, seed):
@@ -108,15 +100,6 @@ def address(models, cameras, tmp_path_factory, start_stad):
     raise AssertionError("the service did not start")
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with playwright.sync_playwright() as driver:
-        arguments = ["--no-sandbox"] if sys.platform == "linux" and os.getuid() == 0 else []
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(chromium, address, request):
     """A page that no request may leave; its errors are the test's."""
@@ -142,25 +125,6 @@ def page(chromium, address, request):
     yield found
     context.close()
     assert not outside and not errors
-
-
-def picture(page, name):
-    if PICTURES:
-        Path(PICTURES).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
-
-
-def until(page, expression, given=None, seconds=60):
-    """Wait until an expression in the page is true (its policy forbids `wait_for_function`)."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(expression, given):
-        assert time.monotonic() < deadline, f"never: {expression}"
-        time.sleep(0.05)
-
-
-def fits(page):
-    """Nothing is wider than the window."""
-    return page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
 def film(path, name):
