@@ -16,6 +16,7 @@ examples:
   stad make-footage --out data/small --minutes 4 --size 128 224 --hand-scale 2
   stad make-footage --out data/many --minutes 60 --scenes 12 --classes 40 --hand-scale 1
   stad make-footage --out data/hurried --imperfect
+  stad make-footage --out data/bins --names "pick up from bin using hands" "operating POS"
 
 DIR holds videos/*.mp4 (H.264), annotations/*.xml (CVAT for video 1.1), dataset.yaml (for --data)
 and restaurant.json: which classes one frame can tell, which pairs are exact time reversals, and
@@ -36,6 +37,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--fps", type=float, help="frames a second (default 15)")
     parser.add_argument(
         "--classes", type=int, metavar="N", help="the N most frequent of 40 (default 8)"
+    )
+    parser.add_argument(
+        "--names", nargs="+", metavar="CLASS", help="these classes instead, equally frequent"
     )
     parser.add_argument("--views", type=int, choices=(1, 2), help="cameras (default 2)")
     parser.add_argument("--seed", type=int, help="default 0")

@@ -7,6 +7,7 @@ frame can tell them. Every other action is told by one frame: by tool, pose and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,6 +159,12 @@ class ClassSet:
             [np.full(len(group), (1.0 + rank) ** -exponent) for rank, group in enumerate(_GROUPS)]
         )[:count]
         return cls(CATALOGUE[:count], weights / weights.sum())
+
+    @classmethod
+    def named(cls, names: Sequence[str]) -> ClassSet:
+        """These classes in their order, equally frequent; KeyError for an unknown one."""
+        by_name = {action.name: action for action in CATALOGUE}
+        return cls(tuple(by_name[name] for name in names), np.full(len(names), 1 / len(names)))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from stadet.engine.errors import UserError
+from stadet.engine.errors import UserError, neighbours
+
+if TYPE_CHECKING:
+    from stadet.datasets.restaurant.classes import ClassSet
 
 VIEWS = ("front", "side")
 SPANS = ("carry", "whole")
@@ -20,6 +24,7 @@ class FootageConfig:
         scenes: how many recordings it is cut into; each has its own counter, light and workers.
         size: (height, width) of the videos in pixels, both even.
         classes: the N most frequent of `classes.CATALOGUE`; 8 is the demo's set.
+        names: these classes of it instead, in their order, equally frequent.
         views: 1 (front) or 2 (front and side, the same moments).
         hand_scale: size of hands, tools and items; 1 = a hand of 0.12 picture heights (small, as in
             ceiling cameras), 1.6 to 2.2 = large enough for networks of 64 to 128 pixels.
@@ -53,6 +58,7 @@ class FootageConfig:
     size: tuple[int, int] = (288, 512)
     fps: float = 15.0
     classes: int = 8
+    names: tuple[str, ...] = ()
     views: int = 2
     seed: int = 0
     hand_scale: float = 1.6
@@ -87,6 +93,14 @@ class FootageConfig:
         self._expect(self.fps > 0, "fps", "a positive number")
         self._expect(self.frames_per_scene >= self.fps, "minutes", "at least one second a scene")
         self._expect(1 <= self.classes <= len(CATALOGUE), "classes", f"1 to {len(CATALOGUE)}")
+        known = {action.name for action in CATALOGUE}
+        for name in self.names:
+            if name not in known:
+                raise UserError(
+                    f"footage: names: expected classes of the catalogue, found {name!r}"
+                    f"{neighbours(name, known)}"
+                )
+        self._expect(len(set(self.names)) == len(self.names), "names", "each class once")
         self._expect(self.views in (1, 2), "views", "1 or 2")
         self._expect(0.5 <= self.hand_scale <= 2.6, "hand_scale", "0.5 to 2.6")
         self._expect(0.1 <= self.pace <= 3, "pace", "0.1 to 3 picture heights a second")
@@ -112,6 +126,15 @@ class FootageConfig:
     def hand(self) -> float:
         """Length of a hand in picture heights."""
         return BASE_HAND * self.hand_scale
+
+    @property
+    def class_set(self) -> ClassSet:
+        """The classes that are filmed."""
+        from stadet.datasets.restaurant.classes import ClassSet
+
+        if self.names:
+            return ClassSet.named(self.names)
+        return ClassSet.most_frequent(self.classes, self.tail)
 
     @property
     def view_names(self) -> tuple[str, ...]:

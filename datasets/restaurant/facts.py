@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from stadet.datasets.restaurant.annotator import Track, tracks_of
-from stadet.datasets.restaurant.classes import ClassSet
 from stadet.datasets.restaurant.config import FootageConfig
 from stadet.datasets.restaurant.scene import Scene
 from stadet.engine.errors import UserError
@@ -78,7 +77,7 @@ def describe(config: FootageConfig, videos: dict[str, Any]) -> dict[str, Any]:
 
     Frames are 0-based, ranges include their last frame, all refers to the clean annotations.
     """
-    classes = ClassSet.most_frequent(config.classes, config.tail)
+    classes = config.class_set
     return {
         "schema": SCHEMA,
         "seed": config.seed,

@@ -16,7 +16,6 @@ import yaml
 
 from stadet.datasets.footage.writer import VideoWriter
 from stadet.datasets.formats.cvat import write_cvat
-from stadet.datasets.restaurant.classes import ClassSet
 from stadet.datasets.restaurant.config import FootageConfig
 from stadet.datasets.restaurant.facts import describe, scene_facts
 from stadet.datasets.restaurant.scene import Scene
@@ -137,7 +136,7 @@ def _write_annotations(directory: Path, scene: Scene, view: str) -> None:
 
 
 def _dataset_file(config: FootageConfig, videos: dict[str, Any], annotations: str) -> str:
-    classes = ClassSet.most_frequent(config.classes, config.tail)
+    classes = config.class_set
     content: dict[str, Any] = {
         "path": ".",
         "format": "cvat",

@@ -10,7 +10,7 @@ import numpy as np
 from stadet.datasets.restaurant.annotator import annotate
 from stadet.datasets.restaurant.arm import ArmPicture, Worker, paint_arm, reach_of
 from stadet.datasets.restaurant.camera import Camera
-from stadet.datasets.restaurant.classes import ClassSet, Look
+from stadet.datasets.restaurant.classes import Look
 from stadet.datasets.restaurant.config import FootageConfig
 from stadet.datasets.restaurant.counter import MARGIN, paint_counter
 from stadet.datasets.restaurant.layout import Layout
@@ -40,7 +40,7 @@ class Scene:
         self.config = config
         self.number = number
         self.name = f"counter{number:02d}"
-        self.classes = ClassSet.most_frequent(config.classes, config.tail)
+        self.classes = config.class_set
         height, width = config.size
         streams = np.random.SeedSequence([config.seed, number]).spawn(5 + config.views)
         layout, story, look, paint, faults, *cameras = map(np.random.default_rng, streams)

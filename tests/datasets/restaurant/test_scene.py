@@ -183,6 +183,22 @@ def test_catalogue_is_long_and_its_couples_agree():
     assert alone.reverses == {} and alone.told_by_one_frame == alone.names
 
 
+def test_classes_by_name():
+    names = ("operating POS", "put back in bin using hands", "pick up from bin using hands")
+    config = FootageConfig(minutes=0.2, scenes=1, size=(64, 112), names=names, unseen_share=0.0)
+    scene = Scene(config)
+    assert scene.classes.names == names
+    assert scene.classes.weights.tolist() == [1 / 3] * 3
+    assert scene.classes.reverses == {names[1]: names[2]}
+    acted = {a.performance.label for a in scene.script.appearances} - {None}
+    assert acted and acted <= set(names)
+    assert {s.kind for s in scene.layout.stations} >= {"bin", "pos"}
+    with pytest.raises(UserError, match=r"'operating PO' .did you mean operating POS"):
+        FootageConfig(names=("operating PO",))
+    with pytest.raises(UserError, match="names: expected each class once"):
+        FootageConfig(names=(names[0], names[0]))
+
+
 def test_a_left_hand_mirrors_the_outline():
     for pose in POSES:
         look = Look(pose)
