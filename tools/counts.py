@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("HEIGHT", "WIDTH"),
         help="pixels of every video's frames, where neither data nor the scene file say it",
     )
+    add("--fps", type=float, help="frames a second of every video, where nothing else says it")
     add(
         "--start",
         action="append",
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
         ground_truth=args.ground_truth,
         truth=args.truth,
         size=tuple(args.size) if args.size else None,
+        fps=args.fps,
         start=args.start,
     )
     print(f"{args.out}: {len(result.counts.videos):,} videos; look at counts.html")
@@ -120,6 +122,7 @@ def take_counts(
     ground_truth: str | Path | AnnotationSet | None = None,
     truth: bool = False,
     size: tuple[int, int] | None = None,
+    fps: float | None = None,
     start: str | Sequence[str] = (),
 ) -> CountResult:
     """Count meals, stock and use of tools.
@@ -135,12 +138,14 @@ def take_counts(
         truth: count the truth as well, and both on those frames only that were looked at and, of
             detections, processed.
         size: (height, width) of every video's frames, where nothing else says it.
+        fps: frames a second of every video, where nothing else says it.
         start: times of day when the videos begin: "h:mm:ss" for all, or "VIDEO=h:mm:ss" where
             VIDEO may have wildcards; the last that fits holds.
 
     Raises:
         UserError: for files that cannot be read or do not fit each other, a scene file without
-            counts, a video without or with several cameras, and unknown classes.
+            counts, a video without or with several cameras, unknown classes, and videos of one
+            camera that overlap in time.
     """
     from stadet.detect.scene.file import read_scene
     from stadet.detect.scene.scene import Scene
@@ -164,10 +169,10 @@ def take_counts(
         )
     masks: dict[str, np.ndarray] = {}
     if detections is not None:
-        detections, found = _linked(detections, known)
+        detections, found = _linked(detections, known, fps)
         masks = {video.name: _processed(video.processed) for video in detections}
     elif tubes is not None:
-        found = tubes if isinstance(tubes, TubeSet) else read_tubes(tubes)
+        found = _at_rate(tubes if isinstance(tubes, TubeSet) else read_tubes(tubes), fps)
     elif known is not None:
         found = truth_tube_set(known)
     else:
@@ -199,7 +204,7 @@ def take_counts(
 
 
 def _linked(
-    detections: str | Path | DetectionSet, known: AnnotationSet | None
+    detections: str | Path | DetectionSet, known: AnnotationSet | None, fps: float | None
 ) -> tuple[DetectionSet, TubeSet]:
     from stadet.detect.detections.detection_set import DetectionSet
     from stadet.detect.detections.reader import read_detections
@@ -209,7 +214,18 @@ def _linked(
         detections = read_detections(detections, known)
         for note in detections.notes:
             print(note, file=sys.stderr)
-    return detections, link_tubes(detections, ground_truth=known)
+    return detections, link_tubes(detections, ground_truth=known, fps=fps)
+
+
+def _at_rate(tubes: TubeSet, fps: float | None) -> TubeSet:
+    """The tubes, with a rate for videos that have none."""
+    from dataclasses import replace
+
+    from stadet.engine.limits import POSITIVE, expect_within
+
+    expect_within("--fps", fps, POSITIVE)
+    videos = {v.name: v if v.fps or fps is None else replace(v, fps=fps) for v in tubes}
+    return replace(tubes, videos=videos)
 
 
 def _only(tubes: TubeSet, names: Sequence[str]) -> TubeSet:

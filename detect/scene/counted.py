@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from stadet.detect.scene.counting import Move, VideoCounts
 from stadet.detect.scene.counts import CountRules
 from stadet.detect.scene.day import Day, Period
 from stadet.detect.scene.scene import Scene
+from stadet.detect.tubes.events import time_text
+from stadet.engine.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,23 @@ class SceneCounts:
 
 
 def in_order(videos: Iterable[VideoCounts], cameras: Sequence[str]) -> list[VideoCounts]:
-    """By camera, then by beginning where it is known; otherwise as they come."""
-    return sorted(videos, key=lambda v: (cameras.index(v.camera), v.begins or 0.0))
+    """By camera, then by beginning where it is known; otherwise as they come.
+
+    Raises:
+        UserError: where videos of one camera overlap in time.
+    """
+    found = sorted(videos, key=lambda v: (cameras.index(v.camera), v.begins or 0.0))
+    for one, other in pairwise(found):
+        if one.camera != other.camera or one.begins is None or other.begins is None:
+            continue
+        if len(one.frames) and one.begins + one.frames[-1] > other.begins:
+            raise UserError(
+                f"expected videos of one camera one after the other, found that {one.name!r} "
+                f"lasts until {time_text(one.begins + float(one.frames[-1]))} and {other.name!r} "
+                f"of camera {one.camera!r} begins at {time_text(other.begins)}; give each its own "
+                "--start VIDEO=TIME"
+            )
+    return found
 
 
 def _runs(video: VideoCounts) -> Iterator[tuple[float, float]]:

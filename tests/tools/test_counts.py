@@ -129,6 +129,8 @@ def test_mistakes(files, capsys):
         ([*out, *tubes, *size, "--start", "v3=9:00"], "'v3' fits no video"),
         ([*out, *tubes, *size, "--start", "v1=9:00"], "found none of 'v2'"),
         ([*out, *tubes, *size, "--start", "9"], "--start: expected h:mm"),
+        ([*out, *tubes, *size, "--start", "9:00"], "'v1' lasts until 9:00:09.9 and 'v2'"),
+        ([*out, *tubes, *size, "--fps", "0"], "--fps: expected more than 0"),
     ):
         assert counts(files, *more) == 2
         told = capsys.readouterr().err
@@ -140,6 +142,16 @@ def test_mistakes(files, capsys):
     assert counts(files, *out, *tubes, *size) == 2
     assert "expected a section counts" in capsys.readouterr().err
     assert not (files / "x").exists()
+
+
+def test_tubes_without_a_rate(files, capsys):
+    videos = {"v1": VideoTubes("v1", TUBES, None, 100)}
+    write_tubes(files / "bare.json", TubeSet(NAMES, videos))
+    tubes = ["--tubes", files / "bare.json", "--size", 100, 200, "--out", files / "out"]
+    assert counts(files, *tubes) == 2
+    assert "give --fps" in capsys.readouterr().err
+    assert counts(files, *tubes, "--fps", FPS) == 0
+    assert rows(files / "out" / "stock.csv")[1]["seconds"] == "1.00"
 
 
 def test_starts():

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +104,17 @@ def test_mistakes_are_told(tmp_path, old, new, words):
     assert old in SCENE
     with pytest.raises(UserError, match=words):
         read(tmp_path, SCENE.replace(old, new))
+
+
+def test_the_example_of_the_docs(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "counts.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    square = "[[0, 0], [1, 0], [1, 1]]"
+    zones = ", ".join(f"{name}: {square}" for name in ("tuna", "rice", "tray", "till"))
+    head = f"schema: stad-scene/1\ncameras: {{counter: {{zones: {{{zones}}}}}}}\n"
+    counts = read(tmp_path, head + example).counts
+    assert [box.name for box in counts.bins] == ["tuna", "rice"]
+    assert list(counts.shifts) == ["lunch", "evening"] and len(counts.meals.items) == 2
 
 
 def test_a_section_without_anything_to_count(tmp_path):
