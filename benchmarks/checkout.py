@@ -50,7 +50,7 @@ LOOKS = {"hand_scale": 2.4, "variety": 0.2}  # as of `stad demo`
 TRAINING = {**LOOKS, "action_share": 0.65, "together": 0.1, "unseen_share": 0.02}
 INITIAL = 40  # pieces in every bin
 BARE, UNWIPED = "bin touched with bare hands", "bare hands on food after the till"
-WITHIN = 1.0  # seconds between the beginnings of a hit and the truth's
+WITHIN = 1.0  # seconds between a hit and the truth's
 ACTIONS = {action.name: action for action in CATALOGUE}
 
 
@@ -238,24 +238,28 @@ def check_script(result: CountResult, services: list[Service], touches: int) -> 
 
 
 def hits_of(scene_path: Path, tubes: TubeSet, scenes: list[Scene]) -> list[tuple]:
-    """(rule, video, start, stop, met) of every hit."""
+    """(rule, video, when, met) of every hit; when: what the rule asks for began, of a sequence: its
+    last step."""
     scene = read_scene(scene_path)
     rows = []
     for number, video in enumerate(tubes):
         size = scenes[0].config.size
         for hit in hits_in_tubes(scene, scene.camera_of(video.name), video, tubes.names, size):
-            rows.append((hit.rule, number, hit.start, hit.stop, hit.at))
+            when = hit.at if hit.kind == "sequence" else hit.start
+            rows.append((hit.rule, number, when, hit.at))
     return rows
 
 
 def rule_figures(found: list[tuple], truth: list[tuple], rule: str) -> dict[str, float]:
-    """Precision and recall at beginnings within a second, median delay to telling."""
+    """Precision and recall within a second, median delay to telling."""
     own = [row for row in found if row[0] == rule]
     right = [row for row in truth if row[0] == rule]
-    spans = [Spans.build([(v, 0, a, b, 1.0) for _, v, a, b, _ in rows]) for rows in (own, right)]
+    spans = [
+        Spans.build([(v, 0, when, met, 1.0) for _, v, when, met in rows]) for rows in (own, right)
+    ]
     match = match_onsets(*spans, WITHIN).truth
     pairs = [(own[i], right[t]) for i, t in enumerate(match.tolist()) if t != NONE]
-    delays = [row[4] - other[2] for row, other in pairs]
+    delays = [row[3] - other[2] for row, other in pairs]
     return {
         "truths": len(right),
         "hits": len(own),

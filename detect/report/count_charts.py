@@ -89,7 +89,7 @@ def meal_charts(counts: SceneCounts, truth: SceneCounts | None) -> Iterator[Name
                 chart.bar((a, 0), (b, meal.items), "fill c0", words)
         for video in others:
             middles = [_at(video, (meal.start + meal.stop) / 2) for meal in video.meals]
-            chart.dots(middles, [float(meal.items) for meal in video.meals], "dot c1")
+            chart.dots(middles, [float(meal.items) for meal in video.meals], "dot truth")
         words = f"Items of each meal over time, {axis.heading}"
         yield NamedChart(f"items of each meal ({axis.heading})", chart.render(words))
 
@@ -156,7 +156,7 @@ def period_chart(
             chart.bar((left, 0), (left + 0.9 * width, value), style, title)
             if truth:
                 right = other.get(period.name, {}).get((what, name), 0.0) / scale
-                chart.dots([left + 0.45 * width], [right], "dot k0")
+                chart.dots([left + 0.45 * width], [right], "dot truth")
     return chart.render(f"{label} by {by}")
 
 

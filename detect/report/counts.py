@@ -191,7 +191,7 @@ def _meals(counts: SceneCounts, truth: SceneCounts | None, errors: CountErrors |
         + (", the dots are the truth's." if truth else "."),
         [*_first(count_charts.meal_charts(counts, truth)), *_by_period(counts, truth, series, "")],
         tables,
-        [("c0", "meals"), ("c1", "items"), *([("k0", "truth")] if truth else [])],
+        [("c0", "meals"), ("c1", "items"), *([("truth", "truth")] if truth else [])],
     )
 
 
