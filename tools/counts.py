@@ -168,9 +168,14 @@ def take_counts(
             "--truth: expected --data or --ground-truth, and --tubes or --detections to compare"
         )
     masks: dict[str, np.ndarray] = {}
+    notes: list[str] = []
     if detections is not None:
         detections, found = _linked(detections, known, fps)
-        masks = {video.name: _processed(video.processed) for video in detections}
+        masks = {v.name: _processed(v.processed) for v in detections if len(v.processed)}
+        if len(masks) < len(found.videos):
+            left = len(found.videos) - len(masks)
+            notes.append(f"{left:,} videos of which no frame was processed are left out.")
+            found = _only(found, list(masks))
     elif tubes is not None:
         found = _at_rate(tubes if isinstance(tubes, TubeSet) else read_tubes(tubes), fps)
     elif known is not None:
@@ -178,7 +183,6 @@ def take_counts(
     else:
         raise UserError("expected --tubes, --detections, --data or --ground-truth, found none")
     scene.check_classes(found.names)
-    notes: list[str] = []
     if known is not None and (truth or not predicted):
         names = [name for name in found.videos if name in known.videos]
         for name in names:

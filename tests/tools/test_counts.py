@@ -3,11 +3,12 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from stadet.datasets.formats.coco_video import write_coco_video
+from stadet.datasets.formats.coco_video import read_coco_video, write_coco_video
 from stadet.detect.detections.writer import DetectionsWriter
 from stadet.detect.structures import AnnotationSet, Detections, VideoAnnotations
 from stadet.detect.tubes.file import write_tubes
@@ -142,6 +143,20 @@ def test_mistakes(files, capsys):
     assert counts(files, *out, *tubes, *size) == 2
     assert "expected a section counts" in capsys.readouterr().err
     assert not (files / "x").exists()
+
+
+def test_videos_that_were_not_processed_are_left_out(files):
+    truth = read_coco_video(files / "gt.json").videos["v1"]
+    both = AnnotationSet(NAMES, {"v1": truth, "v0": replace(truth, name="v0")})
+    with DetectionsWriter(files / "d.jsonl", NAMES) as writer:
+        writer.processed("v1", 0, 49, fps=FPS)
+    found = take_counts(
+        files / "scene.yaml", detections=files / "d.jsonl", ground_truth=both, truth=True
+    )
+    assert [video.name for video in found.counts.videos] == ["v1"]
+    assert [video.name for video in found.truth.videos] == ["v1"]
+    assert "1 videos of which no frame was processed are left out." in found.notes
+    assert found.errors.use["hands"].uses == (3, 0)
 
 
 def test_tubes_without_a_rate(files, capsys):
