@@ -149,7 +149,9 @@ def link_tubes(
             print(note, file=sys.stderr)
     link = link_video_online if online else link_video
     videos = {}
-    for video in progress(detections, description="linking", unit="video"):
+    for video in progress(
+        detections, description="linking", unit="video", total=len(detections.videos)
+    ):
         videos[video.name] = _facts(video, truth, fps, link(video, options))
     linking = {"method": "online" if online else "offline", **asdict(options)}
     tubes = TubeSet(detections.names, videos, linking)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from stadet.detect.scene.counts import CountRules, Role
-from stadet.detect.scene.directions import decided
 from stadet.detect.scene.hits import hits_in_tubes
+from stadet.detect.scene.one_action import decided
 from stadet.detect.scene.scene import Camera, Scene
 from stadet.detect.structures import Tube
 from stadet.detect.tubes.events import find_events
@@ -190,11 +190,14 @@ def joined_tubes(video: VideoTubes, names: tuple[str, ...], counts: CountRules) 
         frames = np.concatenate([np.arange(part.start, part.stop) for part in parts])
         boxes = np.concatenate([part.boxes for part in parts])
         joined.append(make_tube(frames, boxes, event.label, event.score))
-    if not counts.one_direction:
+    if not counts.one_action:
         return joined
     assert video.clock is not None  # or there were no events
-    opposite = np.array([[(a, b) in counts.opposites for b in names] for a in names])
-    return decided(joined, opposite, video.clock, counts.events.join_seconds)
+    opposite, alternative = (
+        np.array([[(a, b) in pairs for b in names] for a in names])
+        for pairs in (counts.opposites, counts.alternatives)
+    )
+    return decided(joined, opposite, alternative, video.clock, counts.events.join_seconds)
 
 
 def _deeds(

@@ -65,8 +65,8 @@ class CountRules:
 
     Attributes:
         events: least score and length of an action, and the pause over which tubes are joined.
-        one_direction: a hand that seems to take and to put at once did only one of them
-            (`directions.decided`).
+        one_action: a hand that seems to do several of these things at once did only one of them
+            (`one_action.decided`).
         anchor: point of a box that lies in a zone, as of `Rule`.
         cameras: names of the cameras whose videos are counted.
         meals: None = no meals are counted.
@@ -76,7 +76,7 @@ class CountRules:
     """
 
     events: EventOptions = field(default_factory=EventOptions)
-    one_direction: bool = False
+    one_action: bool = False
     anchor: str = "center"
     cameras: tuple[str, ...] = ()
     meals: MealRules | None = None
@@ -86,14 +86,32 @@ class CountRules:
 
     @cached_property
     def opposites(self) -> set[tuple[str, str]]:
-        """Pairs of classes between which `one_direction` decides, either way round: what serves an
-        item and what takes it back, what takes from a bin and what puts into it."""
-        sides = [(box.take, box.put) for box in self.bins]
-        if self.meals is not None and self.meals.back is not None:
-            back = self.meals.back.classes or ()
-            sides += [(item.classes or (), back) for item in self.meals.items.values()]
-        pairs = {(one, other) for ones, others in sides for one in ones for other in others}
+        """Pairs of classes, either way round: what serves an item and what takes it back, what
+        takes from a bin and what puts into it."""
+        pairs = {(one, other) for ones, others in self._sides for one in ones for other in others}
         return pairs | {(other, one) for one, other in pairs}
+
+    @cached_property
+    def alternatives(self) -> set[tuple[str, str]]:
+        """Pairs of different classes that do the same in another way, as with another tool."""
+        return {
+            (one, other)
+            for sides in self._sides
+            for side in sides
+            for one in side
+            for other in side
+            if one != other
+        }
+
+    @cached_property
+    def _sides(self) -> list[tuple[set[str], set[str]]]:
+        """Classes that take and classes that put, of each bin; of meals what serves, and what
+        takes back."""
+        sides = [(set(box.take), set(box.put)) for box in self.bins]
+        if self.meals is not None:
+            served = {name for item in self.meals.items.values() for name in item.classes or ()}
+            sides.append((served, set((self.meals.back and self.meals.back.classes) or ())))
+        return sides
 
     @cached_property
     def roles(self) -> dict[str, Role]:

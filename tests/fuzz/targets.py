@@ -172,7 +172,7 @@ rules:
   - {name: out, kind: crossing, line: door, direction: left_to_right}
   - {name: cut, kind: sequence, steps: [{classes: [a]}, {zone: bin}], within: 60}
 counts:
-  one_direction: true
+  one_action: true
   meals: {items: {item: {classes: [a], zone: bin}}, back: [b], checkout: [c], pause: 90}
   stock: {take: [a], put: [b], bins: {bin: {initial: 3}, all: {zone: null}}}
   use: {hands: [a, b]}

@@ -19,7 +19,7 @@ counts:
   min_score: 0.4
   join_seconds: 1
   anchor: top
-  one_direction: true
+  one_action: true
   meals:
     items:
       rice: {classes: put rice, zone: tray}
@@ -46,7 +46,7 @@ def test_everything_is_read(tmp_path):
     scene = read(tmp_path, SCENE)
     counts = scene.counts
     assert (counts.events.min_score, counts.events.min_seconds) == (0.4, 0.2)
-    assert (counts.events.join_seconds, counts.anchor, counts.one_direction) == (1, "top", True)
+    assert (counts.events.join_seconds, counts.anchor, counts.one_action) == (1, "top", True)
     assert counts.cameras == ("counter", "till")
     meals = counts.meals
     assert meals.items["rice"].classes == ("put rice",) and meals.items["rice"].zone == "tray"
@@ -71,6 +71,8 @@ def test_everything_is_read(tmp_path):
     ]
     assert ("pick", "return") in counts.opposites and ("return", "scoop") in counts.opposites
     assert not {("pick", "scoop"), ("put rice", "till")} & counts.opposites
+    assert ("put rice", "put with tongs") in counts.alternatives
+    assert not {("pick", "pick"), ("pick", "scoop")} & counts.alternatives
     with pytest.raises(UserError, match=r"counts: class 'till' is none .*did you mean tills"):
         scene.check_classes(
             ("put rice", "put with hands", "put with tongs", "take back", "tills", "pick")

@@ -1,4 +1,4 @@
-"""One direction for each hand: who seems to take and to put at once did only one of them."""
+"""One action for each hand: who seems to take and to put at once did only one of them."""
 
 from __future__ import annotations
 
@@ -7,30 +7,40 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stadet.detect.boxes import rowwise_iou
 from stadet.detect.clock import Clock
 from stadet.detect.structures import Tube
 from stadet.detect.tubes.linking import make_tube
 
 MIN_SHARE = 0.5  # of the frames of two tubes on which their boxes meet, for them to be one hand
+SAME = 0.5  # mean IoU on these frames from which two tubes show the same
 _TICK = 1e-6  # seconds
 
 
-def decided(tubes: Sequence[Tube], opposite: np.ndarray, clock: Clock, pause: float) -> list[Tube]:
+def decided(
+    tubes: Sequence[Tube],
+    opposite: np.ndarray,
+    alternative: np.ndarray,
+    clock: Clock,
+    pause: float,
+) -> list[Tube]:
     """One tube for each visit of a hand, with the class of the highest sum of scores over frames.
 
     Two tubes of opposite classes are one hand where their boxes meet on at least half of the frames
     of both, or where one begins at most `pause` seconds after the other's end and meets its last
-    box. What is connected in this way is a visit. Of the winning class its tubes are joined, the
-    others are left out; tubes that meet no opposite stay as they are.
+    box. Two tubes of alternative classes are one hand where at least half of the shorter is beside
+    the other, with a mean IoU of 0.5 or more. What is connected in this way is a visit. Of the
+    winning class its tubes are joined, the others are left out; all other tubes stay as they are.
 
     Args:
         tubes: of one video.
-        opposite: (C, C) bool, symmetric, classes between which is decided.
+        opposite: (C, C) bool, symmetric, classes that undo each other.
+        alternative: (C, C) bool, symmetric, classes that do the same in another way.
         clock: of the video.
         pause: seconds.
     """
     kept = []
-    for visit in _visits(tubes, opposite, clock, pause):
+    for visit in _visits(tubes, opposite, alternative, clock, pause):
         sums: dict[int, float] = defaultdict(float)
         for tube in visit:
             sums[tube.label] += tube.score * len(tube)
@@ -40,7 +50,11 @@ def decided(tubes: Sequence[Tube], opposite: np.ndarray, clock: Clock, pause: fl
 
 
 def _visits(
-    tubes: Sequence[Tube], opposite: np.ndarray, clock: Clock, pause: float
+    tubes: Sequence[Tube],
+    opposite: np.ndarray,
+    alternative: np.ndarray,
+    clock: Clock,
+    pause: float,
 ) -> list[list[Tube]]:
     done: list[list[Tube]] = []
     going: list[list[Tube]] = []
@@ -51,9 +65,12 @@ def _visits(
             if clock.duration(last, tube.start) > pause + _TICK:
                 done.append(visit)
             elif any(
-                opposite[other.label, tube.label]
-                and clock.duration(other.stop, tube.start) <= pause + _TICK
-                and _one_hand(other, tube)
+                (
+                    opposite[other.label, tube.label]
+                    and clock.duration(other.stop, tube.start) <= pause + _TICK
+                    and _one_hand(other, tube)
+                )
+                or (alternative[other.label, tube.label] and _same(other, tube))
                 for other in visit
             ):
                 mine = [*visit, *mine]
@@ -69,6 +86,14 @@ def _one_hand(before: Tube, after: Tube) -> bool:
         return bool(_meet(before.boxes[-1:], after.boxes[:1])[0])
     one = before.boxes[first - before.start : stop - before.start]
     return bool(_meet(one, after.boxes[: stop - first]).mean() >= MIN_SHARE)
+
+
+def _same(before: Tube, after: Tube) -> bool:
+    first, stop = after.start, min(before.stop, after.stop)
+    if stop - first < MIN_SHARE * min(len(before), len(after)):
+        return False
+    one = before.boxes[first - before.start : stop - before.start]
+    return bool(rowwise_iou(one, after.boxes[: stop - first]).mean() >= SAME)
 
 
 def _meet(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -1,10 +1,12 @@
 import numpy as np
 
 from stadet.detect.clock import Clock
-from stadet.detect.scene.directions import decided
+from stadet.detect.scene.one_action import decided
 from stadet.detect.structures import Tube
 
-OPPOSITE = np.array([[False, True, False], [True, False, False], [False, False, False]])
+OPPOSITE, ALTERNATIVE = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
+OPPOSITE[[0, 1], [1, 0]] = True  # 2 is of another kind; 3 does what 0 does
+ALTERNATIVE[[0, 3], [3, 0]] = True
 HERE, NEAR, AWAY = [10, 10, 50, 50], [45, 45, 90, 90], [200, 10, 240, 50]
 
 
@@ -13,7 +15,8 @@ def tube(start, stop, label, score, box=HERE):
 
 
 def decide(*tubes, pause=0.5):
-    return [(t.start, t.stop, t.label) for t in decided(tubes, OPPOSITE, Clock(10.0), pause=pause)]
+    found = decided(tubes, OPPOSITE, ALTERNATIVE, Clock(10.0), pause)
+    return [(t.start, t.stop, t.label) for t in found]
 
 
 def test_the_higher_sum_of_scores_wins():
@@ -27,6 +30,13 @@ def test_other_hands_and_other_classes_stay():
     assert decide(*apart) == [(0, 30, 0), (5, 20, 1)]
     both = [tube(0, 30, 0, 0.4), tube(5, 20, 0, 0.7), tube(5, 20, 2, 0.9)]
     assert decide(*both) == [(0, 30, 0), (5, 20, 0), (5, 20, 2)]
+
+
+def test_the_same_with_another_tool():
+    near = [15, 12, 52, 52]  # IoU 0.79
+    assert decide(tube(0, 30, 0, 0.4), tube(5, 30, 3, 0.6, near)) == [(5, 30, 3)]
+    assert decide(tube(0, 30, 0, 0.4), tube(5, 30, 3, 0.6, NEAR)) == [(0, 30, 0), (5, 30, 3)]
+    assert decide(tube(0, 30, 0, 0.4), tube(28, 40, 3, 0.6)) == [(0, 30, 0), (28, 40, 3)]
 
 
 def test_a_pause_joins_and_a_longer_one_does_not():
@@ -44,7 +54,7 @@ def test_every_order_of_the_tubes_gives_the_same():
             for a, n, label, s, x in zip(
                 rng.integers(0, 80, 9),
                 rng.integers(3, 20, 9),
-                rng.integers(0, 3, 9),
+                rng.integers(0, 4, 9),
                 rng.random(9),
                 rng.integers(0, 5, 9),
                 strict=True,
