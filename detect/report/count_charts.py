@@ -61,7 +61,9 @@ def stock_charts(counts: SceneCounts, truth: SceneCounts | None) -> Iterator[Nam
             if not own:
                 continue
             levels = [level for stock in (*own, *other) for level in stock.levels()]
-            limits = min(0, *levels), max(1, *levels) * 1.1
+            low, high = min(levels), max(1, *levels)
+            bottom = low - 1 if low > high / 2 else min(0, low)
+            limits = bottom, high + 0.1 * (high - bottom)
             chart = _chart(videos, limits, "pieces", whole=True)
             for stock in own:
                 chart.line(*_steps(stock), "line c0", f"{box.name}, {stock.video.name}")

@@ -14,11 +14,13 @@ from stadet.detect.report.figures import plain
 from stadet.detect.report.pages import Card, Table, render
 from stadet.detect.report.words import decimal, percent
 from stadet.detect.scene.counted import SceneCounts
+from stadet.detect.scene.day import Period
 from stadet.detect.tubes.events import time_text
 
 SCHEMA = "stad-counts/1"
 ROWS = 200  # of a table on the page
 MEALS = 40  # in theirs
+MOVES = ("taken", "put back")
 
 
 @dataclass(frozen=True)
@@ -212,14 +214,9 @@ def _stock(counts: SceneCounts, truth: SceneCounts | None, errors: CountErrors |
             error = errors.stock[stock.video.name, stock.bin]
             row += [f"{error.final[0]}", decimal(error.mean_absolute, 2), percent(error.right)]
         rows.append(row)
-    head = ["video", "bin", "at the beginning", "taken", "put back", "at the end"]
-    head += ["truth at the end", "mean error", "right, % of the time"] if errors else []
+    head = ["video", "bin", "beginning", "taken", "put back", "end"]
+    head += ["truth's end", "mean error", "right, % of time"] if errors else []
     found = list(islice(count_charts.stock_charts(counts, truth), MOST + 1))
-    series = [
-        (what, box.name, f"{what}: {box.name}")
-        for box in counts.rules.bins
-        for what in ("taken", "put back")
-    ]
     return Section(
         "stock",
         "Stock over time",
@@ -228,7 +225,7 @@ def _stock(counts: SceneCounts, truth: SceneCounts | None, errors: CountErrors |
         found[:MOST],
         [
             NamedTable("every bin", Table(head, rows, text=(0, 1))),
-            *_period_tables(counts, truth, series),
+            *_moves_by_period(counts, truth),
         ],
     )
 
@@ -274,6 +271,36 @@ def _by_period(
         yield NamedChart(f"{label} by {by}", chart)
 
 
+def _moves_by_period(counts: SceneCounts, truth: SceneCounts | None) -> Iterable[NamedTable]:
+    """A row for each camera, hour or shift, and bin of the camera; in brackets the truth."""
+    bins = dict.fromkeys((stock.camera, stock.bin) for stock in counts.stock)
+    for by in dict.fromkeys(period.by for _, period in counts.totals):
+        rows = [
+            [
+                camera,
+                period.name,
+                name,
+                *(_beside(counts, truth, (camera, period), (what, name)) for what in MOVES),
+            ]
+            for camera, period in counts.totals
+            for place, name in bins
+            if period.by == by and place == camera
+        ]
+        heading = f"by {by}" + (", in brackets the truth" if truth else "")
+        yield NamedTable(heading, Table(["camera", by, "bin", *MOVES], rows[:ROWS], text=(0, 1, 2)))
+
+
+def _beside(
+    counts: SceneCounts,
+    truth: SceneCounts | None,
+    place: tuple[str, Period],
+    what: tuple[str, str],
+) -> str:
+    """A sum of one camera and period, in brackets the truth's."""
+    words = f"{counts.totals[place].get(what, 0.0):,.0f}"
+    return f"{words} ({truth.totals.get(place, {}).get(what, 0.0):,.0f})" if truth else words
+
+
 def _period_tables(
     counts: SceneCounts, truth: SceneCounts | None, series: Sequence[tuple[str, str, str]]
 ) -> Iterable[NamedTable]:
@@ -285,11 +312,7 @@ def _period_tables(
                 continue
             row = [camera, period.name, time_text(sums.get(("watched", ""), 0.0))]
             for what, name, _ in series:
-                words = f"{sums.get((what, name), 0.0):,.0f}"
-                if truth:
-                    right = truth.totals.get((camera, period), {}).get((what, name), 0.0)
-                    words += f" ({right:,.0f})"
-                row.append(words)
+                row.append(_beside(counts, truth, (camera, period), (what, name)))
             rows.append(row)
         heading = f"by {by}" + (", in brackets the truth" if truth else "")
         head = ["camera", by, "watched", *(words for *_, words in series)]
