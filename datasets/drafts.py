@@ -10,6 +10,8 @@ from scipy.signal import savgol_filter
 
 from stadet.datasets.footage.info import VideoInfo
 from stadet.datasets.formats.keyframes import interpolated, keyframes
+from stadet.detect.actors.merging import leaders_of
+from stadet.detect.actors.tubes import SAME_PLACE, tubes_with_actors
 from stadet.detect.boxes import area, clip_boxes, rowwise_iou
 from stadet.detect.detections.detection_set import VideoDetections
 from stadet.detect.structures import Tube, VideoAnnotations
@@ -19,8 +21,6 @@ from stadet.engine.errors import UserError
 from stadet.engine.limits import expect_within
 
 DIGITS = 2  # of pixels, as CVAT exports
-SAME_PLACE = 0.5  # IoU from which a detection speaks of a tube's box
-ONE_PLACE = 0.4  # IoU from which two boxes of a frame are of one actor
 SHADOW, MOST = 0.3, 0.5  # IoU, and share of its frames, by which a better tube hides another
 CLOSED = 0.3  # seconds of certainty between doubts that are doubtful, too
 REASONS = ("no detection", "weak", "another class")
@@ -77,8 +77,9 @@ class Draft:
     """Draft annotations of a video.
 
     Attributes:
-        annotations: one track an actor and action, thinned: what CVAT interpolates between the
-            keyframes; the processed frames are the looked-at ones.
+        annotations: one track an actor and action, or one an actor where the detections say who it
+            is, thinned: what CVAT interpolates between the keyframes; the processed frames are the
+            looked-at ones.
         scores: (M,) of each box; 0 where it bridges a gap.
         uncertain: (M,) bool.
         spans: the uncertain boxes as stretches, by track.
@@ -100,8 +101,9 @@ def draft_annotations(
     """Link detections to tracks and thin them to keyframes.
 
     Actors are tubes (`stadet.detect.tubes.linking`) over the best class of each box, cut into
-    actions (`stadet.detect.tubes.segments`); tracks are numbered by their first frame. Boxes are
-    smoothed over time, clipped to the frame and rounded as CVAT rounds.
+    actions (`stadet.detect.tubes.segments`); tracks are numbered by their first frame. What one
+    actor of `stadet.detect.actors` does is one track, whatever its actions and the gaps between
+    them. Boxes are smoothed over time, clipped to the frame and rounded as CVAT rounds.
 
     Raises:
         UserError: where detections are past the end of the video.
@@ -124,8 +126,8 @@ def draft_annotations(
     uncertain: list[np.ndarray] = []
     spans: list[Span] = []
     count, error = 0, 0.0
-    for tube in _tubes(detections, info.fps, options):
-        number = len(tracks)
+    numbers = _TrackNumbers()
+    for tube in tubes_with_actors(_tubes(detections, info.fps, options), detections):
         of_classes = _class_scores(tube, detections)
         score = of_classes[:, tube.label]
         rival = np.delete(of_classes, tube.label, axis=1).max(axis=1, initial=0)
@@ -137,6 +139,7 @@ def draft_annotations(
         places = np.flatnonzero(keep)
         if not len(places):
             continue
+        number = numbers.of(tube)
         for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1):
             doubt = reason[run] >= 0
             key = keyframes(own[run], options.tolerance, np.diff(doubt, prepend=doubt[:1]))
@@ -177,6 +180,24 @@ def draft_annotations(
     )
 
 
+class _TrackNumbers:
+    """Numbers of tracks from 0: one an actor, unless it would be at two places at once."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._actors: dict[int, tuple[int, int]] = {}  # number, and where its last tube stops
+
+    def of(self, tube: Tube) -> int:
+        """Number of a tube's track; tubes come by their start."""
+        number, stop = self._actors.get(-1 if tube.actor is None else tube.actor, (self._next, 0))
+        if tube.start < stop:
+            number = self._next
+        elif tube.actor is not None:
+            self._actors[tube.actor] = number, tube.stop
+        self._next = max(self._next, number + 1)
+        return number
+
+
 def _tubes(detections: VideoDetections, fps: float, options: DraftOptions) -> list[Tube]:
     """One tube an actor and action, by start: actors are linked whatever the class of their boxes,
     and cut where another class (or none) holds for longer."""
@@ -215,17 +236,19 @@ def _one_box_a_place(detections: VideoDetections) -> VideoDetections:
     edges = np.flatnonzero(np.diff(detections.frames)) + 1
     keep = np.zeros(len(detections), dtype=bool)
     for rows in np.split(np.arange(len(detections)), edges):
-        rows = rows[np.argsort(-strength[rows], kind="stable")]
-        while len(rows):
-            keep[rows[0]] = True
-            iou = rowwise_iou(detections.boxes[rows[0]], detections.boxes[rows])
-            rows = rows[1:][iou[1:] < ONE_PLACE]
+        keep[rows[np.unique(leaders_of(detections.boxes[rows], strength[rows]))]] = True
+    return _kept(detections, keep)
+
+
+def _kept(detections: VideoDetections, keep: np.ndarray) -> VideoDetections:
+    ids = detections.actor_ids
     return replace(
         detections,
         frames=detections.frames[keep],
         boxes=detections.boxes[keep],
         objectness=detections.objectness[keep],
         scores=detections.scores[keep],
+        actor_ids=None if ids is None else ids[keep],
     )
 
 

@@ -269,6 +269,8 @@ class Detections:
         video: name of the video, or None.
         frame: 0-based index of the frame, or None.
         seconds: time of the frame since the video's first, in seconds, or None.
+        actor_ids: (N,) int64, whose each box is (`stadet.detect.actors`), `NO_TRACK` where it is
+            not known; None where nobody has looked for actors.
 
     Raises:
         ValueError: where the shapes do not belong together.
@@ -295,11 +297,14 @@ class Detections:
     video: str | None = None
     frame: int | None = None
     seconds: float | None = None
+    actor_ids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _expect(self.boxes, (None, 4), "Detections.boxes")
         _expect(self.objectness, (len(self.boxes),), "Detections.objectness")
         _expect(self.scores, (len(self.boxes), None), "Detections.scores")
+        if self.actor_ids is not None:
+            _expect(self.actor_ids, (len(self.boxes),), "Detections.actor_ids")
         if self.names is not None and len(self.names) != self.num_classes:
             raise ValueError(
                 f"Detections.names: expected {self.num_classes} names as scores have columns, "
@@ -319,7 +324,11 @@ class Detections:
         if isinstance(rows, (int, np.integer)):
             rows = np.array([rows])
         return replace(
-            self, boxes=self.boxes[rows], objectness=self.objectness[rows], scores=self.scores[rows]
+            self,
+            boxes=self.boxes[rows],
+            objectness=self.objectness[rows],
+            scores=self.scores[rows],
+            actor_ids=None if self.actor_ids is None else self.actor_ids[rows],
         )
 
     def __repr__(self) -> str:
@@ -417,12 +426,23 @@ class Detections:
             values = {getattr(part, key) for part in parts}
             return values.pop() if len(values) == 1 else None
 
+        actors = None
+        if any(part.actor_ids is not None for part in parts):
+            actors = np.concatenate(
+                [
+                    np.full(len(part), NO_TRACK) if part.actor_ids is None else part.actor_ids
+                    for part in parts
+                ]
+            )
         return cls(
             np.concatenate([part.boxes for part in parts]),
             np.concatenate([part.objectness for part in parts]),
             np.concatenate([part.scores for part in parts]),
             next(iter(named), None),
-            *(common(key) for key in ("video", "frame", "seconds")),
+            common("video"),
+            common("frame"),
+            common("seconds"),
+            actors,
         )
 
     @classmethod
@@ -437,7 +457,7 @@ class Detections:
         Returns:
             `{"video", "frame", "seconds", "detections": [{"box": [x1, y1, x2, y2], "objectness":
             o or None, "scores": {class name: score}}]}`; scores of 0 are left out, and a class
-            without a name is called by its index.
+            without a name is called by its index. A box whose actor is known has `"actor"`, too.
         """
         detections = [
             {
@@ -449,6 +469,10 @@ class Detections:
                 self.boxes.tolist(), self.objectness.tolist(), self.scores.tolist(), strict=True
             )
         ]
+        if self.actor_ids is not None:
+            for row, actor in zip(detections, self.actor_ids.tolist(), strict=True):
+                if actor != NO_TRACK:
+                    row["actor"] = actor
         place = {"video": self.video, "frame": self.frame, "seconds": self.seconds}
         return {**place, "detections": detections}
 
@@ -457,7 +481,8 @@ class Detections:
 
         Returns:
             DataFrame with the columns video, frame, seconds, box (index of the box), x1, y1, x2,
-            y2 (pixels), objectness, class_id, class_name, score.
+            y2 (pixels), objectness, class_id, class_name, score, and actor where actors were looked
+            for (-1 where it is not known).
 
         Raises:
             UserError: where pandas is not installed.
@@ -474,7 +499,8 @@ class Detections:
                 box, which has the class of its highest score.
 
         Returns:
-            `supervision.Detections` with xyxy, confidence, class_id and `data`: class_name,
+            `supervision.Detections` with xyxy, confidence, class_id, tracker_id where actors were
+            looked for (-1 where it is not known), and `data`: class_name,
             objectness and scores (all C of the row's box), by which `from_supervision` restores
             what one row a box holds. Boxes without any class are left out.
 
@@ -493,7 +519,7 @@ class Detections:
 
         Args:
             detections: with class_id, and confidence (1 where there is none). The data that
-                `to_supervision` adds is used where it is there.
+                `to_supervision` adds is used where it is there; a tracker_id is the actor.
             names: of the C classes; default: as many classes as the ids need, without names.
 
         Raises:
@@ -540,12 +566,14 @@ class Tube:
         boxes: (L, 4) float64 xyxy video pixels, one for each consecutive frame.
         label: class index.
         score: of the whole tube.
+        actor: id of who does it (`stadet.detect.actors`); None where it is not known.
     """
 
     start: int
     boxes: np.ndarray
     label: int
     score: float = 1.0
+    actor: int | None = None
 
     def __post_init__(self) -> None:
         _expect(self.boxes, (None, 4), "Tube.boxes")

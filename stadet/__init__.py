@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from stadet.datasets.footage.writer import VideoWriter
     from stadet.datasets.restaurant.config import FootageConfig
     from stadet.datasets.restaurant.files import write_footage
+    from stadet.detect.actors.tracker import ActorOptions, ActorTracker
     from stadet.detect.boxes import pairwise_iou
     from stadet.detect.detections.collect import collect_detections
     from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
     from stadet.engine.config import load_config
     from stadet.engine.errors import UserError
+    from stadet.tools.actors import add_actors
     from stadet.tools.classification.config import ClassifierConfig
     from stadet.tools.classification.cross_validation import CrossValidation, cross_validate
     from stadet.tools.classification.train import train_classifier
@@ -86,6 +88,8 @@ if TYPE_CHECKING:
     from stadet.tools.tubes import link_tubes
 
 __all__ = [
+    "ActorOptions",
+    "ActorTracker",
     "AnchorChoice",
     "Anchors",
     "AnnotationSet",
@@ -135,6 +139,7 @@ __all__ = [
     "VideoMAPResult",
     "VideoTubes",
     "VideoWriter",
+    "add_actors",
     "annotate_next",
     "collect_detections",
     "compare",
@@ -189,6 +194,7 @@ _MODULES = {
     "stadet.datasets.footage.writer": ("VideoWriter",),
     "stadet.datasets.restaurant.config": ("FootageConfig",),
     "stadet.datasets.restaurant.files": ("write_footage",),
+    "stadet.detect.actors.tracker": ("ActorOptions", "ActorTracker"),
     "stadet.detect.boxes": ("pairwise_iou",),
     "stadet.detect.detections.collect": ("collect_detections",),
     "stadet.detect.detections.detection_set": ("DetectionSet", "VideoDetections"),
@@ -212,6 +218,7 @@ _MODULES = {
     "stadet.detect.tubes.tube_set": ("TubeSet", "VideoTubes"),
     "stadet.engine.config": ("load_config",),
     "stadet.engine.errors": ("UserError",),
+    "stadet.tools.actors": ("add_actors",),
     "stadet.tools.classification.config": ("ClassifierConfig",),
     "stadet.tools.classification.cross_validation": ("CrossValidation", "cross_validate"),
     "stadet.tools.classification.train": ("train_classifier",),

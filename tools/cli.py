@@ -35,6 +35,7 @@ VERBS = (
     "serve",
     "export",
     "benchmark",
+    "actors",
     "tubes",
     "events",
     "rules",

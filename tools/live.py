@@ -18,6 +18,7 @@ examples:
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --events -    # rules' hits too
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --webhook https://192.0.2.9/hits
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --events e.jsonl --clips hits
+  stad live camera:0 --checkpoint best.pt --scene scene.yaml --actors --events e.jsonl
   stad live camera:0 --checkpoint best.pt --record recordings --evidence-only
   stad live camera:0 --checkpoint runs/gestures/best.pt --show --area 0.25 0.1 0.75 0.9
   stad live kitchen.mp4 --realtime --checkpoint best.pt --serve 8000   (a file as if it were live)
@@ -46,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--record", metavar="FOLDER", help="write the pictures as H.264, one file a stream")
     add("--evidence-only", action="store_true", help="record only while an action goes on")
     add("--scene", metavar="FILE", help="zones and rules of the streams (docs/rules.md)")
+    add("--actors", action="store_true", help="draw and tell ids of hands and people")
     add("--clips", metavar="FOLDER", help="write a clip of every hit of a rule; needs --scene")
     add(
         "--clip-seconds",
@@ -120,6 +122,7 @@ def run(args: argparse.Namespace) -> None:
         stride_seconds=args.stride_seconds,
         area=tuple(args.area),
         scene=scene,
+        actors=args.actors,
     )
     run_live(
         args.sources,

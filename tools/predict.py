@@ -19,6 +19,7 @@ examples:
   stad predict footage/ --checkpoint runs/yowo/best.pt --out footage.jsonl --runtime openvino
   stad predict footage/ --checkpoint runs/recurrent/best.pt --out footage.jsonl --fps native
   stad predict kitchen.mp4 --checkpoint runs/yolov3/best.pt --out kitchen.jsonl --save boxed --show
+  stad predict kitchen.mp4 --checkpoint runs/yolov3/best.pt --out kitchen.jsonl --actors
 
 The file grows as frames are done; what was reached before a kill stays, and --resume continues.
 Draw it with --save or stad render. To score it with stad evaluate, write it with --for-evaluation.
@@ -75,6 +76,11 @@ def build_parser() -> argparse.ArgumentParser:
         "training; native: every frame)",
     )
     add("--max-frames", type=int, help="stop after so many frames of each source")
+    add(
+        "--actors",
+        action="store_true",
+        help="give hands and people ids once all is predicted, as stad actors does",
+    )
     add("--save", metavar="FOLDER", help="also write each video with its boxes into this folder")
     add("--show", action="store_true", help="windows on this machine's display; q ends")
     return parser
@@ -102,6 +108,7 @@ def run(args: argparse.Namespace) -> None:
         device=args.device,
         max_frames=args.max_frames,
         fps=args.fps,
+        actors=args.actors,
         save=args.save,
         show=args.show,
     )

@@ -23,6 +23,7 @@ examples:
   stad tubes --detections kitchen.jsonl --out tubes.json --online   # as a live system would
 
 --data or --ground-truth bring the classes' order, the frame rate and the length of each video.
+Tubes of detections with actors (stad actors) say whose they are.
 Read the tubes as a log with stad events, draw them with stad render --tubes.
 """
 
@@ -130,6 +131,7 @@ def link_tubes(
     """
     from dataclasses import asdict
 
+    from stadet.detect.actors.tubes import tubes_with_actors
     from stadet.detect.detections.detection_set import DetectionSet
     from stadet.detect.detections.reader import read_detections
     from stadet.detect.tubes.file import write_tubes
@@ -152,7 +154,8 @@ def link_tubes(
     for video in progress(
         detections, description="linking", unit="video", total=len(detections.videos)
     ):
-        videos[video.name] = _facts(video, truth, fps, link(video, options))
+        found = tubes_with_actors(link(video, options), video)
+        videos[video.name] = _facts(video, truth, fps, found)
     linking = {"method": "online" if online else "offline", **asdict(options)}
     tubes = TubeSet(detections.names, videos, linking)
     if out is not None:

@@ -7,7 +7,7 @@ import numpy as np
 from stadet.datasets.footage.info import VideoInfo
 from stadet.detect.boxes import area, clip_boxes, pairwise_iou
 from stadet.detect.detections.detection_set import VideoDetections
-from stadet.detect.structures import VideoAnnotations
+from stadet.detect.structures import NO_TRACK, VideoAnnotations
 
 
 def annotations_from_detections(
@@ -20,13 +20,18 @@ def annotations_from_detections(
 ) -> VideoAnnotations:
     """Boxes of a class score of at least `threshold`; the processed frames are the looked-at ones.
 
-    A box has every class that reaches the threshold; boxes are clipped to the frame. Tracks of
-    fewer than `min_frames` boxes are left out (flicker). ValueError where detections are past the
-    end of the video.
+    A box has every class that reaches the threshold; boxes are clipped to the frame. Where the
+    detections say whose the boxes are, a track is an actor, with the best of its boxes on a frame
+    and the classes of all of them. Tracks of fewer than `min_frames` boxes are left out (flicker).
+    ValueError where detections are past the end of the video.
     """
     labels = detections.scores >= threshold
     boxes = clip_boxes(detections.boxes, info.size)
-    rows = np.flatnonzero(labels.any(axis=1) & (area(boxes) > 0))
+    keep = labels.any(axis=1) & (area(boxes) > 0)
+    ids = detections.actor_ids
+    if ids is not None:
+        keep, labels = _best_of_actors(detections, ids, keep, labels)
+    rows = np.flatnonzero(keep)
     frames, boxes, labels = detections.frames[rows], boxes[rows], labels[rows]
     looked_at = np.zeros(info.num_frames, dtype=bool)
     for first, last in detections.processed.tolist():
@@ -34,7 +39,11 @@ def annotations_from_detections(
     if len(frames) and frames[-1] >= info.num_frames:
         raise ValueError(f"frame {frames[-1]} of {info.num_frames}")
     looked_at[frames] = True
-    tracks = link_boxes(frames, boxes, labels, np.flatnonzero(looked_at), min_iou)
+    tracks = np.full(len(rows), NO_TRACK) if ids is None else ids[rows]
+    loose = tracks == NO_TRACK
+    tracks[loose] = (tracks.max(initial=NO_TRACK) + 1) + link_boxes(
+        frames[loose], boxes[loose], labels[loose], np.flatnonzero(looked_at), min_iou
+    )
     keep = np.bincount(tracks, minlength=1)[tracks] >= min_frames
     return VideoAnnotations.build(
         info.name,
@@ -47,6 +56,23 @@ def annotations_from_detections(
         np.unique(tracks[keep], return_inverse=True)[1],
         times=info.times,
     )
+
+
+def _best_of_actors(
+    detections: VideoDetections, ids: np.ndarray, keep: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`keep` (M,) with one box of an actor on a frame, the best, and `labels` (M, C) with those of
+    its other boxes."""
+    keep, labels = keep.copy(), labels.copy()
+    rows = np.flatnonzero(keep & (ids != NO_TRACK))
+    strength = detections.scores.max(axis=1, initial=0)
+    rows = rows[np.lexsort((-strength[rows], ids[rows], detections.frames[rows]))]
+    same = np.diff(detections.frames[rows], prepend=-1) == 0
+    same &= np.diff(ids[rows], prepend=NO_TRACK) == 0
+    best = rows[np.maximum.accumulate(np.where(same, 0, np.arange(len(rows))))]
+    np.logical_or.at(labels, best, labels[rows])
+    keep[rows[same]] = False
+    return keep, labels
 
 
 def link_boxes(

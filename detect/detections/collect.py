@@ -72,6 +72,7 @@ def _video(name: str, parts: list[Detections], num_classes: int) -> VideoDetecti
         together.scores,
         frames_to_ranges(frames),
         _clock(frames, [part.seconds for part in parts]),
+        together.actor_ids,
     )
 
 

@@ -41,7 +41,8 @@ class DetectionColumns:
     video_names: the videos met; videos (M,) index into them; frames (M,); boxes (M, 4) xywh;
     objectness (M,); lines (M,) 1-based place in the file; rows (E,) the box of each entry;
     classes (E,), -1 where the class is unknown; scores (E,); ranges: of the range rows, none where
-    the file says nothing about what was processed.
+    the file says nothing about what was processed; actors (M,), `NO_TRACK` where there is none, or
+    None where the file has none at all.
     """
 
     video_names: list[str]
@@ -54,6 +55,7 @@ class DetectionColumns:
     classes: np.ndarray
     scores: np.ndarray
     ranges: list[ProcessedRange]
+    actors: np.ndarray | None = None
 
     def keep_boxes(self, keep: np.ndarray) -> None:
         """Leave out the boxes (and their entries) where `keep` (M,) is False."""
@@ -62,6 +64,8 @@ class DetectionColumns:
         new_row = np.cumsum(keep) - 1
         for name in ("videos", "frames", "boxes", "objectness", "lines"):
             setattr(self, name, getattr(self, name)[keep])
+        if self.actors is not None:
+            self.actors = self.actors[keep]
         self.keep_entries(keep[self.rows])
         self.rows = new_row[self.rows]
 
@@ -104,6 +108,7 @@ def assemble(
     )
     boxes = xywh_to_xyxy(columns.boxes[order])
     frames, objectness = columns.frames[order], columns.objectness[order]
+    actors = None if columns.actors is None else columns.actors[order]
     bounds = np.searchsorted(columns.videos[order], np.arange(len(columns.video_names) + 1))
     spans = dict(zip(columns.video_names, pairwise(bounds), strict=True))
 
@@ -134,6 +139,7 @@ def assemble(
             scores[rows],
             merge_ranges(seen),
             _clock(ranges.get(name, []), findings),
+            None if actors is None else actors[rows],
         )
     return DetectionSet(tuple(names), score_floor, videos, tuple(findings.notes()))
 

@@ -24,6 +24,8 @@ class VideoDetections:
         processed: (R, 2) int64, inclusive ranges of frames that the model has seen, sorted and
             disjoint.
         clock: times of the frames; None where the file does not say.
+        actor_ids: (M,) int64, the actor of each box, `NO_TRACK` where it is not known; None where
+            nobody has looked for actors (`stadet.detect.actors`).
     """
 
     name: str
@@ -33,6 +35,7 @@ class VideoDetections:
     scores: np.ndarray
     processed: np.ndarray
     clock: Clock | None = None
+    actor_ids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         count = len(self.frames)
@@ -44,6 +47,10 @@ class VideoDetections:
         ):
             if array.shape != shape:
                 raise ValueError(f"{self.name}: {what}: expected {shape}, found {array.shape}")
+        if self.actor_ids is not None and self.actor_ids.shape != (count,):
+            raise ValueError(
+                f"{self.name}: actor_ids: expected {(count,)}, found {self.actor_ids.shape}"
+            )
         if count and (np.diff(self.frames) < 0).any():
             raise ValueError(f"{self.name}: detections must be sorted by frame")
 
@@ -60,7 +67,10 @@ class VideoDetections:
         if first == last and not self.is_processed(np.array([frame]))[0]:
             return None
         rows = slice(first, last)
-        return Detections(self.boxes[rows], self.objectness[rows], self.scores[rows])
+        actors = None if self.actor_ids is None else self.actor_ids[rows]
+        return Detections(
+            self.boxes[rows], self.objectness[rows], self.scores[rows], actor_ids=actors
+        )
 
     def is_processed(self, frames: np.ndarray) -> np.ndarray:
         """(K,) frame indices -> (K,) bool: has the model seen the frame?"""

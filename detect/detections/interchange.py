@@ -34,6 +34,7 @@ def to_pandas(detections: Detections) -> pandas.DataFrame:
             "class_id": classes,
             "class_name": [detections.class_name(c) for c in classes],
             "score": scores,
+            **({} if detections.actor_ids is None else {"actor": detections.actor_ids[rows]}),
         }
     )
 
@@ -56,6 +57,7 @@ def to_supervision(detections: Detections, *, multi_label: bool = False) -> supe
         xyxy=detections.boxes[rows],
         confidence=confidence,
         class_id=classes,
+        tracker_id=None if detections.actor_ids is None else detections.actor_ids[rows],
         data={
             "class_name": np.array([detections.class_name(c) for c in classes], dtype=str),
             "objectness": detections.objectness[rows],
@@ -93,6 +95,9 @@ def from_supervision(
         np.asarray(detections.data.get("objectness", np.full(count, np.nan)), dtype=np.float64),
         scores,
         None if names is None else tuple(names),
+        actor_ids=None
+        if detections.tracker_id is None
+        else np.asarray(detections.tracker_id, dtype=np.int64),
     )
 
 

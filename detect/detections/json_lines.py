@@ -3,7 +3,8 @@
 A header
 `{"schema": "stad-detections/1", "categories": [{"id": 1, "name": ..}, ..], "score_floor": ..}`,
 then rows `{"video": name, "frame": f, "bbox": [x, y, w, h], "objectness": o or null,
-"scores": {category id: s, ..}}` in the video's pixels, and range rows
+"scores": {category id: s, ..}}` in the video's pixels, with `"actor": id` where it is known whose
+box it is (`stadet.detect.actors`), and range rows
 `{"video": name, "processed": [first, last]}` (inclusive), which tell frames that were never reached
 from frames without detections. A file without a single range row is taken as complete. A range row
 may add `"fps"`, the video's frames a second, or `"times"`, the seconds of its frames from the
@@ -21,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 
 from stadet.detect.detections.columns import DetectionColumns, ProcessedRange
+from stadet.detect.structures import NO_TRACK
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
 from stadet.engine.reading import MAX_FRAME, MAX_FRAMES, finite_number, safe_label, safe_name, shown
@@ -28,6 +30,7 @@ from stadet.engine.reading import MAX_FRAME, MAX_FRAMES, finite_number, safe_lab
 SCHEMA = "stad-detections/1"
 # what `_columns_of` raises for a row that is none
 _FAULTY = (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError)
+MAX_ACTOR = 1 << 53
 CHUNK_BYTES = 8 << 20  # rows parsed at once: bounds the memory that Python objects take
 
 
@@ -104,13 +107,23 @@ def read_rows(stream: IO[bytes], column_of: dict[str, int], findings: Findings) 
         parts.append(tuple(columns))
     if not parts:
         parts.append(
-            _columns_of(np.zeros(0, dtype=np.int64), [], column_of, video_codes, ranges)[:8]
+            _columns_of(np.zeros(0, dtype=np.int64), [], column_of, video_codes, ranges)[:-1]
         )
-    videos, frames, boxes, objectness, lines, rows, classes, scores = (
+    videos, frames, boxes, objectness, lines, rows, classes, scores, actors = (
         np.concatenate(column) for column in zip(*parts, strict=True)
     )
     return DetectionColumns(
-        list(video_codes), videos, frames, boxes, objectness, lines, rows, classes, scores, ranges
+        list(video_codes),
+        videos,
+        frames,
+        boxes,
+        objectness,
+        lines,
+        rows,
+        classes,
+        scores,
+        ranges,
+        actors if (actors != NO_TRACK).any() else None,
     )
 
 
@@ -177,6 +190,8 @@ def _columns_of(
         ],
         dtype=np.float64,
     )
+    given = [row.get("actor") for row in found]
+    actors = _numbers([NO_TRACK if actor is None else actor for actor in given], "iu")
     listed = [row["scores"] for row in found]
     counts = [len(scores) for scores in listed]
     values = [scores.values() for scores in listed]
@@ -187,6 +202,8 @@ def _columns_of(
         safe_name(name, "video")
     if (frames > MAX_FRAME).any() or (frames < -MAX_FRAME).any():
         raise ValueError("a frame past every video")
+    if not all(actor is None or _is_actor(actor) for actor in given):
+        raise ValueError("expected an actor's id from 0 on")
 
     ranges.extend(new_ranges)
     for name in dict.fromkeys(names):
@@ -202,6 +219,7 @@ def _columns_of(
         np.repeat(np.arange(len(found)), counts),
         classes.clip(-1),
         scores,
+        actors.astype(np.int64),
         unknown,
     )
 
@@ -213,6 +231,10 @@ def _numbers(values: list, kinds: str, sides: tuple[int, ...] = ()) -> np.ndarra
     if array.shape != (len(values), *sides):
         raise ValueError(f"expected {sides or 'single'} numbers, found shape {array.shape}")
     return array
+
+
+def _is_actor(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_ACTOR
 
 
 def parsed_range(row: dict[str, Any]) -> ProcessedRange:
@@ -256,5 +278,7 @@ def _fault(row: Any) -> str:
                 'expected "processed" [first, last], an "fps" above 0 and "times", one a frame, if '
                 f"any; found {shown(row, 80)}"
             )
+        if row.get("actor") is not None and not _is_actor(row["actor"]):
+            return f'expected "actor" as a whole number from 0 on, found {shown(row["actor"])}'
         return f'expected "frame", "bbox" [x, y, w, h] and "scores", found {shown(row)}'
     return ""

@@ -1,7 +1,8 @@
 """Detections files as Parquet, `.parquet`: the rows of `stad-detections/1` in columns.
 
 One row a box: `video`, `frame`, `x`, `y`, `width`, `height` (pixels of the video), `objectness`
-(null where the model has none) and `scores`, a map from category id to score. Numbers are the
+(null where the model has none) and `scores`, a map from category id to score; in files of detections
+with actors `actor` (null where it is not known whose box it is). Numbers are the
 doubles that the text says, so that both give the same figures. The header and the range rows are
 JSON in the file's metadata, under `stad-detections`; category ids count from 1.
 
@@ -31,6 +32,7 @@ from stadet.detect.detections.json_lines import (
     read_header,
     read_rows,
 )
+from stadet.detect.structures import NO_TRACK
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path
 from stadet.engine.findings import Findings
@@ -121,7 +123,15 @@ def read_parquet(
         classes.clip(-1),
         scores,
         ranges,
+        _actors(table, path) if "actor" in table.column_names else None,
     )
+
+
+def _actors(table: Any, path: Path) -> np.ndarray:
+    actors = table["actor"].fill_null(NO_TRACK).to_numpy()
+    if (actors < NO_TRACK).any():
+        raise UserError(f"{path}: actor: expected ids from 0 on, found {actors.min()}")
+    return actors
 
 
 def write_parquet(path: str | os.PathLike, text: IO[bytes], source: Path) -> list[str]:
@@ -157,6 +167,7 @@ def write_parquet(path: str | os.PathLike, text: IO[bytes], source: Path) -> lis
                 pa.array((columns.classes + 1).astype(np.int32)),
                 pa.array(columns.scores),
             ),
+            **_actor_column(columns),
         }
     ).replace_schema_metadata({KEY: line, CHECK: _checksum(line)})
     with atomic_path(path) as temporary:
@@ -171,6 +182,14 @@ def write_parquet(path: str | os.PathLike, text: IO[bytes], source: Path) -> lis
             write_page_checksum=True,
         )
     return findings.notes()
+
+
+def _actor_column(columns: DetectionColumns) -> dict[str, Any]:
+    import pyarrow as pa
+
+    if columns.actors is None:
+        return {}
+    return {"actor": pa.array(columns.actors, mask=columns.actors == NO_TRACK)}
 
 
 def parquet_text(path: Path) -> Iterator[bytes]:
@@ -213,6 +232,8 @@ def _lines(columns: DetectionColumns, rows: np.ndarray) -> Iterator[bytes]:
                 )
             ),
         }
+        if columns.actors is not None and columns.actors[row] != NO_TRACK:
+            found["actor"] = int(columns.actors[row])
         yield json.dumps(found).encode() + b"\n"
 
 
@@ -264,17 +285,20 @@ def _table(path: Path) -> Any:
                 f"{path}: expected the columns {', '.join(COLUMNS)}, found no {missing[0]}; write "
                 "it with stad predict or stad convert"
             )
-        table = file.read(columns=list(COLUMNS), use_threads=False)
+        more = ["actor"] if "actor" in file.schema_arrow.names else []
+        table = file.read(columns=[*COLUMNS, *more], use_threads=False)
         video = table["video"]
         if not pa.types.is_dictionary(video.type):
             video = video.cast(pa.string()).dictionary_encode()
         columns = {"video": video.unify_dictionaries()}
-        for name in COLUMNS[1:-1]:
+        for name in [*COLUMNS[1:-1], *more]:
             if not (
                 pa.types.is_integer(table[name].type) or pa.types.is_floating(table[name].type)
             ):
                 raise pa.ArrowInvalid(f"{name}: expected numbers, found {table[name].type}")
-            columns[name] = table[name].cast(pa.int64() if name == "frame" else pa.float64())
+            columns[name] = table[name].cast(
+                pa.int64() if name in ("frame", "actor") else pa.float64()
+            )
         columns["scores"] = table["scores"].cast(pa.map_(pa.int32(), pa.float64()))
         return pa.table(columns)
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from stadet.detect.boxes import xyxy_to_xywh
+from stadet.detect.detections.detection_set import DetectionSet
 from stadet.detect.detections.json_lines import SCHEMA
 from stadet.detect.detections.packed import packer, unpacked
 from stadet.detect.detections.parquet import (
@@ -26,9 +27,9 @@ from stadet.detect.detections.parquet import (
     unfinished,
     write_parquet,
 )
-from stadet.detect.structures import Detections
+from stadet.detect.structures import NO_TRACK, Detections
 from stadet.engine.errors import UserError
-from stadet.engine.files import atomic_write, disk_error
+from stadet.engine.files import atomic_path, atomic_write, disk_error
 from stadet.engine.json_lines import write_through
 
 BLOCK = 8 << 20  # bytes of text that are packed at once
@@ -39,6 +40,26 @@ def written_so_far(path: str | os.PathLike) -> Path:
     that is not finished."""
     growing = unfinished(path)
     return growing if is_parquet(path) and growing.exists() else Path(path)
+
+
+def write_detections(path: str | os.PathLike, detections: DetectionSet) -> None:
+    """Write a detection set to a file, whole or not at all."""
+    with (
+        atomic_path(path) as temporary,
+        DetectionsWriter(temporary, detections.names, detections.score_floor) as writer,
+    ):
+        for video in detections:
+            for frame in np.unique(video.frames).tolist():
+                found = video[frame]
+                assert found is not None  # a frame of a box
+                writer.write(video.name, frame, found)
+            for first, last in video.processed.tolist():
+                fps, times = None, None
+                if video.clock is not None:
+                    fps = video.clock.fps
+                    if not video.clock.constant:
+                        times = video.clock.seconds(np.arange(first, last + 1)).tolist()
+                writer.processed(video.name, first, last, fps=fps, times=times)
 
 
 class DetectionsWriter:
@@ -110,12 +131,17 @@ class DetectionsWriter:
             raise ValueError(f"expected finite boxes and scores ({video}, frame {frame})")
         listed = (detections.scores >= self.score_floor) & (detections.scores > 0)
         start = f'{{"video": {json.dumps(video)}, "frame": {int(frame)}, "bbox": ['
+        actors = [""] * len(detections)
+        if detections.actor_ids is not None:
+            known_ids = detections.actor_ids.tolist()
+            actors = ["" if i == NO_TRACK else f', "actor": {i}' for i in known_ids]
         rows = []
-        for box, objectness, scores, keep in zip(
+        for box, objectness, scores, keep, actor in zip(
             xyxy_to_xywh(detections.boxes).tolist(),
             detections.objectness.tolist(),
             detections.scores.tolist(),
             listed.tolist(),
+            actors,
             strict=True,
         ):
             # three decimals of a pixel; nine digits bring a float32 back exactly
@@ -126,7 +152,9 @@ class DetectionsWriter:
                 for key, score, kept in zip(self._ids, scores, keep, strict=True)
                 if kept
             )
-            rows.append(f'{start}{corners}], "objectness": {known}, "scores": {{{pairs}}}}}\n')
+            rows.append(
+                f'{start}{corners}], "objectness": {known}, "scores": {{{pairs}}}{actor}}}\n'
+            )
         self._put("".join(rows))
 
     def processed(

@@ -108,7 +108,8 @@ class Canvas:
         *,
         names: Sequence[str] | None = None,
     ) -> None:
-        """Boxes with a class score above 0 and of at least `threshold`, labelled with those."""
+        """Boxes with a class score above 0 and of at least `threshold`, labelled with those and,
+        after an @, the actor."""
         names = self._names if names is None else names
         scores, colours = detections.scores, class_colours(names)
         listed = (scores > 0) & (scores >= threshold)
@@ -118,6 +119,8 @@ class Canvas:
             shown = [f"{names[c]} {scores[row, c]:.2f}" for c in classes[:MOST_CLASSES]]
             more = [".."] if len(classes) > MOST_CLASSES else []
             text = ", ".join([*shown, *more])
+            if detections.actor_ids is not None and detections.actor_ids[row] != NO_TRACK:
+                text = f"@{detections.actor_ids[row]} {text}"
             self._solid_box(detections.boxes[row], text, colours[classes[0]])
 
     def tubes(
@@ -129,12 +132,14 @@ class Canvas:
         names: Sequence[str] | None = None,
     ) -> None:
         """Boxes on `frame` of (number, tube) with a score of at least `threshold`, the last on top;
-        labelled with class, number and the score of the whole tube."""
+        labelled with class, number and the score of the whole tube and, after an @, the actor."""
         names = self._names if names is None else names
         colours = class_colours(names)
         for number, tube in tubes:
             if tube.start <= frame < tube.stop and tube.score >= threshold:
                 text = f"{names[tube.label]} #{number} {tube.score:.2f}"
+                if tube.actor is not None:
+                    text = f"@{tube.actor} {text}"
                 self._solid_box(tube.boxes[frame - tube.start], text, colours[tube.label])
 
     def labelled_box(self, box: np.ndarray, text: str, label: int) -> None:

@@ -30,7 +30,10 @@ def hits_in_tubes(
     size: tuple[int, int],
     looked_at: np.ndarray | None = None,
 ) -> list[Hit]:
-    """Hits of a camera's rules over one video, by time; an actor is a tube's id.
+    """Hits of a camera's rules over one video, by time.
+
+    An actor is who the tubes say (tubes without one belong to nobody), or where no tube says it, a
+    tube's id.
 
     Args:
         scene: with the rules.
@@ -52,6 +55,7 @@ def hits_in_tubes(
     frames = np.arange(last) if looked_at is None else np.flatnonzero(looked_at)
     scale = np.array([size[1], size[0], size[1], size[0]], dtype=np.float64)
     engine = RuleEngine(scene, camera)
+    known = any(tube.actor is not None for tube in video.tubes)
     told = []
     for frame, seconds in zip(frames.tolist(), video.clock.seconds(frames).tolist(), strict=True):
         seen = [
@@ -59,7 +63,7 @@ def hits_in_tubes(
                 names[tube.label],
                 tuple((tube.boxes[frame - tube.start] / scale).tolist()),
                 tube.score,
-                number,
+                tube.actor if known else number,
             )
             for number, tube in video.at(frame)
         ]

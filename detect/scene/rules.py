@@ -263,16 +263,14 @@ class _Crossing(_State):
         line = self.camera.lines[rule.line]
         for actor in [a for a, (last, _) in self._places.items() if not self._near(last, now)]:
             del self._places[actor]
-        for one in self.matching(rule.when, seen):
-            if one.actor is None:
-                continue
+        for actor, one in _best_of_actors(self.matching(rule.when, seen)).items():
             place = anchor_point(one.box, rule.anchor)
-            last, before = self._places.get(one.actor, (now, place))
+            last, before = self._places.get(actor, (now, place))
             way = crossing(line, before, place)
             wanted = {"any": way, "left_to_right": 1, "right_to_left": -1}[rule.direction]
             if way and way == wanted:
-                told += self.at_once(one.actor, last, now, now, [one.score])
-            self._places[one.actor] = now, place
+                told += self.at_once(actor, last, now, now, [one.score])
+            self._places[actor] = now, place
         self._before = now
         return told
 
@@ -283,6 +281,16 @@ class _Crossing(_State):
     def finish(self) -> list[Told]:
         self._places.clear()
         return []
+
+
+def _best_of_actors(found: Sequence[Seen]) -> dict[int, Seen]:
+    """By actor, its best box: it may have several, of several classes."""
+    best: dict[int, Seen] = {}
+    for one in found:
+        actor = one.actor
+        if actor is not None and (actor not in best or one.score > best[actor].score):
+            best[actor] = one
+    return best
 
 
 class _ByActor(_State):

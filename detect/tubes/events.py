@@ -28,6 +28,7 @@ EVENT_COLUMNS = (
     "x2",
     "y2",
     "tubes",
+    "actor",
 )
 _TICK = 1e-6  # seconds: a pause of exactly `join_seconds` is joined
 JOIN_OVERLAP = 0.2  # IoU of last and first box from which two tubes may be one event
@@ -45,6 +46,7 @@ class Event:
         score: mean score of its tubes, weighted by their lengths.
         box: (4,) mean box, xyxy video pixels.
         tubes: ids of its tubes.
+        actor: id of who does it; None where no tube says it.
     """
 
     video: str
@@ -54,6 +56,7 @@ class Event:
     score: float
     box: np.ndarray
     tubes: tuple[int, ...]
+    actor: int | None = None
 
     @property
     def duration(self) -> float:
@@ -68,8 +71,8 @@ class EventOptions:
     Attributes:
         min_score: tubes of a lower score are left out.
         min_seconds: shorter events are left out.
-        join_seconds: tubes of one class and place with at most this pause between them are one
-            event; 0 = none are joined.
+        join_seconds: tubes of one class and actor with at most this pause between them are one
+            event (where an actor is not known: of one class and place); 0 = none are joined.
     """
 
     min_score: float = 0.3
@@ -120,10 +123,19 @@ def _chain_to_join(
         if last.label != tube.label or tube.start < last.stop:
             continue
         if video.clock.duration(last.stop, tube.start) <= join_seconds + _TICK:
-            near = pairwise_iou(last.boxes[-1:], tube.boxes[:1])[0, 0] >= JOIN_OVERLAP
+            actor = _actor(video, chain)
+            if None in (actor, tube.actor):
+                near = pairwise_iou(last.boxes[-1:], tube.boxes[:1])[0, 0] >= JOIN_OVERLAP
+            else:
+                near = actor == tube.actor
             if near and (best is None or last.stop > video.tubes[best[-1]].stop):
                 best = chain
     return best if join_seconds > 0 else None
+
+
+def _actor(video: VideoTubes, chain: list[int]) -> int | None:
+    actors = [video.tubes[number].actor for number in chain]
+    return next((actor for actor in actors if actor is not None), None)
 
 
 def _event(video: VideoTubes, chain: list[int]) -> Event:
@@ -137,6 +149,7 @@ def _event(video: VideoTubes, chain: list[int]) -> Event:
         float(np.dot(lengths, [tube.score for tube in tubes]) / lengths.sum()),
         np.concatenate([tube.boxes for tube in tubes]).mean(axis=0),
         tuple(chain),
+        _actor(video, chain),
     )
 
 
@@ -178,6 +191,7 @@ def write_events(
                     f"{event.score:.3f}",
                     *(f"{side:.1f}" for side in event.box),
                     " ".join(map(str, event.tubes)),
+                    "" if event.actor is None else event.actor,
                 ]
             )
 

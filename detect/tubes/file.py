@@ -4,7 +4,8 @@
 "times": [..], "num_frames": .. or null, "tubes": [{"id": 0, "class": name, "score": ..,
 "start": first frame, "boxes": [[x, y, width, height], ..]}, ..]}}}`: one box for each consecutive
 frame from `start` on, in pixels of the video, to a thousandth of a pixel. Ids count from 0 in each
-video. "times", the seconds of each frame from the first, is there only where the rate varies.
+video. "times", the seconds of each frame from the first, is there only where the rate varies, and a
+tube's "actor", an id, only where it is known.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ def write_tubes(path: str | os.PathLike, tubes: TubeSet) -> None:
                         "class": tubes.names[tube.label],
                         "score": tube.score,
                         "start": tube.start,
+                        **({} if tube.actor is None else {"actor": tube.actor}),
                         "boxes": xyxy_to_xywh(tube.boxes).round(3).tolist(),
                     }
                     for number, tube in enumerate(video.tubes)
@@ -141,10 +143,13 @@ def _tube(where: str, tube: Any, number: int, place: dict[str, int]) -> Tube:
         )
     start = whole_number(tube.get("start"), f"{where}: start", least=0)
     score = finite_number(tube.get("score"), f"{where}: score")
+    actor = tube.get("actor")
+    if actor is not None:
+        actor = whole_number(actor, f"{where}: actor", least=0)
     try:
         boxes = np.array(tube.get("boxes"), dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         boxes = np.zeros(0)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) or not np.isfinite(boxes).all():
         raise UserError(f'{where}: expected "boxes" as rows of four finite numbers, one a frame')
-    return Tube(start, xywh_to_xyxy(boxes), place[label], score)
+    return Tube(start, xywh_to_xyxy(boxes), place[label], score, actor)

@@ -29,6 +29,7 @@ FUNCTIONS = {
     "predict": "inference.predict:predict",
     "export": "export:export",
     "benchmark": "inference.benchmark:benchmark",
+    "actors": "actors:add_actors",
     "tubes": "tubes:link_tubes",
     "events": "events:log_events",
     "rules": "rules:apply_rules",

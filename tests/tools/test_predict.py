@@ -14,6 +14,7 @@ from stadet.detect.boxes import xyxy_to_xywh
 from stadet.detect.detections.reader import read_detections
 from stadet.detect.nms import suppress, to_detections
 from stadet.detect.view import View
+from stadet.tools.actors import add_actors
 from stadet.tools.cli import main
 from stadet.tools.inference.detectors import open_detector
 
@@ -286,6 +287,20 @@ def test_the_order_of_the_classes_does_not_matter(footage, trained, tmp_path):
     (found, wanted) = ((run / "metrics.json").read_text() for run in (out, trained / "report"))
     figure = '"frame_map_50": '
     assert found.partition(figure)[2][:8] == wanted.partition(figure)[2][:8]
+
+
+def test_actors_are_those_of_the_whole_file(footage, trained, tmp_path, capsys):
+    pytest.importorskip("trackers")
+    plain, own = tmp_path / "plain.jsonl", tmp_path / "actors.jsonl"
+    assert predict(trained, plain, footage.video) == 0
+    assert predict(trained, own, footage.video, "--max-frames", 20, "--actors") == 0
+    assert predict(trained, own, footage.video, "--actors", "--resume") == 0
+    assert " actors in 1 videos" in capsys.readouterr().out
+    expect_same(own, plain)
+    wanted = add_actors(plain, out=tmp_path / "after.jsonl")
+    for video in wanted:
+        found = read_detections(own).videos[video.name].actor_ids
+        assert found is None or found.tolist() == video.actor_ids.tolist()
 
 
 def test_save_draws_each_video(footage, trained, tmp_path):

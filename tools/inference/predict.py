@@ -15,6 +15,7 @@ from stadet.datasets.clips.timing import Rate, check_rate, used_timing
 from stadet.datasets.footage.video import open_video
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
+from stadet.detect.actors.tracker import ActorTracker
 from stadet.detect.clock import Clock
 from stadet.detect.detections.reader import read_detections, read_floor
 from stadet.detect.detections.writer import DetectionsWriter, written_so_far
@@ -24,6 +25,7 @@ from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path, expect_absent, file_names
 from stadet.engine.limits import expect_within
 from stadet.engine.progress import progress, progress_bar
+from stadet.tools.actors import actors_text, add_actors
 from stadet.tools.inference.detectors import DetectorFile, open_detector
 from stadet.tools.inference.frame_streams import open_stream
 from stadet.tools.inference.predictor import Predictor
@@ -54,6 +56,7 @@ def predict(
     device: str | None = None,
     max_frames: int | None = None,
     fps: Rate = None,
+    actors: bool = False,
     save: str | Path | None = None,
     show: bool = False,
 ) -> Path:
@@ -79,6 +82,8 @@ def predict(
         max_frames: stop after so many frames of each source.
         fps: frames a second at which a model that uses earlier frames is shown footage (default:
             those of its training); "native": every frame as it comes.
+        actors: give the hands and people of the whole file ids when it is done, as `add_actors`
+            does; with `scene_cuts`, anew at those of files.
         save: folder for each video with its boxes, as `render` draws them.
         show: show the frames with their boxes in windows of this machine's display; q or Escape
             in one ends the work.
@@ -108,6 +113,8 @@ def predict(
         boxed = {name: Path(save) / f"{s}.mp4" for name, s in zip(opened, stems, strict=True)}
     expect_absent(*boxed.values(), overwrite=overwrite or resume)
     runtime = runtime or RuntimeOptions()
+    if actors:
+        ActorTracker()  # a package that is missing is told before the work
     detector = open_for_runtime(checkpoint, runtime)
     if score_floor is None and not for_evaluation:
         score_floor = (_written_floor(out) if resume else None) or use_floor(detector)
@@ -139,6 +146,15 @@ def predict(
             _predict_source(predictor, name, source, writer, begun, max_frames, look)
             if look is not None and look.ended:
                 break
+    if actors:
+        files = {name: Path(source) for name, source in opened.items() if Path(source).exists()}
+        found = add_actors(
+            out,
+            out=out,
+            videos=files if scene_cuts is not None else None,
+            scene_cuts=scene_cuts or 0.5,
+        )
+        print(actors_text(found))
     for name, place in boxed.items():
         render(
             place,

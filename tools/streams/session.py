@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from stadet.classify.answers import Answers
 from stadet.datasets.clips.resample import TickCounter
 from stadet.datasets.labelled.clip_sampling import evaluation_clips
 from stadet.datasets.live.reader import LiveFrame
+from stadet.detect.actors.tracker import ActorTracker
 from stadet.detect.drawing.render import Canvas, text_height
 from stadet.detect.scene.hits import hit_values
 from stadet.detect.scene.rules import RuleEngine, Seen, Told
-from stadet.detect.structures import Detections
+from stadet.detect.structures import NO_TRACK, Detections
 from stadet.detect.tubes.linking import LinkOptions
 from stadet.detect.tubes.online import LiveTube, OnlineLinker
 from stadet.detect.view import View, pair
@@ -104,6 +105,7 @@ class _LiveTube:
     score: float
     last: float
     told: bool = False
+    actor: int | None = None
 
 
 class DetectorSession(LiveSession):
@@ -115,7 +117,9 @@ class DetectorSession(LiveSession):
         fps: frames a second that the detector wants; None: every frame.
         min_seconds: a tube must last so long to be told.
         name: of the stream.
-        rules: of the stream's camera; their hits are events too, with the tube as actor.
+        rules: of the stream's camera; their hits are events too.
+        actors: whose the boxes are, who is then drawn and told, and whom the rules go by; None: an
+            actor of the rules is a tube.
     """
 
     def __init__(
@@ -127,10 +131,11 @@ class DetectorSession(LiveSession):
         min_seconds: float = 0.2,
         name: str = "stream",
         rules: RuleEngine | None = None,
+        actors: ActorTracker | None = None,
     ):
         super().__init__(fps)
         self._names, self._threshold = detector.names, threshold
-        self._min_seconds, self._rules = min_seconds, rules
+        self._min_seconds, self._rules, self._actors = min_seconds, rules, actors
         self._stream = detector.stream(name=name)
         self._linker = OnlineLinker(LinkOptions(min_score=threshold, min_length=1))
         self._tubes: dict[int, _LiveTube] = {}
@@ -144,9 +149,14 @@ class DetectorSession(LiveSession):
         self._stream.reset()
         self._linker = OnlineLinker(self._linker.options)
         self._id_offset = self._next_id
+        if self._actors is not None:
+            self._actors.reset()
 
     def _answer(self, frame: LiveFrame, tick: int) -> LiveAnswer:
         detections = self._stream(frame.image, seconds=frame.seconds)
+        if self._actors is not None:
+            ids = self._actors.update(frame.seconds, detections)
+            detections = replace(detections, actor_ids=ids)
         self._linker.update(tick, detections)
         present = {self._id_offset + tube.id: tube for tube in self._linker.live}
         events = self._end(set(present), frame.seconds)
@@ -161,11 +171,15 @@ class DetectorSession(LiveSession):
                 if tube.last_frame != tick:
                     continue  # not seen on this frame
                 known.box, known.score, known.last = tube.box, tube.score, frame.seconds
+                known.actor = _actor_at(tube.box, detections, known.actor)
                 if not known.told and known.last - known.began >= self._min_seconds:
                     known.told = True
                     events.append(("began", frame.seconds, self._values(number)))
-                name = self._names[tube.label]
-                canvas.labelled_box(tube.box, f"{name} #{number} {tube.score:.2f}", tube.label)
+                who = f"#{number}" if self._actors is None else ""
+                if known.actor is not None:
+                    who = f"@{known.actor}"
+                words = (self._names[tube.label], who, f"{tube.score:.2f}")
+                canvas.labelled_box(tube.box, " ".join(filter(None, words)), tube.label)
         if self._rules is not None:
             told = self._rules.update(frame.seconds, self._seen(present, tick, image.shape))
             events += _rule_events(told, frame.seconds)
@@ -175,7 +189,12 @@ class DetectorSession(LiveSession):
     def _seen(self, present: dict[int, LiveTube], tick: int, shape: tuple[int, ...]) -> list[Seen]:
         scale = np.array([shape[1], shape[0], shape[1], shape[0]], dtype=np.float64)
         return [
-            Seen(self._names[tube.label], tuple((tube.box / scale).tolist()), tube.score, number)
+            Seen(
+                self._names[tube.label],
+                tuple((tube.box / scale).tolist()),
+                tube.score,
+                number if self._actors is None else self._tubes[number].actor,
+            )
             for number, tube in present.items()
             if tube.last_frame == tick
         ]
@@ -194,10 +213,20 @@ class DetectorSession(LiveSession):
         return {
             "class": self._names[tube.label],
             "tube": number,
+            **({} if tube.actor is None else {"actor": tube.actor}),
             "start": round(tube.began, 3),
             "score": round(tube.score, 4),
             "box": [round(float(side), 1) for side in tube.box],
         }
+
+
+def _actor_at(box: np.ndarray, detections: Detections, before: int | None) -> int | None:
+    """Actor of the detection that a tube's box is; who it was before where that is not known."""
+    if detections.actor_ids is None:
+        return before
+    own = detections.actor_ids[(detections.boxes == box).all(axis=1)]
+    own = own[own != NO_TRACK]
+    return int(own[0]) if len(own) else before
 
 
 def _rule_events(told: Sequence[Told], seconds: float) -> list[Event]:

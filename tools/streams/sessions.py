@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from stadet.detect.actors.tracker import ActorTracker
 from stadet.detect.scene.rules import RuleEngine
 from stadet.detect.scene.scene import Scene
 from stadet.engine.checkpoint import load_checkpoint
@@ -33,6 +34,7 @@ def session_maker(
     stride_seconds: float = 0.5,
     area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
     scene: Scene | None = None,
+    actors: bool = False,
 ) -> Callable[[str], LiveSession]:
     """Open a checkpoint; the result makes a `LiveSession` for a stream's name.
 
@@ -48,6 +50,7 @@ def session_maker(
             those of its training.
         window_seconds, stride_seconds, area: see `ClassifierSession`.
         scene: rules of the streams, for a detector.
+        actors: give hands and people ids, for a detector.
 
     Raises:
         UserError: for a file that is no checkpoint and for values out of their range.
@@ -64,6 +67,8 @@ def session_maker(
     if checkpoint.suffix != EXPORTED and load_checkpoint(checkpoint).get("kind") == "classifier":
         if scene is not None:
             raise UserError("--scene: expected a detector, found a classifier, which has no boxes")
+        if actors:
+            raise UserError("--actors: expected a detector, found a classifier, which has no boxes")
         return _classifiers(checkpoint, device, fps, window_seconds, stride_seconds, area)
     where = choose_device(device, runtime)
 
@@ -74,12 +79,14 @@ def session_maker(
         predictor = Predictor(file, where, runtime=runtime, window=1, fps=fps)
         given = predictor.wanted_fps  # a model without memory is shown as much as is asked for
         uses_earlier = predictor.model.context_frames != 0
+        rate = predictor.timing.stream_fps if uses_earlier else given
         return DetectorSession(
             VideoDetector(predictor),
             threshold=file.shown_threshold if threshold is None else threshold,
-            fps=predictor.timing.stream_fps if uses_earlier else given,
+            fps=rate,
             name=name or "check",
             rules=None if scene is None or not name else RuleEngine(scene, scene.camera_of(name)),
+            actors=ActorTracker(fps=rate or 30.0) if actors else None,
         )
 
     make_detector()  # what is wrong with the file is told before any stream opens

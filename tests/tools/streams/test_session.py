@@ -1,5 +1,7 @@
 """Sessions on scripted frames: rates, restarts, events, and the same answers as on a file."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -237,3 +239,43 @@ def test_rules_hit_live_as_over_the_tubes_of_the_file():
     for n in range(6):
         fresh(frame(n))
     assert [what for what, *_ in fresh.finish(0.6)] == ["ended"]
+
+
+class TwoClasses(ScriptedDetector):
+    """The class changes with every fifth frame."""
+
+    def __call__(self, image, *, seconds):
+        found = super().__call__(image, seconds=seconds)
+        return replace(found, scores=found.scores[:, :: -1 if len(self.seen) // 5 % 2 else 1])
+
+
+def actor_session(**options):
+    pytest.importorskip("trackers")
+    from stadet.detect.actors.tracker import ActorTracker
+
+    options = {"threshold": 0.5, "fps": None, "min_seconds": 0.0, **options}
+    return DetectorSession(TwoClasses(), actors=ActorTracker(fps=10.0), **options)
+
+
+def test_an_actor_is_told_and_kept_over_its_actions_and_is_new_on_a_new_connection():
+    live = actor_session()
+    answers = [live(frame(n)) for n in range(20)]
+    began = [values for what, _, values in events_of(answers) if what == "began"]
+    assert [values["class"] for values in began] == ["take", "put"]
+    assert [values.get("actor") for values in began] == [None, 0]  # the first box has no id
+    ended = [values for what, _, values in live.finish(2.0) if what == "ended"]
+    assert [values["actor"] for values in ended] == [0, 0]
+    assert all(answer.detections.actor_ids.tolist() == [0] for answer in answers[1:])
+    again = [live(frame(n, starts=n == 0, offset=9.0)) for n in range(3)]
+    assert again[-1].detections.actor_ids.tolist() == [1]
+
+
+def test_the_rules_go_by_actor():
+    steps = (Condition(("take",)), Condition(("put",)), Condition(("take",)))
+    rule = Rule("again", "sequence", steps=steps, within=5.0, same_actor=True)
+    scene = Scene("scene", {"c": Camera("c", ("*",))}, (rule,))
+    engine = RuleEngine(scene, scene.cameras["c"])
+    live = actor_session(rules=engine)
+    answers = [live(frame(n)) for n in range(15)]
+    hits = [v for what, _, v in events_of(answers) if what == "ended" and "rule" in v]
+    assert [values["actor"] for values in hits] == [0]
