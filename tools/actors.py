@@ -112,8 +112,8 @@ def add_actors(
 
     Args:
         detections: a detection set, or a detections file.
-        out: detections file (.jsonl, .jsonl.gz, .jsonl.zst, .parquet) or table (.csv) to write (None: no
-            file); it may be the file that was read.
+        out: detections file (.jsonl, .jsonl.gz, .jsonl.zst, .parquet) or table (.csv) to write
+            (None: no file); it may be the file that was read.
         fps: frames a second of every video, where nothing else says it.
         videos: the footage, a path or the path of each video, at whose scene cuts ids begin anew
             (None: nothing is looked at).

@@ -1,10 +1,10 @@
 """Detections files as Parquet, `.parquet`: the rows of `stad-detections/1` in columns.
 
 One row a box: `video`, `frame`, `x`, `y`, `width`, `height` (pixels of the video), `objectness`
-(null where the model has none) and `scores`, a map from category id to score; in files of detections
-with actors `actor` (null where it is not known whose box it is). Numbers are the
-doubles that the text says, so that both give the same figures. The header and the range rows are
-JSON in the file's metadata, under `stad-detections`; category ids count from 1.
+(null where the model has none) and `scores`, a map from category id to score; where actors were
+looked for also `actor` (null where it is not known whose box it is). Numbers are the doubles that
+the text says, so that both give the same figures. The header and the range rows are JSON in
+the file's metadata, under `stad-detections`; category ids count from 1.
 
 A Parquet file has its contents at its end and cannot grow, so what is not finished is text beside
 it (`unfinished`), which every verb reads as a detections file of its own.
