@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from stadet.engine.errors import UserError
 from stadet.engine.limits import INFINITE, expect_limits
 
+Model = TypeVar("Model", bound=nn.Module)
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -157,7 +158,7 @@ def set_batch_norm(model: nn.Module, mode: Literal["train", "sync", "frozen"]) -
     return model
 
 
-def channels_last(model: nn.Module) -> nn.Module:
+def channels_last(model: Model) -> Model:
     """Lay the convolutions' weights out with channels fastest, in place, 2D and 3D."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

@@ -18,6 +18,7 @@ EXAMPLES = """\
 examples:
   stad classify clip.mp4 other.mp4 --checkpoint runs/handwash/best.pt
   stad classify clips/ --checkpoint runs/handwash/best.pt --out answers --skip-bad
+  stad classify clips/ --checkpoint handwash_int8.onnx --runtime openvino
   stad classify HandWash/test --checkpoint runs/handwash/best.pt --out test_report
   stad classify long.mp4 --sliding 3 --checkpoint runs/handwash/best.pt --out timeline
   stad classify step1.mp4 step2.mp4 --checklist --checkpoint runs/handwash/best.pt
@@ -31,10 +32,14 @@ classes (a test side) are scored: accuracy, and report.html in --out.
 
 
 def build_parser() -> argparse.ArgumentParser:
+    from stadet.tools.inference.runtimes import add_runtime_arguments
+
     parser = make_parser("classify", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("sources", nargs="+", help="video files, frame folders, or folders of videos")
-    add("--checkpoint", required=True, help="best.pt of a run of stad train-classifier")
+    add(
+        "--checkpoint", required=True, help="best.pt of stad train-classifier, .onnx of stad export"
+    )
     add("--head", type=int, default=0, help="of a model of two data sets: whose classes")
     add("--sliding", type=float, metavar="SECONDS", help="answer for windows of so many seconds")
     add("--stride", type=float, metavar="SECONDS", help="between windows (default: a quarter)")
@@ -55,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--out", metavar="DIR", help="folder for tables and pictures")
     add("--skip-bad", action="store_true", help="continue without videos that cannot be used")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
+    add_runtime_arguments(parser, detectors=False)
     add_overwrite(parser)
     return parser
 
@@ -67,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
         classify_windows,
         write_checklist,
     )
+    from stadet.tools.inference.runtimes import RuntimeOptions
 
     options = {
         "out": args.out,
@@ -75,6 +82,7 @@ def run(args: argparse.Namespace) -> None:
         "skip_bad": args.skip_bad,
         "device": args.device,
         "fps": args.fps,
+        "runtime": RuntimeOptions.for_file(args.checkpoint, args.runtime, args.precision),
         "overwrite": args.overwrite,
     }
     if args.sliding is None:

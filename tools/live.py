@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = make_parser("live", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("sources", nargs="+", help="cameras, addresses or files")
-    add("--checkpoint", required=True, help="of a detector or a clip classifier")
+    add("--checkpoint", required=True, help="of a detector or a clip classifier, or .onnx of one")
     add("--threshold", type=float, help="score to draw and to tell (default: the checkpoint's)")
     add("--fps", help="frames a second for the model: native or a number (default: its training's)")
     add("--realtime", action="store_true", help="play files at their own speed, as a camera would")
@@ -114,7 +114,9 @@ def run(args: argparse.Namespace) -> None:
             scene.camera_of(source.name)  # a stream without one is told before any opens
     make_session = session_maker(
         Path(args.checkpoint),
-        RuntimeOptions(args.runtime, args.precision, args.temporal_every, args.feature_bank),
+        RuntimeOptions.for_file(
+            args.checkpoint, args.runtime, args.precision, args.temporal_every, args.feature_bank
+        ),
         device=args.device,
         threshold=args.threshold,
         fps=args.fps,

@@ -102,8 +102,8 @@ def run(args: argparse.Namespace) -> None:
         tiles=tuple(args.tiles) if args.tiles else None,
         forget=args.forget,
         scene_cuts=args.scene_cuts,
-        runtime=RuntimeOptions(
-            args.runtime, args.precision, args.temporal_every, args.feature_bank
+        runtime=RuntimeOptions.for_file(
+            args.checkpoint, args.runtime, args.precision, args.temporal_every, args.feature_bank
         ),
         device=args.device,
         max_frames=args.max_frames,

@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> None:
         threshold=args.threshold,
         max_frames=args.max_frames,
         overwrite=args.overwrite,
-        runtime=RuntimeOptions(
-            args.runtime, args.precision, args.temporal_every, args.feature_bank
+        runtime=RuntimeOptions.for_file(
+            args.checkpoint, args.runtime, args.precision, args.temporal_every, args.feature_bank
         ),
         device=args.device,
         fps=args.fps,

@@ -23,7 +23,7 @@ class ClipClassifier(nn.Module):
         library_name: the network of torchvision or timm whose weights fit, if any.
     """
 
-    inputs: ClassVar[tuple[str, ...]] = ("frames",)
+    inputs: tuple[str, ...] = ("frames",)
     head_keys: ClassVar[tuple[str, ...]] = ("head.",)
     trunk_key: ClassVar[str] = ""
     library_name: str | None = None

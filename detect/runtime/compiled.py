@@ -6,29 +6,29 @@ import functools
 import os
 import shutil
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from stadet.detect.detector import Detector
 from stadet.detect.runtime.folding import fold_batch_norm
 from stadet.engine.errors import UserError
 from stadet.engine.optimise import channels_last
 
+Model = TypeVar("Model", bound=nn.Module)
 _COMPILERS = ("g++", "clang++", "c++", "cl")
 
 
-def fold_for_inference(model: Detector, example: Tensor) -> Detector:
-    """A copy of a detector with batch norms folded and its convolutions' weights channels last.
+def fold_for_inference(model: Model, *example: Tensor) -> Model:
+    """A copy of a model with batch norms folded and its convolutions' weights channels last.
 
-    example: frames (B, T, 3, H, W) as it will see them, on the model's device.
+    example: frames (B, T, 3, H, W), and what else it takes, as it will see them, on its device.
     """
-    return channels_last(fold_batch_norm(model, example))
+    return channels_last(fold_batch_norm(model, *example))
 
 
-def compile_frozen(model: Detector, *, cuda_graphs: bool = False) -> Detector:
-    """Compile a detector in place with its weights as constants; call it without gradients.
+def compile_frozen(model: Model, *, cuda_graphs: bool = False) -> Model:
+    """Compile a model in place with its weights as constants; call it without gradients.
 
     A model that decides in Python what to run names in `compiled_parts` the submodules to compile
     one by one. Compilation happens at the first call (half a minute to minutes) and again for
@@ -42,7 +42,8 @@ def compile_frozen(model: Detector, *, cuda_graphs: bool = False) -> Detector:
             "runtime compiled: expected a C++ compiler (g++ or clang++), found none; install one "
             "(Debian, Ubuntu: apt-get install g++), or use --runtime eager"
         )
-    for target in [model.get_submodule(part) for part in model.compiled_parts] or [model]:
+    parts = getattr(model, "compiled_parts", ())  # of a detector
+    for target in [model.get_submodule(part) for part in parts] or [model]:
         target.forward = _frozen(target.forward, {"triton.cudagraphs": cuda_graphs})
     return model
 

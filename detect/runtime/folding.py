@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+Model = TypeVar("Model", bound=nn.Module)
 _MARK = "_convolution"  # on a tensor: the convolution it came out of
 
 
 @torch.no_grad()
-def fold_batch_norm(model: nn.Module, *example: Tensor) -> nn.Module:
+def fold_batch_norm(model: Model, *example: Tensor) -> Model:
     """A copy of `model` for inference, without the batch norms that follow a convolution.
 
     w' = w * gamma / sqrt(var + eps), b' = (b - mean) * gamma / sqrt(var + eps) + beta, in 2D and

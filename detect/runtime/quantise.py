@@ -1,4 +1,4 @@
-"""Exported detectors in 8-bit integers, for CPUs: the file's convolutions, calibrated on footage.
+"""Exported models in 8-bit integers, for CPUs: the file's convolutions, calibrated on footage.
 
 Post-training quantisation by ONNX Runtime (Jacob et al., arXiv 1712.05877, section 2): weights in
 int8 with a scale for each output channel, activations in uint8 with one scale each, from the
@@ -23,12 +23,13 @@ from stadet.engine.errors import UserError
 CONV = "Conv"
 
 
-def quantise_int8(content: bytes, feeds: Iterable[Arrays]) -> bytes:
+def quantise_int8(content: bytes, feeds: Iterable[Arrays], *, keep_last: bool = True) -> bytes:
     """A file of `export_onnx` with its convolutions in int8.
 
     feeds: inputs by name as the file takes them, looked at one by one: footage like that on which
-    it will be used. The last convolutions, whose outputs are boxes and scores, stay in float32, as
-    does all that is not a convolution. UserError without any feeds, and for a missing package.
+    it will be used. keep_last: the last convolutions, whose outputs are a detector's boxes and
+    scores, stay in float32, as does all that is not a convolution. UserError without any feeds,
+    and for a missing package.
     """
     onnx = import_onnx()
     try:
@@ -46,7 +47,7 @@ def quantise_int8(content: bytes, feeds: Iterable[Arrays]) -> bytes:
                 reader,
                 quant_format=quantization.QuantFormat.QDQ,
                 op_types_to_quantize=[CONV],
-                nodes_to_exclude=last_convolutions(graph),
+                nodes_to_exclude=last_convolutions(graph) if keep_last else [],
                 per_channel=True,
                 reduce_range=True,
                 activation_type=quantization.QuantType.QUInt8,

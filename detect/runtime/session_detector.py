@@ -12,7 +12,7 @@ from torch import Tensor
 from stadet.detect.batch import Predictions
 from stadet.detect.detector import Detector
 from stadet.detect.runtime.onnx_export import AFTER_PREFIX, OUTPUTS, STATE_PREFIX
-from stadet.detect.runtime.sessions import OPEN, Arrays, Session
+from stadet.detect.runtime.sessions import Arrays, Session, run_in_batches
 from stadet.engine.errors import UserError
 
 
@@ -92,18 +92,8 @@ class SessionDetector(Detector):
 
     def _answer(self, images: np.ndarray) -> list[Tensor]:
         """Images or clips without a state, in batches of the exported number where it is fixed."""
-        count = len(images)
-        batch = count if self._batch == OPEN else self._batch
-        missing = -count % batch
-        if missing:
-            images = np.concatenate([images, np.zeros_like(images[:1]).repeat(missing, axis=0)])
-        parts = [
-            self.session.run({"frames": np.ascontiguousarray(images[first : first + batch])})
-            for first in range(0, len(images), batch)
-        ]
         return [
-            torch.from_numpy(np.concatenate([part[name] for part in parts])[:count])
-            for name in OUTPUTS
+            torch.from_numpy(x) for x in run_in_batches(self.session, {"frames": images}, OUTPUTS)
         ]
 
     def _zeros(self, name: str) -> np.ndarray:

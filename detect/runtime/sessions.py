@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -96,7 +97,36 @@ class OpenVinoSession:
         return {name: self._request.get_tensor(name).data.copy() for name in self._outputs}
 
 
-SESSIONS: dict[str, type[Session]] = {"onnx": OnnxRuntimeSession, "openvino": OpenVinoSession}
+def run_in_batches(session: Session, feeds: Arrays, outputs: Sequence[str]) -> list[np.ndarray]:
+    """Outputs (N, ..) for inputs (N, ..) of a graph without a state.
+
+    Where the file fixes the batch, so many at a time, the last of them filled with zeros.
+    """
+    count = len(next(iter(feeds.values())))
+    fixed = session.inputs[next(iter(feeds))][1][0]
+    batch = count if fixed == OPEN else fixed
+    missing = -count % batch
+    if missing:
+        feeds = {
+            name: np.concatenate([array, np.zeros_like(array[:1]).repeat(missing, axis=0)])
+            for name, array in feeds.items()
+        }
+    parts = [
+        session.run(
+            {
+                name: np.ascontiguousarray(array[first : first + batch])
+                for name, array in feeds.items()
+            }
+        )
+        for first in range(0, count, batch)
+    ]
+    return [np.concatenate([part[name] for part in parts])[:count] for name in outputs]
+
+
+SESSIONS: dict[str, Callable[..., Session]] = {
+    "onnx": OnnxRuntimeSession,
+    "openvino": OpenVinoSession,
+}
 
 _DTYPES: dict[str, Any] = {
     "tensor(float)": np.dtype(np.float32),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,13 @@ from stadet.detect.ultralytics_models.detector import UltralyticsDetector
 from stadet.detect.yolo.head import OutputConv
 from stadet.engine.checkpoint import save_checkpoint
 from stadet.engine.config import from_dict
+from stadet.tools.classification.checkpoint import (
+    build_classifier,
+)
+from stadet.tools.classification.checkpoint import (
+    checkpoint_description as classifier_description,
+)
+from stadet.tools.classification.config import ClassifierConfig
 from stadet.tools.inference.detectors import checkpoint_description
 from stadet.tools.training.config import TrainConfig
 from tests.detect.ultralytics_models.peers import tell_apart
@@ -41,6 +50,12 @@ _SMALL = {
         "recurrent": {"memory": {"hidden": 6}},
     },
     "yowo": {"yowo": {"backbone": "resnet18", "width": 0.125, "clip_length": 8}},
+}
+
+SMALL_CLASSIFIER = {
+    "input": {"size": [16, 24], "batch": 3, "fps": "native"},
+    "sampling": {"frames": 4},
+    "model": {"name": "compact", "options": {"channels": 4}},
 }
 
 
@@ -72,4 +87,23 @@ def save_small_checkpoint(
     description = checkpoint_description(config, NAMES, anchors, Split({}).record(), timing)
     content = {**description, "threshold": threshold, "model": model.state_dict()}
     save_checkpoint(path, content)
+    return path
+
+
+def save_small_classifier(
+    path: Path, heads: Sequence[Sequence[str]] = (("bright", "dark"),), **changes: Any
+) -> Path:
+    """A checkpoint as `stad train-classifier` writes it, of a network that has learnt nothing."""
+    torch.manual_seed(0)
+    config = from_dict(ClassifierConfig, {**SMALL_CLASSIFIER, **changes}, "a test")
+    model = build_classifier(config, heads)
+    with torch.no_grad():
+        branches = getattr(model, "branches", [model])
+        for branch in branches:
+            clips = torch.randint(0, 256, (4, 4, 3, 16, 24), dtype=torch.uint8)
+            branch.train()(*[clips for _ in branch.inputs])
+            branch.head.weight.normal_(std=2.0)
+    split = Split({}).record()
+    content = {**classifier_description(config, heads, split), "model": model.state_dict()}
+    save_checkpoint(path, {**content, "rejection": {"confidence": 0.5, "known": None}})
     return path

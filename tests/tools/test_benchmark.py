@@ -9,9 +9,11 @@ import pytest
 from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
 from stadet.engine.errors import UserError
 from stadet.tools import benchmark as verb
+from stadet.tools.classification.benchmark import ClassifierSubject, ClipAnswers, clip_agreement
 from stadet.tools.cli import run_verb
 from stadet.tools.inference.benchmark import agreement, benchmark, recommend
-from tests.tools.small_checkpoints import save_small_checkpoint
+from tests.datasets.tiny_classes import write_classes
+from tests.tools.small_checkpoints import save_small_checkpoint, save_small_classifier
 
 
 def detections(boxes, scores, frames=None) -> DetectionSet:
@@ -119,3 +121,89 @@ def test_what_cannot_be_timed_is_told(tmp_path, footage, options, message):
     with pytest.raises(UserError, match=message):
         benchmark(**arguments)
     assert not (tmp_path / "out").exists()
+
+
+def test_clips_that_agree_have_the_same_class_and_nearly_its_probability():
+    wanted = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.52, 0.48]])
+    found = np.array([[0.87, 0.13], [0.7, 0.3], [0.1, 0.9], [0.49, 0.51]])
+    assert clip_agreement(found, wanted) == 0.25
+    assert clip_agreement(wanted, wanted) == 1.0
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    return write_classes(tmp_path_factory.mktemp("classes"), sides=("test",))
+
+
+def test_classifiers_are_timed_on_clips_and_judged_by_folders(tmp_path, classes, capsys):
+    pytest.importorskip("onnxruntime")
+    import stadet
+    from stadet.tools.export import export
+
+    path, exported = save_small_classifier(tmp_path / "best.pt"), tmp_path / "best.onnx"
+    export(path, exported)
+    out = tmp_path / "out"
+    arguments = [str(path), str(exported), "--video", str(classes), "--out", str(out)]
+    assert run_verb(verb, [*arguments, "--runtime", "eager", "onnx", "--clips", "8"]) == 0
+    content = json.loads((out / "benchmark.json").read_text())
+    ran = [row for row in content["rows"] if "refused" not in row]
+    assert [(row["checkpoint"], row["runtime"]) for row in ran] == [
+        (str(path), "eager"),
+        (str(path), "onnx"),
+        (str(exported), "onnx"),
+    ]
+    answers = stadet.open_classifier(path, "cpu")(classes)
+    right = [name.split("_")[1].startswith(answer) for name, answer in named(answers)]
+    for row in ran:
+        assert row["clips_per_second"] > 0 and row["start_s"] > 0 and row["memory_mib"] > 50
+        assert 0 < row["latency_p50_ms"] <= row["latency_p95_ms"] and row["agreement"] == 1.0
+        assert row["top1"] == pytest.approx(np.mean(right))
+    assert content["clips"] == 8 and content["video"] == "8 videos"
+    printed = capsys.readouterr().out
+    assert "clips/s" in printed and "top-1" in printed and "100.0% of the clips" in printed
+
+
+def named(answers):
+    """(name of the video's folder, predicted class) of each answer."""
+    return zip(
+        (video.rsplit("/", 1)[-1] for video in answers.videos), answers.predicted_names, strict=True
+    )
+
+
+def test_a_long_video_without_a_class_gives_several_clips(tmp_path):
+    """Of 40 frames; a clip of the model takes 4."""
+    from stadet.tools.classification.benchmark import measure_classifier
+    from tests.datasets.tiny_classes import write_frames
+
+    path = save_small_classifier(tmp_path / "best.pt")
+    video = write_frames(tmp_path / "long", np.linspace(0, 255, 40))
+    task = {"checkpoint": path, "device": "cpu", "runtime": "eager", "precision": "fp32"}
+    task |= {"videos": [str(video)], "clips": 6, "answers": tmp_path / "a.npz", "started": 0.0}
+    measure_classifier(task)
+    found = ClassifierSubject([video], 6).read(tmp_path / "a.npz")
+    assert found.probabilities.shape == (6, 2) and found.top1 is None
+    assert len(np.unique(found.probabilities[:, 0])) > 2
+    np.testing.assert_allclose(found.probabilities.sum(1), 1, atol=1e-6)
+    measure_classifier({**task, "clips": 1000})  # no more than fit
+    assert len(ClassifierSubject([video], 6).read(tmp_path / "a.npz").probabilities) == 10
+
+
+def test_classifiers_that_cannot_be_compared_are_told(tmp_path, classes, footage):
+    path = save_small_classifier(tmp_path / "best.pt")
+    detector = save_small_checkpoint(tmp_path / "yolo.pt", "yolo")
+    out = tmp_path / "out"
+    for arguments, message in [
+        (([path, detector], footage), "expected checkpoints of one kind, found .* .a detector"),
+        (([detector], [footage, footage]), "--video: expected one video for detectors, found 2"),
+        (([path], tmp_path / "nothing"), "expected a video or a folder, found nothing there"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            benchmark(*arguments, out)
+    with pytest.raises(UserError, match="--data: is of detectors"):
+        benchmark([path], classes, out, data=tmp_path / "dataset.yaml")
+    with pytest.raises(UserError, match="--clips: expected"):
+        benchmark([path], classes, out, clips=3)
+    few, many = ClipAnswers(np.ones((2, 2)), None), ClipAnswers(np.ones((2, 3)), None)
+    with pytest.raises(UserError, match="as many clips and classes as of the first"):
+        ClassifierSubject([classes], 4).compare({"checkpoint": "b.pt"}, few, many)
+    assert not out.exists()

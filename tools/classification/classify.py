@@ -27,6 +27,7 @@ from stadet.tools.classification.video_answers import (
     open_classifier,
     open_sources,
 )
+from stadet.tools.inference.runtimes import RuntimeOptions
 from stadet.tools.inference.sources import expand_sources
 
 
@@ -66,6 +67,7 @@ def classify(
     skip_bad: bool = False,
     device: str | None = None,
     fps: Rate = None,
+    runtime: RuntimeOptions | None = None,
     overwrite: bool = False,
 ) -> Classification:
     """Say which class each video shows.
@@ -74,7 +76,7 @@ def classify(
 
     Args:
         sources: video files, frame folders, or folders of videos.
-        checkpoint: `best.pt` of a run of `train_classifier`.
+        checkpoint: `best.pt` of a run of `train_classifier`, or an `.onnx` file of `export`.
         out: folder for `predictions.csv`, and where the answers are scored for `report.html` and
             `metrics.json` (None: no files).
         head: of a model of two data sets: whose classes.
@@ -84,6 +86,8 @@ def classify(
         device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
         fps: frames a second that the model is shown (default: those of its training); "native":
             every frame as it comes.
+        runtime: how the checkpoint is run (default: plain torch in fp32, an exported file by
+            onnxruntime).
         overwrite: replace files in `out`.
 
     Raises:
@@ -94,7 +98,7 @@ def classify(
         names = ("predictions.csv", "report.html", "metrics.json")
         expect_absent(*(Path(out) / name for name in names), overwrite=overwrite)
     classifier, videos = _open(
-        sources, checkpoint, head, threshold, device, fps, skip_bad=skip_bad, whole=True
+        sources, checkpoint, head, threshold, device, fps, runtime, skip_bad=skip_bad, whole=True
     )
     answers = classifier.answer(videos)
     labels = folder_labels([Path(video.path) for video in videos], answers.names)
@@ -150,6 +154,7 @@ def classify_windows(
     skip_bad: bool = False,
     device: str | None = None,
     fps: Rate = None,
+    runtime: RuntimeOptions | None = None,
     overwrite: bool = False,
 ) -> list[Timeline]:
     """Classify overlapping windows of long videos.
@@ -158,7 +163,7 @@ def classify_windows(
         window: seconds of a window.
         stride: seconds between windows (default: a quarter of `window`).
         out: folder for `timeline.csv` and a picture of each video (None: no files).
-        sources, checkpoint, head, threshold, skip_bad, device, fps: as of `classify`.
+        sources, checkpoint, head, threshold, skip_bad, device, fps, runtime: as of `classify`.
         overwrite: replace files in `out`.
 
     Returns:
@@ -167,7 +172,7 @@ def classify_windows(
     if out is not None:
         expect_absent(Path(out) / "timeline.csv", overwrite=overwrite)
     classifier, videos = _open(
-        sources, checkpoint, head, threshold, device, fps, skip_bad=skip_bad, whole=False
+        sources, checkpoint, head, threshold, device, fps, runtime, skip_bad=skip_bad, whole=False
     )
     stride = window / 4 if stride is None else stride
     timelines = [classifier.watch(video, window, stride) for video in videos]
@@ -193,11 +198,21 @@ def _open(
     threshold: float | None,
     device: str | None,
     fps: Rate,
+    runtime: RuntimeOptions | None,
     *,
     skip_bad: bool,
     whole: bool,
 ) -> tuple[VideoClassifier, list[Video]]:
-    classifier = open_classifier(checkpoint, device, head=head, threshold=threshold, rate=fps)
+    options = runtime or RuntimeOptions.for_file(checkpoint)
+    classifier = open_classifier(
+        checkpoint,
+        device,
+        head=head,
+        threshold=threshold,
+        rate=fps,
+        runtime=options.runtime,
+        precision=options.precision,
+    )
     given = [sources] if isinstance(sources, (str, Path)) else sources
     paths = expand_sources([str(source) for source in given], cameras=False)
     videos, bad = open_sources(paths, classifier, skip_bad=skip_bad, whole=whole)

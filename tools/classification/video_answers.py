@@ -25,8 +25,8 @@ from stadet.detect.view import View, pair
 from stadet.engine.errors import UserError
 from stadet.engine.limits import expect_within
 from stadet.tools.classification.checkpoint import ClassifierFile
-from stadet.tools.classification.checkpoint import open_classifier as read_classifier
 from stadet.tools.classification.data import extra_inputs, shown_frames, too_short
+from stadet.tools.classification.runtimes import open_for_runtime, prepare_model
 from stadet.tools.inference.runtimes import RuntimeOptions, choose_device
 from stadet.tools.inference.sources import expand_sources
 
@@ -49,11 +49,15 @@ class VideoClassifier:
         rejection: Rejection | None = None,
         *,
         rate: Rate = None,
+        runtime: RuntimeOptions | None = None,
     ) -> None:
-        """rejection: takes the place of the checkpoint's; rate: see `open_classifier`."""
+        """rejection: takes the place of the checkpoint's; rate: see `open_classifier`; runtime: how
+        the model is run (default: as it is)."""
         self.extras = extra_inputs(file.model.inputs)  # refuses a model that needs keypoints
         self.file, self.device = file, device
-        self.model = file.model.to(device).eval()
+        runtime = runtime or RuntimeOptions()
+        self.model = prepare_model(file, runtime, device)
+        self._autocast = runtime.autocast
         self.rejection = file.rejection if rejection is None else rejection
         self.names: tuple[str, ...] = file.names
         self.fps = used_timing(file.timing, check_rate(rate, "--fps")).fps
@@ -84,7 +88,7 @@ class VideoClassifier:
             >>> answers = classifier("clips/")                                  # doctest: +SKIP
             >>> dict(zip(answers.videos, answers.predicted_names))              # doctest: +SKIP
         """
-        opened = _opened(videos, self)
+        opened = videos_to_classify(videos, self)
         return self.answer(opened)
 
     def answer(self, videos: Sequence[Video]) -> Answers:
@@ -147,7 +151,7 @@ class VideoClassifier:
         """One answer, averaged over clips (T, h, w, 3) uint8 RGB in the network's size."""
         unasked = ClipRequest("clip", tuple(range(len(clips[0]))))
         labelled = ((number, self._labelled(unasked, clip)) for number, clip in enumerate(clips))
-        rows = [("clip", UNKNOWN, row) for _, row in self._answer_rows(labelled)]
+        rows = [("clip", UNKNOWN, row) for _, row in self.answer_rows(labelled)]
         return average_clips(rows, self.file.names)
 
     def inputs_of(
@@ -169,15 +173,22 @@ class VideoClassifier:
 
     def _rows(self, video: Video, clips: Sequence[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
         """(number of the clip, C probabilities and P(known)), batch by batch."""
-        return self._answer_rows(self.inputs_of(video, clips))
+        return self.answer_rows(self.inputs_of(video, clips))
+
+    def answers_to(self, clips: Sequence[LabelledClip]) -> np.ndarray:
+        """(N, C + 1) float64: probabilities of the classes, and P(known), of each clip."""
+        return np.stack([row for _, row in self.answer_rows(enumerate(clips))])
 
     @torch.inference_mode()
-    def _answer_rows(
+    def answer_rows(
         self, clips: Iterable[tuple[int, LabelledClip]]
     ) -> Iterator[tuple[int, np.ndarray]]:
+        """Numbered clips to (number, C probabilities and P(known)), batch by batch."""
         for chunk in _chunks(clips, self.file.config.input.batch):
             batch = collate_labelled([clip for _, clip in chunk]).to(self.device)
-            probabilities, known = split_outputs(logits_of(self.model, batch), self.file.rejects)
+            with torch.autocast(self.device.type, self._autocast, enabled=bool(self._autocast)):
+                logits = logits_of(self.model, batch)
+            probabilities, known = split_outputs(logits, self.file.rejects)
             found = torch.cat([probabilities, known[:, None]], dim=1).double().cpu().numpy()
             for (number, _), row in zip(chunk, found, strict=True):
                 yield number, row
@@ -190,32 +201,41 @@ def open_classifier(
     head: int = 0,
     threshold: float | None = None,
     rate: float | Literal["native"] | None = None,
+    runtime: Literal["eager", "compiled", "onnx", "openvino"] | None = None,
+    precision: Literal["fp32", "bf16"] = "fp32",
 ) -> VideoClassifier:
     """Open a clip classifier for use.
 
     Args:
-        path: `best.pt` of a run of `stad train-classifier`.
-        device: `"cpu"`, `"cuda"` or `"cuda:N"` (default: the GPU if there is one).
+        path: `best.pt` of a run of `stad train-classifier`, or an `.onnx` file of `stad export`
+            (float32 or int8).
+        device: `"cpu"`, `"cuda"` or `"cuda:N"` (default: the GPU if there is one; exported files
+            run on the CPU).
         head: of a model of two data sets: whose classes.
         threshold: least probability of the best class, below which the answer is "none of these"
             (default: what the training learnt on its validation side; 0: never).
         rate: frames per second that the model is shown (default: those of its training; videos of
             another rate are resampled by their times); `"native"`: every frame as it comes.
+        runtime: plain torch (`"eager"`, the default for a checkpoint), folded and compiled torch,
+            or an exported graph by onnxruntime (the default for an `.onnx` file) or OpenVINO.
+        precision: of the arithmetic.
 
     Returns:
         A `VideoClassifier`.
 
     Raises:
-        UserError: for a file that is missing, damaged or of no classifier, and a device that is not
-            there.
+        UserError: for a file that is missing, damaged or of no classifier, and a device or package
+            that is not there.
     """
-    where = choose_device(device, RuntimeOptions())
+    options = RuntimeOptions.for_file(path, runtime, precision)
+    where = choose_device(device, options)
     expect_within("threshold", threshold, 0, 1)
     rejection = None if threshold is None else Rejection(confidence=threshold)
-    return VideoClassifier(read_classifier(path, where, head), where, rejection, rate=rate)
+    file = open_for_runtime(path, options, head)
+    return VideoClassifier(file, where, rejection, rate=rate, runtime=options)
 
 
-def _opened(videos: ClassifierSource, classifier: VideoClassifier) -> list[Video]:
+def videos_to_classify(videos: ClassifierSource, classifier: VideoClassifier) -> list[Video]:
     """The videos that were asked for, each long enough for a clip."""
     if isinstance(videos, np.ndarray):
         # an array has no rate: it is taken to be that of the training

@@ -25,6 +25,8 @@ from stadet.detect.structures import AnnotationSet, Detections
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, expect_absent
 from stadet.engine.progress import progress_bar
+from stadet.tools.classification.benchmark import ClassifierSubject
+from stadet.tools.inference.kinds import Kind, expect_one_kind
 from stadet.tools.inference.runtimes import EXPORTED
 
 CHECKPOINT_RUNTIMES = (
@@ -40,6 +42,7 @@ SAME_IOU, SAME_SCORE = 0.9, 0.05  # within which two boxes are the same answer
 AGREES = 0.98  # share of the same answers from which a runtime may be recommended
 COLUMNS = {
     "frames_per_second": "frames/s",
+    "clips_per_second": "clips/s",
     "latency_p50_ms": "p50 ms",
     "latency_p95_ms": "p95 ms",
     "memory_mib": "MiB",
@@ -47,6 +50,7 @@ COLUMNS = {
     "file_mib": "file MiB",
     "agreement": "agrees",
     "frame_map_50": "mAP@0.5",
+    "top1": "top-1",
 }
 
 
@@ -70,11 +74,12 @@ class Benchmark:
 
 def benchmark(
     checkpoints: Sequence[str | Path],
-    video: str | Path,
+    video: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     data: str | Path | None = None,
     frames: int = 64,
+    clips: int = 32,
     runtimes: Sequence[str] | None = None,
     device: str | None = None,
     overwrite: bool = False,
@@ -87,13 +92,19 @@ def benchmark(
     the threshold that the checkpoint's first runtime (eager) finds too, at IoU 0.9, of the same
     class, with a score within 0.05.
 
+    Of classifiers the unit is a clip, decoded and resized before; throughput is that of batches,
+    latency that of one clip after another. Agreement is the share of clips with the same class, its
+    probability within 0.05, and top-1 is measured where the videos lie in folders named like the
+    classes.
+
     Args:
-        checkpoints: `best.pt` of runs, and `.onnx` files of `stad export`; these are compared with
-            the first checkpoint.
-        video: a video file or a frame folder.
+        checkpoints: `best.pt` of runs, and `.onnx` files of `stad export`, of one kind; these are
+            compared with the first checkpoint.
+        video: a video file or a frame folder; of classifiers also several, and folders of videos.
         out: folder of benchmark.json, benchmark.md and benchmark.png.
-        data: data set file that annotates the video, for frame-mAP@0.5.
-        frames: of the video's beginning.
+        data: of detectors: data set file that annotates the video, for frame-mAP@0.5.
+        frames: of detectors: of the video's beginning.
+        clips: of classifiers: about so many, spread over the videos.
         runtimes: "eager", "compiled", "onnx", "openvino", each also with ":bf16" (default: all).
         device: of eager and compiled: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
         overwrite: replace the files of an earlier call.
@@ -112,11 +123,8 @@ def benchmark(
     for path in checkpoints:
         if not Path(path).is_file():
             raise UserError(f"{path}: expected a checkpoint or an exported file, found none")
-    footage = open_video(video)
-    if frames < 8 or len(footage) < 8:
-        raise UserError(f"expected at least 8 frames to time, found {min(frames, len(footage))}")
-    frames = min(frames, len(footage))
-    truth = None if data is None else _truth(data, footage.name, frames)
+    videos = [video] if isinstance(video, (str, Path)) else list(video)
+    subject = _subject(expect_one_kind([Path(p) for p in checkpoints]), videos, frames, data, clips)
     jobs = [
         (Path(path), runtime)
         for path in checkpoints
@@ -124,39 +132,73 @@ def benchmark(
         or (FILE_RUNTIMES if Path(path).suffix == EXPORTED else CHECKPOINT_RUNTIMES)
     ]
     rows: list[dict[str, Any]] = []
-    wanted: DetectionSet | None = None  # of the first that ran
+    wanted: Any = None  # of the first that ran
     bar = progress_bar(description="runtimes", total=len(jobs), unit="runtime")
     with tempfile.TemporaryDirectory() as folder, bar:
         for number, (path, runtime) in enumerate(jobs):
-            file = Path(folder) / f"{number}.jsonl"
-            row = _timed(path, runtime, footage.path, frames, device, file)
+            file = Path(folder) / f"{number}.{'npz' if 'clips' in subject.task else 'jsonl'}"
+            row = _timed(path, runtime, device, {**subject.task, "answers": str(file)})
             bar.update(1)
             rows.append(row)
             if "refused" in row:
                 continue
-            found = read_detections(file)
+            found: Any = subject.read(file)
             own_first = all(r["checkpoint"] != str(path) for r in rows[:-1] if "refused" not in r)
             if wanted is None or (own_first and path.suffix != EXPORTED):
                 wanted = found
-            row["agreement"] = round(
-                agreement(found, wanted, frames, row.pop("threshold") or 0.3), 4
-            )
-            if truth is not None:
-                row["frame_map_50"] = round(frame_map(truth, _of(found, truth)).mean_at(0.5), 4)
+            subject.compare(row, found, wanted)
     if all("refused" in row for row in rows):
         raise UserError(f"expected a runtime that runs here, found none: {rows[0]['refused']}")
     table, advice = markdown(rows), recommend(rows)
-    about = {"machine": f"{platform.machine()}, {_cpu()}", "video": str(footage.name)}
+    about = {"machine": f"{platform.machine()}, {_cpu()}", **subject.about}
     with atomic_write(files[0]) as stream:
-        json.dump(
-            {**about, "frames": frames, "rows": rows, "recommendation": advice}, stream, indent=1
-        )
+        json.dump({**about, "rows": rows, "recommendation": advice}, stream, indent=1)
     with atomic_write(files[1]) as stream:
-        stream.write(
-            f"{table}\n\n{advice}\n\n{about['machine']}; {footage.name}, {frames} frames\n"
-        )
+        stream.write(f"{table}\n\n{advice}\n\n{about['machine']}; {subject.words}\n")
     _draw(files[2], rows)
     return Benchmark(rows, table, advice, files[2])
+
+
+class DetectorSubject:
+    """What detectors are timed on: the first frames of a video, and what is annotated of them."""
+
+    def __init__(self, video: str | Path, frames: int, data: str | Path | None) -> None:
+        footage = open_video(video)
+        if frames < 8 or len(footage) < 8:
+            count = min(frames, len(footage))
+            raise UserError(f"expected at least 8 frames to time, found {count}")
+        self._frames = min(frames, len(footage))
+        self._truth = None if data is None else _truth(data, footage.name, self._frames)
+        self.task = {"kind": "detector", "video": str(footage.path), "frames": self._frames}
+        self.about = {"video": str(footage.name), "frames": self._frames}
+        self.words = f"{footage.name}, {self._frames} frames"
+
+    def read(self, path: Path) -> DetectionSet:
+        """The detections that a process has written."""
+        return read_detections(path)
+
+    def compare(self, row: dict[str, Any], found: DetectionSet, wanted: DetectionSet) -> None:
+        """Put what the detections are worth into a row."""
+        threshold = row.pop("threshold") or 0.3
+        row["agreement"] = round(agreement(found, wanted, self._frames, threshold), 4)
+        if self._truth is not None:
+            found = _of(found, self._truth)
+            row["frame_map_50"] = round(frame_map(self._truth, found).mean_at(0.5), 4)
+
+
+def _subject(
+    kind: Kind, videos: list[str | Path], frames: int, data: str | Path | None, clips: int
+) -> DetectorSubject | ClassifierSubject:
+    if kind == "classifier":
+        if data is not None:
+            raise UserError(
+                "--data: is of detectors; a classifier is judged where its videos lie in folders "
+                "named like the classes"
+            )
+        return ClassifierSubject(videos, clips)
+    if len(videos) != 1:
+        raise UserError(f"--video: expected one video for detectors, found {len(videos)}")
+    return DetectorSubject(videos[0], frames, data)
 
 
 def agreement(found: DetectionSet, wanted: DetectionSet, frames: int, threshold: float) -> float:
@@ -206,30 +248,35 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
 def recommend(rows: Sequence[dict[str, Any]]) -> str:
     """The fastest that answers as the first one does, in a sentence."""
     sound = [row for row in rows if row.get("agreement", 0) >= AGREES]
-    best = max(sound, key=lambda row: row["frames_per_second"])
+    best = max(sound, key=_rate)
     first = next(row for row in rows if "refused" not in row)
-    gain = best["frames_per_second"] / first["frames_per_second"]
+    gain = _rate(best) / _rate(first)
+    unit = _unit(rows)
     runtime, _, precision = best["runtime"].partition(":")
     flags = f"--runtime {runtime}" + (f" --precision {precision}" if precision else "")
     return (
-        f"recommended: {best['checkpoint']} with {flags}: {best['frames_per_second']:g} frames/s, "
+        f"recommended: {best['checkpoint']} with {flags}: {_rate(best):g} {unit}s/s, "
         f"{gain:.2f} times {first['runtime']}, the same answers for {best['agreement']:.1%} of the "
-        "boxes"
+        f"{'clips' if unit == 'clip' else 'boxes'}"
     )
 
 
-def _timed(
-    path: Path, runtime: str, video: Path, frames: int, device: str | None, detections: Path
-) -> dict[str, Any]:
+def _unit(rows: Sequence[dict[str, Any]]) -> str:
+    return "clip" if any("clips_per_second" in row for row in rows) else "frame"
+
+
+def _rate(row: dict[str, Any]) -> float:
+    return row.get("frames_per_second", row.get("clips_per_second", 0.0))
+
+
+def _timed(path: Path, runtime: str, device: str | None, subject: dict[str, Any]) -> dict[str, Any]:
     name, _, precision = runtime.partition(":")
     task = {
+        **subject,
         "checkpoint": str(path),
         "runtime": name,
         "precision": precision or "fp32",
         "device": None if name in ("onnx", "openvino") else device,
-        "video": str(video),
-        "frames": frames,
-        "detections": str(detections),
         "started": time.time(),
     }
     row: dict[str, Any] = {"checkpoint": str(path), "runtime": runtime}
@@ -281,13 +328,13 @@ def _draw(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     figure = Figure(figsize=(10, 1.2 + 0.45 * len(ran)), layout="constrained")
     FigureCanvasAgg(figure)
     speed, latency = figure.subplots(1, 2, sharey=True)
-    speed.barh(names, [row["frames_per_second"] for row in ran], color="#2a7")
+    speed.barh(names, [_rate(row) for row in ran], color="#2a7")
     speed.bar_label(speed.containers[0], fmt="%.1f", padding=3)
-    speed.set(xlabel="frames a second (more is better)")
+    speed.set(xlabel=f"{_unit(rows)}s a second (more is better)")
     speed.margins(x=0.15)
     p50 = [row["latency_p50_ms"] for row in ran]
     latency.barh(names, [row["latency_p95_ms"] for row in ran], color="#bcd", label="p95")
     latency.barh(names, p50, color="#36a", height=0.4, label="p50")
-    latency.set(xlabel="milliseconds a frame (less is better)")
+    latency.set(xlabel=f"milliseconds a {_unit(rows)} (less is better)")
     latency.legend()
     figure.savefig(path, dpi=100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -14,11 +15,9 @@ WARM_UP = 3  # frames before latency counts
 def measure(task: dict[str, Any]) -> dict[str, Any]:
     """Time a detector on the first frames of a video and write what it found.
 
-    task: checkpoint, runtime, precision, device, video, frames, detections (file to write) and
-    started (time.time() when the process was asked for).
+    task: checkpoint, runtime, precision, device, video, frames, answers (file to write) and started
+    (time.time() when the process was asked for).
     """
-    import numpy as np
-
     from stadet.datasets.footage.video import open_video
     from stadet.detect.detections.writer import DetectionsWriter
     from stadet.tools.inference.video_detector import open_detector
@@ -47,20 +46,29 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     found = list(detector(frames))
     taken = time.perf_counter() - began
-    with DetectionsWriter(task["detections"], detector.names, 0.005) as writer:
+    with DetectionsWriter(task["answers"], detector.names, 0.005) as writer:
         for detections in found:
             writer.write(video.name, detections.frame or 0, detections)
         writer.processed(video.name, 0, len(frames) - 1)
-    held = sum(frame.nbytes for frame in frames) / 2**20
-    milliseconds = 1e3 * np.array(latency)
     return {
         "start_s": round(start, 2),
         "frames_per_second": round(len(frames) / taken, 2),
-        "latency_p50_ms": round(float(np.quantile(milliseconds, 0.5)), 2),
-        "latency_p95_ms": round(float(np.quantile(milliseconds, 0.95)), 2),
-        "memory_mib": round(_peak_mib() - held) if _peak_mib() else None,
+        **figures(latency, sum(frame.nbytes for frame in frames)),
         "threshold": detector.threshold,
         "device": str(detector.device),
+    }
+
+
+def figures(latency: Sequence[float], held: int) -> dict[str, Any]:
+    """Quantiles of latencies in seconds, and the most memory that the process held but for `held`
+    bytes of footage."""
+    import numpy as np
+
+    milliseconds = 1e3 * np.array(latency)
+    return {
+        "latency_p50_ms": round(float(np.quantile(milliseconds, 0.5)), 2),
+        "latency_p95_ms": round(float(np.quantile(milliseconds, 0.95)), 2),
+        "memory_mib": round(_peak_mib() - held / 2**20) if _peak_mib() else None,
     }
 
 
@@ -77,8 +85,15 @@ def _peak_mib() -> float:
 def main() -> int:
     from stadet.engine.errors import UserError
 
+    task = json.loads(sys.argv[1])
     try:
-        print(json.dumps(measure(json.loads(sys.argv[1]))))
+        if task["kind"] == "classifier":
+            from stadet.tools.classification.benchmark import measure_classifier
+
+            found = measure_classifier(task)
+        else:
+            found = measure(task)
+        print(json.dumps(found))
     except UserError as error:
         print(json.dumps({"refused": str(error)}))
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stadet.datasets.clips.timing import read_timing
-from stadet.detect.runtime.onnx_export import export_onnx, read_description
+from stadet.detect.runtime.onnx_export import SCHEMA, export_onnx, read_description
 from stadet.detect.runtime.seal import expect_undamaged, seal
 from stadet.detect.runtime.session_detector import SessionDetector
 from stadet.detect.runtime.sessions import SESSIONS
@@ -56,22 +56,44 @@ def session_detector(
 
 def open_exported(path: str | Path, runtime: str, precision: str = "fp32") -> DetectorFile:
     """A file of `stad export` as a detector that runs by `runtime`."""
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"exported file {path}: {no_file(path)}")
-    content = path.read_bytes()
-    expect_undamaged(content, f"exported file {path}", sealed=False)
-    description = read_description(content, str(path))
-    expect_undamaged(content, f"exported file {path}", sealed=bool(description.get("sealed")))
-    model = session_detector(content, runtime, precision, str(path))
-    config = from_dict(TrainConfig, description["config"], f"exported file {path}")
-    return DetectorFile(
-        path,
-        model,
-        tuple(description["names"]),
-        config,
-        read_anchors(description, config),
-        description["split"],
-        description["threshold"],
-        read_timing(description, f"exported file {path}"),
+    content, description = read_exported(path, SCHEMA)
+    where = f"exported file {path}"
+    try:
+        model = SessionDetector(SESSIONS[runtime](content, precision), description)
+        config = from_dict(TrainConfig, description["config"], where)
+        return DetectorFile(
+            Path(path),
+            model,
+            tuple(description["names"]),
+            config,
+            read_anchors(description, config),
+            description["split"],
+            description["threshold"],
+            read_timing(description, where),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise incomplete_metadata(where, error) from error
+
+
+def incomplete_metadata(where: str, error: Exception) -> UserError:
+    """The fault of a file whose metadata lacks something, or has it of another type."""
+    return UserError(
+        f"{where}: expected the metadata of stad export, found it incomplete ({error}); write it "
+        "again"
     )
+
+
+def read_exported(path: str | Path, schema: str | None) -> tuple[bytes, dict[str, Any]]:
+    """The content of a file of `stad export`, undamaged, and its metadata.
+
+    schema: of what it must be; None takes any. UserError for other files.
+    """
+    path = Path(path)
+    where = f"exported file {path}"
+    if not path.is_file():
+        raise UserError(f"{where}: {no_file(path)}")
+    content = path.read_bytes()
+    expect_undamaged(content, where, sealed=False)
+    description = read_description(content, where, schema)
+    expect_undamaged(content, where, sealed=bool(description.get("sealed")))
+    return content, description

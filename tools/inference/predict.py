@@ -30,7 +30,11 @@ from stadet.tools.inference.detectors import DetectorFile, open_detector
 from stadet.tools.inference.frame_streams import open_stream
 from stadet.tools.inference.predictor import Predictor
 from stadet.tools.inference.render import render
-from stadet.tools.inference.runtimes import RuntimeOptions, choose_device, open_for_runtime
+from stadet.tools.inference.runtimes import (
+    RuntimeOptions,
+    choose_device,
+    open_for_runtime,
+)
 from stadet.tools.inference.sources import expand_sources
 from stadet.tools.inference.windows import ShownFrames, Windows
 from stadet.tools.training.data import open_footage
@@ -112,7 +116,7 @@ def predict(
     if save is not None:
         boxed = {name: Path(save) / f"{s}.mp4" for name, s in zip(opened, stems, strict=True)}
     expect_absent(*boxed.values(), overwrite=overwrite or resume)
-    runtime = runtime or RuntimeOptions()
+    runtime = runtime or RuntimeOptions.for_file(checkpoint)
     if actors:
         ActorTracker()  # a package that is missing is told before the work
     detector = open_for_runtime(checkpoint, runtime)

@@ -86,7 +86,8 @@ def run_videos(
             validation side, or 0.25).
         max_frames: stop after so many frames of each video.
         overwrite: replace the results of an earlier run.
-        runtime: how the checkpoint is run (default: plain torch in fp32).
+        runtime: how the checkpoint is run (default: plain torch in fp32, an exported file by
+            onnxruntime).
         device: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
         fps: frames a second at which a model that uses earlier frames is shown footage (default:
             those of its training); "native": every frame as it comes.
@@ -110,7 +111,7 @@ def run_videos(
         *(detections, tube_file, events_file, counts_file, page, *boxed.values()),
         overwrite=overwrite,
     )
-    runtime = runtime or RuntimeOptions()
+    runtime = runtime or RuntimeOptions.for_file(checkpoint)
     if threshold is None:
         threshold = open_for_runtime(checkpoint, runtime).shown_threshold
     floor = LEAST_SHARE * threshold

@@ -20,7 +20,7 @@ EXPORTED = ".onnx"
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """Options for running a detector.
+    """Options for running a detector or a clip classifier.
 
     Attributes:
         runtime: plain torch, folded and compiled torch, or an exported graph.
@@ -34,6 +34,19 @@ class RuntimeOptions:
     temporal_every: int = 1
     feature_bank: bool = False
 
+    @classmethod
+    def for_file(
+        cls,
+        path: str | Path,
+        runtime: str | None = None,
+        precision: str = "fp32",
+        temporal_every: int = 1,
+        feature_bank: bool = False,
+    ) -> RuntimeOptions:
+        """Options for a file; runtime: None takes plain torch, for an exported file onnxruntime."""
+        usual = "onnx" if Path(path).suffix == EXPORTED else "eager"
+        return cls(runtime or usual, precision, temporal_every, feature_bank)
+
     @property
     def exported(self) -> bool:
         return self.runtime in ("onnx", "openvino")
@@ -45,17 +58,30 @@ class RuntimeOptions:
 
         return torch.bfloat16 if self.precision == "bf16" and not self.exported else None
 
+    def expect_exported(self, path: str | Path) -> None:
+        """UserError unless these options run the exported file at `path`."""
+        from stadet.engine.errors import UserError
 
-def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
+        if not self.exported:
+            raise UserError(
+                f"{path}: expected --runtime onnx or openvino for an exported file, found "
+                f"{self.runtime}"
+            )
+
+
+def add_runtime_arguments(parser: argparse.ArgumentParser, *, detectors: bool = True) -> None:
+    """The options of a verb; detectors: those that only detectors have, too."""
     add = parser.add_argument
     add(
         "--runtime",
         choices=RUNTIMES,
-        default="eager",
-        help="compiled: batch norms folded, torch.compile, slow to start; onnx, openvino: on the "
-        "CPU, need pip install -e '.[runtimes]'",
+        help="eager (the default): plain torch; compiled: batch norms folded, torch.compile, slow "
+        "to start; onnx (the default of .onnx files), openvino: on the CPU, need pip install -e "
+        "'.[runtimes]'",
     )
     add("--precision", choices=PRECISIONS, default="fp32")
+    if not detectors:
+        return
     add(
         "--temporal-every",
         type=int,
@@ -68,6 +94,12 @@ def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="YOWO: average the 3D features of eight 8-frame clips around each frame",
     )
+
+
+def refuse_for_classifiers(options: RuntimeOptions) -> None:
+    """UserError for options that only YOWO has."""
+    if options.temporal_every != 1 or options.feature_bank:
+        _refuse(options, "expected a YOWO checkpoint, found a classifier")
 
 
 def choose_device(name: str | None, options: RuntimeOptions) -> torch.device:
@@ -96,17 +128,12 @@ def choose_device(name: str | None, options: RuntimeOptions) -> torch.device:
 
 def open_for_runtime(path: str | Path, options: RuntimeOptions) -> DetectorFile:
     """A checkpoint, or a file of `stad export`, which runs by `onnx` or `openvino` alone."""
-    from stadet.engine.errors import UserError
     from stadet.tools.inference.detectors import open_detector
     from stadet.tools.inference.exported import open_exported
 
     if Path(path).suffix != EXPORTED:
         return open_detector(path)
-    if not options.exported:
-        raise UserError(
-            f"{path}: expected --runtime onnx or openvino for an exported file, found "
-            f"{options.runtime}"
-        )
+    options.expect_exported(path)
     return open_exported(path, options.runtime, options.precision)
 
 

@@ -30,7 +30,6 @@ from stadet.tools.inference.frame_streams import (
 from stadet.tools.inference.predict import use_floor
 from stadet.tools.inference.predictor import Predictor
 from stadet.tools.inference.runtimes import (
-    EXPORTED,
     RuntimeOptions,
     choose_device,
     open_for_runtime,
@@ -336,9 +335,7 @@ def open_detector(
         >>> for found in detector("kitchen.mp4", threshold=detector.threshold): # doctest: +SKIP
         ...     print(found)
     """
-    if runtime is None:
-        runtime = "onnx" if Path(path).suffix == EXPORTED else "eager"
-    options = RuntimeOptions(runtime, precision, temporal_every, feature_bank)
+    options = RuntimeOptions.for_file(path, runtime, precision, temporal_every, feature_bank)
     where = choose_device(device, options)
     if window < 1:
         raise UserError(f"window: expected at least 1, found {window}")

@@ -76,13 +76,17 @@ class ModelShelf:
 
     def _open(self, path: Path) -> ModelEntry:
         from stadet.engine.checkpoint import load_checkpoint
+        from stadet.tools.classification.exported import open_exported_classifier
         from stadet.tools.inference.exported import open_exported
+        from stadet.tools.inference.kinds import kind_of
         from stadet.tools.inference.runtimes import EXPORTED
 
         name = path.relative_to(self._folder).as_posix()
         try:
             if path.suffix == EXPORTED:
-                return ModelEntry(name, path, "detector", open_exported(path, "onnx").names)
+                kind = kind_of(path)
+                find = open_exported if kind == "detector" else open_exported_classifier
+                return ModelEntry(name, path, kind, find(path, "onnx").names)
             content = load_checkpoint(path)
             if content.get("kind") == "classifier":
                 return ModelEntry(name, path, "classifier", tuple(content["heads"][0]))

@@ -8,13 +8,12 @@ from pathlib import Path
 from stadet.detect.actors.tracker import ActorTracker
 from stadet.detect.scene.rules import RuleEngine
 from stadet.detect.scene.scene import Scene
-from stadet.engine.checkpoint import load_checkpoint
 from stadet.engine.errors import UserError
-from stadet.tools.classification.checkpoint import open_classifier
+from stadet.tools.classification.runtimes import open_for_runtime as open_classifier
 from stadet.tools.classification.video_answers import VideoClassifier
+from stadet.tools.inference.kinds import kind_of
 from stadet.tools.inference.predictor import Predictor
 from stadet.tools.inference.runtimes import (
-    EXPORTED,
     RuntimeOptions,
     choose_device,
     open_for_runtime,
@@ -42,7 +41,7 @@ def session_maker(
 
     Args:
         checkpoint: of `stad train`, `stad train-classifier` or `stad export`.
-        runtime: how a detector runs.
+        runtime: how the model runs (default: plain torch, an exported file by onnxruntime).
         device: where it runs (default: the GPU if there is one).
         threshold: score to draw and to tell (default: the checkpoint's own, else that of
             `run_videos`).
@@ -55,7 +54,7 @@ def session_maker(
     Raises:
         UserError: for a file that is no checkpoint and for values out of their range.
     """
-    runtime = runtime or RuntimeOptions()
+    runtime = runtime or RuntimeOptions.for_file(checkpoint)
     if threshold is not None and not 0 <= threshold <= 1:
         raise UserError(f"--threshold: expected a score from 0 to 1, found {threshold}")
     x1, y1, x2, y2 = area
@@ -64,12 +63,12 @@ def session_maker(
             "--area: expected X1 Y1 X2 Y2 from 0 to 1 with X1 < X2 and Y1 < Y2, found "
             + " ".join(f"{side:g}" for side in area)
         )
-    if checkpoint.suffix != EXPORTED and load_checkpoint(checkpoint).get("kind") == "classifier":
+    if kind_of(checkpoint) == "classifier":
         if scene is not None:
             raise UserError("--scene: expected a detector, found a classifier, which has no boxes")
         if actors:
             raise UserError("--actors: expected a detector, found a classifier, which has no boxes")
-        return _classifiers(checkpoint, device, fps, window_seconds, stride_seconds, area)
+        return _classifiers(checkpoint, runtime, device, fps, window_seconds, stride_seconds, area)
     where = choose_device(device, runtime)
 
     def make_detector(name: str | None = None) -> LiveSession:
@@ -95,16 +94,18 @@ def session_maker(
 
 def _classifiers(
     checkpoint: Path,
+    runtime: RuntimeOptions,
     device: str | None,
     fps: str | float | None,
     window_seconds: float,
     stride_seconds: float,
     area: tuple[float, float, float, float],
 ) -> Callable[[str], LiveSession]:
-    where = choose_device(device, RuntimeOptions())
+    where = choose_device(device, runtime)
 
     def make_classifier(name: str) -> LiveSession:
-        classifier = VideoClassifier(open_classifier(checkpoint), where, rate=fps)
+        file = open_classifier(checkpoint, runtime)
+        classifier = VideoClassifier(file, where, rate=fps, runtime=runtime)
         return ClassifierSession(
             classifier,
             fps=classifier.fps,

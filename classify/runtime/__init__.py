@@ -1,0 +1,1 @@
+"""Other ways to run a trained clip classifier: compiled, ONNX Runtime, OpenVINO."""
