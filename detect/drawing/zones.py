@@ -19,29 +19,27 @@ def draw_zones(image: np.ndarray, camera: Camera) -> np.ndarray:
     Each has its name. A line's arrow points to its right side, where `left_to_right` crossings end.
     """
     height, width = image.shape[:2]
-    names = [*camera.zones, *camera.lines]
-    colours = dict(zip(names, class_colours(names).tolist(), strict=True))
+    shapes = [*camera.zones.items(), *camera.lines.items()]  # one of each may have the same name
+    names, zones = [name for name, _ in shapes], len(camera.zones)
+    colours = class_colours(names).tolist()
     sides = np.array([width, height])
     drawn, thick = image.copy(), line_width((height, width))
-    corners = {
-        name: np.round(np.asarray(points) * sides).astype(np.int32)
-        for name, points in (*camera.zones.items(), *camera.lines.items())
-    }
-    for name in camera.zones:
-        cv2.fillPoly(drawn, [corners[name]], colours[name])
+    corners = [np.round(np.asarray(points) * sides).astype(np.int32) for _, points in shapes]
+    for points, colour in zip(corners[:zones], colours[:zones], strict=True):
+        cv2.fillPoly(drawn, [points], colour)
     drawn = cv2.addWeighted(drawn, FILL, image, 1 - FILL, 0)
-    for name in names:
-        cv2.polylines(drawn, [corners[name]], name in camera.zones, colours[name], thick)
-    for name in camera.lines:
-        first, last = corners[name].astype(float)
+    for number, (points, colour) in enumerate(zip(corners, colours, strict=True)):
+        cv2.polylines(drawn, [points], number < zones, colour, thick)
+    for points, colour in zip(corners[zones:], colours[zones:], strict=True):
+        first, last = points.astype(float)
         along, middle = last - first, (first + last) / 2
         length = max(float(np.hypot(*along)), 1.0)
         right = np.array([-along[1], along[0]]) / length  # y points down
         tip = middle + right * min(0.1 * width, 0.5 * length)
         ends = [tuple(np.round(point).astype(int).tolist()) for point in (middle, tip)]
-        cv2.arrowedLine(drawn, *ends, colours[name], thick, tipLength=0.3)
-    for name in names:
-        _write(drawn, name, colours[name], corners[name].mean(axis=0))
+        cv2.arrowedLine(drawn, *ends, colour, thick, tipLength=0.3)
+    for name, points, colour in zip(names, corners, colours, strict=True):
+        _write(drawn, name, colour, points.mean(axis=0))
     return drawn
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,7 @@ def parse_scene(document: Any, where: str) -> Scene:
             cameras[name] = _camera(name, values, f"{where}: camera {name!r}")
     if not cameras:
         raise UserError(f"{where}: cameras: expected at least one camera, found none")
+    _check_videos(cameras, where)
     rules: list[Rule] = []
     for number, values in enumerate(listing(content.get("rules", []), f"{where}: rules"), start=1):
         rule = _rule(mapping(values, f"{where}: rule {number}"), f"{where}: rule {number}")
@@ -109,6 +111,18 @@ def parse_scene(document: Any, where: str) -> Scene:
         with _at("counts"):
             counts = read_counts(content["counts"], cameras, f"{where}: counts")
     return Scene(where, cameras, tuple(rules), counts)
+
+
+def _check_videos(cameras: Mapping[str, Camera], where: str) -> None:
+    """No camera shows all that another one's patterns name: a video has one camera."""
+    for one, other in permutations(cameras.values(), 2):
+        for pattern in one.videos:
+            if pattern in other.videos or ("[" not in pattern and other.shows(pattern)):
+                with _at("cameras", one.name):
+                    raise UserError(
+                        f"{where}: expected one camera of a video, found that {one.name!r} and "
+                        f"{other.name!r} both show {pattern!r}; correct their videos"
+                    )
 
 
 @contextlib.contextmanager
@@ -126,6 +140,8 @@ def _camera(name: str, values: Any, where: str) -> Camera:
     values = mapping(values, where)
     expect_known(values, {"videos", "size", "zones", "lines"}, where)
     videos = [named(v, f"{where}: videos") for v in listing(values.get("videos", [name]), where)]
+    if not videos:
+        raise UserError(f"{where}: videos: expected names, found none; leave it out for {name!r}")
     size = None
     if "size" in values:
         sides = listing(values["size"], f"{where}: size")
@@ -146,6 +162,12 @@ def _polygon(value: Any, where: str) -> np.ndarray:
     points = _points(value, where)
     if len(points) < 3:
         raise UserError(f"{where}: expected three points or more, found {len(points)}")
+    for number, point in enumerate(points):
+        if point in points[:number]:
+            raise UserError(
+                f"{where}: expected every point once, found that points {points.index(point) + 1} "
+                f"and {number + 1} are the same; leave one out (a zone closes by itself)"
+            )
     crossed = crossed_edges(points)
     if crossed is not None:
         i, j = crossed
@@ -240,16 +262,27 @@ def _check_limits(rule: Rule, where: str) -> None:
                 f"{where}: expected at_least up to at_most, found {rule.at_least} and "
                 f"{rule.at_most}: no number is both"
             )
+        if rule.at_most is None and rule.at_least == 0:
+            raise UserError(f"{where}: at_least: expected 1 or more, found 0: every number is met")
     if rule.kind == "dwell" and rule.seconds == 0:
         raise UserError(f"{where}: seconds: expected more than 0, found 0; or take kind presence")
     if rule.kind in ("sequence", "absence") and rule.within == 0:
         raise UserError(f"{where}: within: expected more than 0 s, found 0")
     if rule.kind == "sequence" and len(rule.steps) < 2:
         raise UserError(f"{where}: steps: expected two or more, found {len(rule.steps)}")
-    if rule.kind == "sequence" and rule.unless in rule.steps:
-        raise UserError(f"{where}: unless is one of the steps, so that it never happens")
-    if rule.kind == "absence" and rule.after == rule.expect:
-        raise UserError(f"{where}: after and expect are the same, so that it never happens")
+    if rule.kind == "sequence" and rule.unless is not None:
+        if any(rule.unless.covers(step) for step in rule.steps[1:]):
+            raise UserError(
+                f"{where}: unless looks for all boxes of a later step, so that it never happens; "
+                "name other classes or another zone"
+            )
+        if rule.unless == rule.steps[0]:
+            raise UserError(f"{where}: unless is the first step, so that it says nothing")
+    if rule.kind == "absence" and rule.expect.covers(rule.after):
+        raise UserError(
+            f"{where}: expect looks for all boxes of after, so that it never happens; name other "
+            "classes or another zone"
+        )
 
 
 def _check_places(rule: Rule, cameras: Mapping[str, Camera], where: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 
@@ -51,12 +50,14 @@ def crossed_edges(polygon: Sequence[Point]) -> tuple[int, int] | None:
 
     Edge i goes from point i to the next one.
     """
-    count = len(polygon)
-    for i, j in combinations(range(count), 2):
-        if j == i + 1 or (i == 0 and j == count - 1):
-            continue
-        if _meet(polygon[i], polygon[(i + 1) % count], polygon[j], polygon[(j + 1) % count]):
-            return i, j
+    corners = np.array(polygon, dtype=np.float64)
+    count, ends = len(corners), np.roll(corners, -1, axis=0)
+    for i in range(count - 2):
+        last = count - 1 if i == 0 else count  # its neighbour is not asked
+        others = slice(i + 2, last)
+        met = _meet(corners[i], ends[i], corners[others], ends[others])
+        if met.any():
+            return i, i + 2 + int(met.argmax())
     return None
 
 
@@ -66,16 +67,22 @@ def polygon_area(polygon: Sequence[Point]) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
-    """Segments a-b and c-d share a point."""
-    one, two = side((a, b), c), side((a, b), d)
-    three, four = side((c, d), a), side((c, d), b)
-    if one != two and three != four:
-        return True
-    on = ((one, a, b, c), (two, a, b, d), (three, c, d, a), (four, c, d, b))
-    return any(turn == 0 and _between(p, q, r) for turn, p, q, r in on)
+def _meet(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+    """(N,) bool: the segment from a to b (2,) shares a point with those from c to d (N, 2)."""
+    one, two = _sides(a, b, c), _sides(a, b, d)
+    three, four = _sides(c, d, a), _sides(c, d, b)
+    met = (one != two) & (three != four)
+    met |= (one == 0) & _between(a, b, c) | (two == 0) & _between(a, b, d)
+    return met | (three == 0) & _between(c, d, a) | (four == 0) & _between(c, d, b)
 
 
-def _between(a: Point, b: Point, point: Point) -> bool:
-    """A point on the line through a and b lies between them."""
-    return all(min(a[k], b[k]) <= point[k] <= max(a[k], b[k]) for k in range(2))
+def _sides(a: np.ndarray, b: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """`side` of lines and points (.., 2) that broadcast."""
+    along, to = b - a, points - a
+    turn = along[..., 0] * to[..., 1] - along[..., 1] * to[..., 0]
+    return np.where(np.abs(turn) <= _ON_LINE, 0, np.sign(turn))
+
+
+def _between(a: np.ndarray, b: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points on the line through a and b that lie between them."""
+    return ((np.minimum(a, b) <= points) & (points <= np.maximum(a, b))).all(axis=-1)

@@ -53,6 +53,13 @@ class Condition:
     classes: tuple[str, ...] | None = None
     zone: str | None = None
 
+    def covers(self, other: Condition) -> bool:
+        """Does it look for every box that `other` looks for?"""
+        in_classes = self.classes is None or (
+            other.classes is not None and set(other.classes) <= set(self.classes)
+        )
+        return in_classes and self.zone in (None, other.zone)
+
 
 @dataclass(frozen=True)
 class Rule:

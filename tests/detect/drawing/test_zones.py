@@ -35,3 +35,10 @@ def test_long_names_at_the_edge_stay_inside():
     corner = np.array([[0.95, 0.95], [1.0, 0.95], [1.0, 1.0]])
     name = "a very long name of a zone that is wider than the picture is by far"
     assert changed(Camera("c", ("c",), zones={name: corner})).any()
+
+
+def test_a_zone_and_a_line_of_one_name():
+    square = np.array([[0.1, 0.25], [0.6, 0.25], [0.6, 0.75], [0.1, 0.75]])
+    line = {"tray": ((0.9, 0.0), (0.9, 1.0))}
+    both = changed(Camera("c", ("c",), zones={"tray": square}, lines=line))
+    assert both[34:86, 24:116].all() and both[:, 180].mean() > 0.9

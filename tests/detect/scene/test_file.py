@@ -76,7 +76,23 @@ def test_everything_is_read(tmp_path):
         ("at_least: 3", "grace: 1", "needs at_least or at_most"),
         ("within: 60", "within: 0", "expected more than 0 s"),
         ("unless: {classes: [wipe]}", "unless: {classes: [serve]}", "never happens"),
-        ("expect: {classes: [wash]}", "expect: {zone: bin}", "are the same"),
+        (
+            "expect: {classes: [wash]}",
+            "expect: {zone: bin}",
+            "expect looks for all .* never happens",
+        ),
+        ("expect: {classes: [wash]}", "expect: {}", "expect looks for all boxes of after"),
+        ("unless: {classes: [wipe]}", "unless: {}", "unless looks for all boxes of a later step"),
+        ("unless: {classes: [wipe]}", "unless: {classes: [cut], zone: tray}", "the first step"),
+        (
+            "at_least: 3",
+            "at_least: 0",
+            "at_least: expected 1 or more, found 0: every number is met",
+        ),
+        ("[0.9, 0.9]]", "[0.9, 0.9], [0.6, 0.5]]", "points 1 and 4 are the same; leave one out"),
+        ("door: {}", 'door: {videos: ["*"]}', "'counter' and 'door' both show 'counter\\*'"),
+        ("door: {}", "door: {videos: [counter, x]}", "'door' and 'counter' both show 'counter'"),
+        ("door: {}", "door: {videos: []}", "leave it out for 'door'"),
         ("name: queue", "name: out", "two rules are called 'out'"),
         ("kind: count", "kind: count, camera: dor", r"camera 'dor' is unknown \(did you mean door"),
         ("  door: {}", "  counter: {}", "counter"),
@@ -93,6 +109,17 @@ def test_mistakes_are_told_in_a_line(tmp_path, old, new, message):
 
 
 def test_two_cameras_of_a_video(tmp_path):
-    scene = read(tmp_path, SCENE.replace("door: {}", 'door: {videos: ["*"]}'))
+    """Patterns that overlap in some names only are told for a video of such a name."""
+    scene = read(tmp_path, SCENE.replace("door: {}", 'door: {videos: ["*door"]}'))
+    assert scene.camera_of("counter 1").name == "counter"
     with pytest.raises(UserError, match="found counter, door"):
-        scene.camera_of("counter 1")
+        scene.camera_of("counter door")
+
+
+def test_unless_and_expect_may_look_for_some_of_the_boxes(tmp_path):
+    text = SCENE.replace("unless: {classes: [wipe]}", "unless: {classes: [serve], zone: bin}")
+    text = text.replace("after: {zone: bin}", "after: {classes: [cut, wash]}")
+    assert len(read(tmp_path, text).rules) == 5
+    whole = text.replace("expect: {classes: [wash]}", "expect: {classes: [wash, cut, x]}")
+    with pytest.raises(UserError, match="expect looks for all boxes of after"):
+        read(tmp_path, whole)

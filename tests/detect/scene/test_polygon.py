@@ -1,5 +1,7 @@
 """Polygons against OpenCV and an angle sum, crossings against intersecting segments."""
 
+import time
+
 import cv2
 import numpy as np
 from hypothesis import assume, given, settings
@@ -73,6 +75,17 @@ def test_a_crossing_is_the_way_back_turned(a, b, before, after):
 def test_a_corner_on_another_edge_is_found_whatever_the_rounding():
     assert crossed_edges([(0.25, 0.5), (0.35, 0.3), (0.1, 0.8), (0.3, 0.45)]) is not None
     assert crossed_edges([(0.0, 0.0), (0.3, 0.0), (0.3, 0.3), (0.0, 0.3)]) is None
+
+
+def test_many_corners_take_no_time():
+    """A circle of 2,000 corners, and the same with two of them swapped."""
+    turns = np.linspace(0, 2 * np.pi, 2000, endpoint=False)
+    circle = np.stack([0.5 + 0.4 * np.cos(turns), 0.5 + 0.4 * np.sin(turns)], axis=1)
+    begin = time.process_time()
+    assert crossed_edges(circle.tolist()) is None
+    circle[[1500, 1501]] = circle[[1501, 1500]]
+    assert crossed_edges(circle.tolist()) == (1499, 1501)
+    assert time.process_time() - begin < 15  # 20 s each in a loop over pairs
 
 
 def test_left_and_right():
