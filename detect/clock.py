@@ -71,6 +71,14 @@ class Clock:
             return np.maximum(np.floor(seconds * self.fps), 0).astype(np.int64)
         return np.maximum(np.searchsorted(self.times, seconds, side="right") - 1, 0)
 
+    def first_frame_from(self, seconds: np.ndarray | float) -> np.ndarray:
+        """The first frame that begins at or after each time, int64; F past the last where F is
+        known."""
+        seconds = np.asarray(seconds, dtype=np.float64) - _TICK
+        if self.times is None:
+            return np.ceil(seconds * self.fps).astype(np.int64)
+        return np.searchsorted(self.times, seconds, side="left")
+
     def nearest_frame(self, seconds: np.ndarray | float) -> np.ndarray:
         """The frame that begins nearest to each time, int64, negative before the first frame and
         F or more past the last; the earlier of two (under a constant rate the even one)."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
+    from stadet.detect.clock import Clock
     from stadet.detect.detections.detection_set import DetectionSet, VideoDetections
     from stadet.detect.structures import AnnotationSet
     from stadet.detect.tubes.linking import LinkOptions
@@ -20,6 +21,7 @@ EXAMPLES = """\
 examples:
   stad tubes --detections kitchen.jsonl --out tubes.json --data dataset.yaml
   stad tubes --detections kitchen.jsonl --out tubes.json --fps 30 --min-score 0.1
+  stad tubes --detections kitchen.jsonl --out tubes.json --max-gap 0.4 --min-length 0.5   # seconds
   stad tubes --detections kitchen.jsonl --out tubes.json --online   # as a live system would
 
 --data or --ground-truth bring the classes' order, the frame rate and the length of each video.
@@ -51,8 +53,18 @@ def build_parser() -> argparse.ArgumentParser:
         default=1.0,
         help="weight of the IoU against the scores (%(default)s)",
     )
-    add("--max-gap", type=int, default=5, help="frames without a box to bridge (%(default)s)")
-    add("--min-length", type=int, default=8, help="frames; shorter tubes go (%(default)s)")
+    add(
+        "--max-gap",
+        type=float,
+        metavar="SECONDS",
+        help="without a box to bridge (default: 5 frames, whatever the rate)",
+    )
+    add(
+        "--min-length",
+        type=float,
+        metavar="SECONDS",
+        help="shorter tubes go (default: 8 frames, whatever the rate)",
+    )
     add(
         "--switch-cost",
         type=float,
@@ -80,10 +92,10 @@ def run(args: argparse.Namespace) -> None:
         min_score=args.min_score,
         min_overlap=args.min_overlap,
         overlap_weight=args.overlap_weight,
-        max_gap=args.max_gap,
+        max_gap_seconds=args.max_gap,
         switch_cost=None if args.no_trim else args.switch_cost,
         max_tube_overlap=args.max_tube_overlap,
-        min_length=args.min_length,
+        min_seconds=args.min_length,
     )
     tubes = link_tubes(
         args.detections,
@@ -97,9 +109,16 @@ def run(args: argparse.Namespace) -> None:
     )
     print(f"{args.out}: {len(tubes):,} tubes in {len(tubes.videos):,} videos")
     if not len(tubes):
+        least, gap = (
+            f"{frames} frames" if seconds is None else f"{seconds:g} s"
+            for frames, seconds in (
+                (options.min_length, options.min_seconds),
+                (options.max_gap, options.max_gap_seconds),
+            )
+        )
         print(
-            f"no tube has {options.min_length} frames; boxes more than {options.max_gap} frames "
-            "apart are not linked: try --min-length 1 or a longer --max-gap"
+            f"no tube lasts {least}; boxes more than {gap} apart are not linked: try "
+            "--min-length 0 or a longer --max-gap"
         )
 
 
@@ -139,11 +158,14 @@ def link_tubes(
     from stadet.detect.tubes.online import link_video_online
     from stadet.detect.tubes.tube_set import TubeSet
     from stadet.engine.errors import UserError
+    from stadet.engine.limits import expect_within
     from stadet.engine.progress import progress
 
     if fps is not None and fps <= 0:
         raise UserError(f"--fps: expected a rate above 0, found {fps}")
     options = options or LinkOptions()
+    expect_within("--max-gap", options.max_gap_seconds, 0)
+    expect_within("--min-length", options.min_seconds, 0)
     truth = read_truth(data, ground_truth)
     if not isinstance(detections, DetectionSet):
         detections = read_detections(detections, truth, strict=strict)
@@ -154,9 +176,17 @@ def link_tubes(
     for video in progress(
         detections, description="linking", unit="video", total=len(detections.videos)
     ):
-        found = tubes_with_actors(link(video, options), video)
-        videos[video.name] = _facts(video, truth, fps, found)
+        clock = _clock(video, truth, fps)
+        if clock is None and (options.max_gap_seconds, options.min_seconds) != (None, None):
+            raise UserError(
+                f"video {video.name}: expected a frame rate, as --max-gap and --min-length are in "
+                "seconds, found none; say it with --fps, --data or --ground-truth"
+            )
+        found = tubes_with_actors(link(video, options, clock), video)
+        videos[video.name] = _facts(video, truth, clock, found)
     linking = {"method": "online" if online else "offline", **asdict(options)}
+    for frames, seconds in (("max_gap", "max_gap_seconds"), ("min_length", "min_seconds")):
+        del linking[seconds if linking[seconds] is None else frames]
     tubes = TubeSet(detections.names, videos, linking)
     if out is not None:
         write_tubes(out, tubes)
@@ -188,15 +218,20 @@ def read_truth(
     return None
 
 
-def _facts(
-    video: VideoDetections, truth: AnnotationSet | None, fps: float | None, tubes: list
-) -> VideoTubes:
+def _clock(video: VideoDetections, truth: AnnotationSet | None, fps: float | None) -> Clock | None:
     from stadet.detect.clock import Clock
+
+    known = truth.videos.get(video.name) if truth is not None else None
+    return Clock(fps) if fps is not None else (known or video).clock
+
+
+def _facts(
+    video: VideoDetections, truth: AnnotationSet | None, clock: Clock | None, tubes: list
+) -> VideoTubes:
     from stadet.detect.tubes.tube_set import VideoTubes
 
     known = truth.videos.get(video.name) if truth is not None else None
     seen = int(video.processed[-1, 1]) + 1 if len(video.processed) else None
-    clock = Clock(fps) if fps is not None else (known or video).clock
     return VideoTubes(
         video.name,
         tubes,

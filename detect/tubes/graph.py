@@ -55,14 +55,14 @@ class BoxLinks:
 
 
 def link_boxes(
-    frames: np.ndarray, boxes: np.ndarray, *, min_overlap: float, max_gap: int
+    frames: np.ndarray, boxes: np.ndarray, earliest: np.ndarray, *, min_overlap: float
 ) -> BoxLinks:
     """Every link allowed between M boxes of a video, sorted by frame.
 
-    frames (M,) int; boxes (M, 4) xyxy. Two boxes are linked if their IoU is at least `min_overlap`
-    (and above 0) and at most `max_gap` frames lie between them.
+    frames (M,) int; boxes (M, 4) xyxy; earliest (M,), rising: the earliest frame whose boxes each
+    may follow. Two boxes are linked if their IoU is at least `min_overlap` (and above 0).
     """
-    start = np.searchsorted(frames, frames - (max_gap + 1), side="left")
+    start = np.searchsorted(frames, earliest, side="left")
     stop = np.searchsorted(frames, frames, side="left")
     counts = stop - start
     sources, overlaps = [np.zeros(0, np.int32)], [np.zeros(0)]

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stadet.detect.boxes import pairwise_iou
+from stadet.detect.clock import Clock
 from stadet.detect.detections.detection_set import VideoDetections
 from stadet.detect.structures import Detections, Tube
-from stadet.detect.tubes.linking import LinkOptions, in_order, make_tube
+from stadet.detect.tubes.linking import LinkBounds, LinkOptions, in_order, make_tube
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +61,19 @@ class OnlineLinker:
     Memory is bounded: a class has at most `max_live` tubes (the lowest in score is ended for a new
     one of higher score) and a tube at most `max_length` frames (it is ended and continues as a new
     one). `switch_cost` and `max_tube_overlap` of the options, which look back over whole tubes, are
-    not used here.
+    not used here. clock: of options in seconds.
     """
 
     def __init__(
         self,
         options: LinkOptions | None = None,
+        clock: Clock | None = None,
         *,
         max_live: int = 20,
         max_length: int = 18_000,
     ) -> None:
         self.options = options or LinkOptions()
+        self._bounds = LinkBounds(self.options, clock)
         self.max_live = max_live
         self.max_length = max_length
         self._tracks: list[_Track] = []
@@ -85,11 +88,9 @@ class OnlineLinker:
         if frame <= self._frame:
             raise ValueError(f"expected a frame after {self._frame}, found {frame}")
         self._frame = frame
+        earliest = int(self._bounds.earliest(np.array(frame)))
         ended = self._end(
-            lambda track: (
-                frame - track.frames[-1] > self.options.max_gap + 1
-                or frame - track.frames[0] >= self.max_length
-            )
+            lambda track: track.frames[-1] < earliest or frame - track.frames[0] >= self.max_length
         )
         order = np.lexsort(detections.boxes.T[::-1])  # whatever their order in the frame
         boxes, scores = detections.boxes[order], detections.scores[order]
@@ -155,13 +156,15 @@ class OnlineLinker:
         return [
             make_tube(np.array(track.frames), np.stack(track.boxes), track.label, track.score)
             for track in over
-            if track.length >= self.options.min_length
+            if self._bounds.long_enough(np.array(track.frames[0]), np.array(track.frames[-1]))
         ]
 
 
-def link_video_online(video: VideoDetections, options: LinkOptions | None = None) -> list[Tube]:
+def link_video_online(
+    video: VideoDetections, options: LinkOptions | None = None, clock: Clock | None = None
+) -> list[Tube]:
     """`OnlineLinker` over a whole video; tubes sorted as by `link_video`."""
-    linker = OnlineLinker(options)
+    linker = OnlineLinker(options, clock or video.clock)
     tubes: list[Tube] = []
     for frame in np.unique(video.frames).tolist():
         tubes += linker.update(frame, video[frame])

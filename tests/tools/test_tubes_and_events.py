@@ -64,9 +64,19 @@ def test_mistakes_are_one_line(tmp_path, detections, capsys):
 def test_no_tube_is_explained(tmp_path, detections, capsys):
     tubes = tmp_path / "tubes.json"
     command = ["tubes", "--detections", str(detections), "--out", str(tubes)]
-    assert main([*command, "--min-length", "500"]) == 0
-    assert "--min-length 1" in capsys.readouterr().out
+    assert main([*command, "--min-length", "50", "--fps", "10"]) == 0
+    assert "no tube lasts 50 s; boxes more than 5 frames apart" in capsys.readouterr().out
     assert len(read_tubes(tubes)) == 0
+
+
+def test_seconds_need_a_frame_rate(tmp_path, detections, capsys):
+    command = ["tubes", "--detections", str(detections), "--out", str(tmp_path / "tubes.json")]
+    for option in ("--min-length", "--max-gap"):
+        assert main([*command, option, "1"]) == 2
+        said = capsys.readouterr().err
+        assert "expected a frame rate" in said and said.count("\n") == 1
+        assert main([*command, option, "-1", "--fps", "10"]) == 2
+        assert option in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["tubes", "events"])

@@ -46,7 +46,7 @@ def greedy_by_exhaustion(frames, boxes, scores, label, min_score, min_overlap, m
 
 def paths_of(frames, boxes, scores, *, min_score, min_overlap, max_gap, weight):
     """{class: list of paths (tuples of rows)}."""
-    links = link_boxes(frames, boxes, min_overlap=min_overlap, max_gap=max_gap)
+    links = link_boxes(frames, boxes, frames - (max_gap + 1), min_overlap=min_overlap)
     taking_part = np.where(scores >= min_score, scores, 0.0)
     found = best_paths(frames, links, enumerate(taking_part.T), weight)
     return {
@@ -154,5 +154,5 @@ def test_no_boxes_no_paths():
     nothing = np.zeros(0, dtype=np.int64), np.zeros((0, 4)), np.zeros((0, 3))
     options = {"min_score": 0.0, "min_overlap": 0.1, "max_gap": 5, "weight": 1.0}
     assert paths_of(*nothing, **options) == {}
-    links = link_boxes(*nothing[:2], min_overlap=0.1, max_gap=5)
+    links = link_boxes(*nothing[:2], nothing[0], min_overlap=0.1)
     assert len(links.sources) == 0 and links.first.tolist() == [0]
