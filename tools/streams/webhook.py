@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
 import json
+import socket
+import ssl
 import threading
 import time
 import urllib.error
@@ -22,6 +25,7 @@ from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error
 from stadet.engine.json_lines import JsonLinesWriter, append_row
 
+SLOWEST = 3  # times the timeout that an answer may take which comes bit by bit
 WORTH_REPEATING = (408, 425, 429)  # of the answers 400 to 499; the others will not change
 
 
@@ -46,7 +50,7 @@ class Webhook:
         address: http or https.
         folder: of the two files; of this webhook alone.
         secret: key of the signature; None sends none.
-        timeout: seconds that the receiver may be silent.
+        timeout: seconds that the receiver may be silent; an answer may take three times as long.
         first_pause: seconds before the second attempt; each further pause is twice as long.
         longest_pause: seconds.
         give_up: seconds from an event's first attempt of a run to its dead letter.
@@ -83,7 +87,9 @@ class Webhook:
         self._first_pause, self._longest_pause = first_pause, longest_pause
         self._notify = notify
         self._outbox, self._dead = Path(folder) / "outbox.jsonl", Path(folder) / "dead.jsonl"
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._line = _Line()
+        handlers = (_NoRedirect, _Http(self._line), _Https(self._line))
+        self._opener = urllib.request.build_opener(*handlers)
         self._changed = threading.Condition()
         self._waiting = deque(self._left_over())
         self._closing = False
@@ -202,6 +208,9 @@ class Webhook:
         if self._secret is not None:
             headers["X-Stad-Signature"] = signature(self._secret, int(time.time()), body)
         request = urllib.request.Request(self._address, body, headers, method="POST")
+        limit = threading.Timer(SLOWEST * self._timeout, self._line.cut)
+        limit.daemon = True
+        limit.start()
         try:
             with self._opener.open(request, timeout=self._timeout):
                 return None, False
@@ -210,6 +219,8 @@ class Webhook:
             return f"answered {error.code}", error.code < 500 and error.code not in WORTH_REPEATING
         except (OSError, ValueError, http.client.HTTPException) as error:
             return f"no answer ({getattr(error, 'reason', None) or error})", False
+        finally:
+            limit.cancel()
 
     def _bury(self, event: dict[str, Any], reason: str) -> None:
         append_row(self._dead, {"reason": reason, "event": event})
@@ -228,3 +239,50 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
+
+
+class _Line:
+    """The connection of the attempt that goes on; a receiver may answer so slowly that no pause is
+    too long, and hold it for ever."""
+
+    def __init__(self) -> None:
+        self.connection: http.client.HTTPConnection | None = None
+
+    def cut(self) -> None:
+        """End the connection: what reads from it finds its end."""
+        line = self.connection.sock if self.connection is not None else None
+        if line is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(line, socket.SHUT_RDWR)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, line: _Line):
+        super().__init__()
+
+        class Connection(http.client.HTTPConnection):
+            def connect(self) -> None:
+                line.connection = self
+                super().connect()
+
+        self._kind = Connection
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._kind, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, line: _Line):
+        super().__init__()
+        self._ssl = ssl.create_default_context()
+        self._ssl.set_alpn_protocols(["http/1.1"])
+
+        class Connection(http.client.HTTPSConnection):
+            def connect(self) -> None:
+                line.connection = self
+                super().connect()
+
+        self._kind = Connection
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(self._kind, req, context=self._ssl)

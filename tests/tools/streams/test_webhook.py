@@ -1,5 +1,6 @@
 """Webhooks against receivers on the loopback: good, failing, hanging, refusing."""
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -18,7 +19,7 @@ from tests.tools.small_checkpoints import save_small_checkpoint
 
 
 class Receiver:
-    """Answers with `codes` in turn, then 200; None hangs until the end."""
+    """Answers with `codes` in turn, then 200; None hangs until the end, "drip" never ends."""
 
     def __init__(self, codes=()):
         self.codes, self.got, self.times = list(codes), [], []
@@ -32,6 +33,11 @@ class Receiver:
                 code = receiver.codes.pop(0) if receiver.codes else 200
                 if code is None:
                     receiver.release.wait(20)
+                    return
+                if code == "drip":
+                    with contextlib.suppress(OSError):
+                        while not receiver.release.wait(0.05):
+                            self.wfile.write(b"H")
                     return
                 if code == 200:
                     receiver.got.append((dict(self.headers), body))
@@ -106,6 +112,23 @@ def test_send_never_waits_and_the_next_run_delivers(tmp_path, codes):
         with Webhook(receiver.address, tmp_path):
             pass
         assert receiver.numbers() == list(range(100))
+
+
+def test_an_answer_that_never_ends_is_cut_off_and_asked_for_again(tmp_path):
+    """Each pause is shorter than the timeout."""
+    said = []
+    with (
+        Receiver(["drip", "drip"]) as receiver,
+        Webhook(
+            receiver.address, tmp_path, timeout=0.3, first_pause=0.05, notify=said.append
+        ) as hook,
+    ):
+        hook.send({"number": 0})
+        deadline = time.monotonic() + 20
+        while not receiver.got and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert receiver.numbers() == [0] and "no answer" in said[0]
+    assert receiver.times[1] - receiver.times[0] >= 0.8
 
 
 def test_process_killed_while_sending_loses_nothing(tmp_path):
