@@ -1,4 +1,4 @@
-"""Exported detectors run by ONNX Runtime or OpenVINO, on the CPU."""
+"""Exported models run by ONNX Runtime or OpenVINO on the CPU, or TensorRT on a GPU."""
 
 from __future__ import annotations
 
@@ -26,23 +26,30 @@ class Session(Protocol):
 class OnnxRuntimeSession:
     """ONNX Runtime in float32, with as many threads as torch has."""
 
+    name, place, provider = "onnx", "on the CPU", "CPUExecutionProvider"
+    others: tuple[str, ...] = ()  # of what the provider does not take over
+
     def __init__(self, content: bytes, precision: str = "fp32") -> None:
         if precision != "fp32":
             raise UserError(
-                f"runtime onnx: expected precision fp32, found {precision}; ONNX Runtime computes "
-                "in float32 on the CPU, use --runtime openvino or compiled for bf16"
+                f"runtime {self.name}: expected precision fp32, found {precision}; ONNX Runtime "
+                f"computes in float32 {self.place}, use --runtime openvino or compiled for bf16"
             )
         try:
             import onnxruntime
         except ImportError as error:
-            raise UserError(f"runtime onnx: {missing_runtime('onnxruntime')}") from error
+            raise UserError(f"runtime {self.name}: {missing_runtime('onnxruntime')}") from error
+        if self.provider not in (found := onnxruntime.get_available_providers()):
+            raise self._unavailable(f"found {', '.join(found)}")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
         self._session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
+            content, options, providers=[self.provider, *self.others]
         )
+        if self.provider not in self._session.get_providers():  # it falls back by itself
+            raise self._unavailable("found that its libraries cannot be loaded")
         self.inputs = {
             node.name: (
                 _DTYPES[node.type],
@@ -54,6 +61,22 @@ class OnnxRuntimeSession:
 
     def run(self, feeds: Arrays) -> Arrays:
         return dict(zip(self._outputs, self._session.run(None, feeds), strict=True))
+
+    def _unavailable(self, found: str) -> UserError:
+        return UserError(
+            f"runtime {self.name}: expected an onnxruntime with {self.provider}, {found}; install "
+            "onnxruntime-gpu in the place of onnxruntime, and what it needs (CUDA, cuDNN, TensorRT)"
+        )
+
+
+class TensorRtSession(OnnxRuntimeSession):
+    """TensorRT on the first GPU by ONNX Runtime's provider; what it does not take runs by CUDA.
+
+    The engine is built at the first call, and again for another shape.
+    """
+
+    name, place, provider = "tensorrt", "here", "TensorrtExecutionProvider"
+    others = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
 class OpenVinoSession:
@@ -126,6 +149,7 @@ def run_in_batches(session: Session, feeds: Arrays, outputs: Sequence[str]) -> l
 SESSIONS: dict[str, Callable[..., Session]] = {
     "onnx": OnnxRuntimeSession,
     "openvino": OpenVinoSession,
+    "tensorrt": TensorRtSession,
 }
 
 _DTYPES: dict[str, Any] = {

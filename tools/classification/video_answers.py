@@ -201,7 +201,7 @@ def open_classifier(
     head: int = 0,
     threshold: float | None = None,
     rate: float | Literal["native"] | None = None,
-    runtime: Literal["eager", "compiled", "onnx", "openvino"] | None = None,
+    runtime: Literal["eager", "compiled", "onnx", "openvino", "tensorrt"] | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
 ) -> VideoClassifier:
     """Open a clip classifier for use.

@@ -27,7 +27,7 @@ from stadet.engine.files import atomic_write, expect_absent
 from stadet.engine.progress import progress_bar
 from stadet.tools.classification.benchmark import ClassifierSubject
 from stadet.tools.inference.kinds import Kind, expect_one_kind
-from stadet.tools.inference.runtimes import EXPORTED
+from stadet.tools.inference.runtimes import EXPORTED, RUNTIMES, SESSION_RUNTIMES
 
 CHECKPOINT_RUNTIMES = (
     "eager",
@@ -36,8 +36,9 @@ CHECKPOINT_RUNTIMES = (
     "onnx",
     "openvino",
     "openvino:bf16",
+    "tensorrt",
 )
-FILE_RUNTIMES = ("onnx", "openvino", "openvino:bf16")
+FILE_RUNTIMES = ("onnx", "openvino", "openvino:bf16", "tensorrt")
 SAME_IOU, SAME_SCORE = 0.9, 0.05  # within which two boxes are the same answer
 AGREES = 0.98  # share of the same answers from which a runtime may be recommended
 COLUMNS = {
@@ -105,7 +106,8 @@ def benchmark(
         data: of detectors: data set file that annotates the video, for frame-mAP@0.5.
         frames: of detectors: of the video's beginning.
         clips: of classifiers: about so many, spread over the videos.
-        runtimes: "eager", "compiled", "onnx", "openvino", each also with ":bf16" (default: all).
+        runtimes: "eager", "compiled", "onnx", "openvino", "tensorrt", also with ":bf16" (default:
+            all).
         device: of eager and compiled: "cpu", "cuda" or "cuda:N" (default: the GPU if there is one).
         overwrite: replace the files of an earlier call.
 
@@ -116,7 +118,7 @@ def benchmark(
     files = [Path(out) / f"benchmark.{kind}" for kind in ("json", "md", "png")]
     expect_absent(*files, overwrite=overwrite)
     for name in runtimes or ():
-        if name.removesuffix(":bf16") not in ("eager", "compiled", "onnx", "openvino"):
+        if name.removesuffix(":bf16") not in RUNTIMES:
             raise UserError(
                 f"--runtime: expected some of {', '.join(CHECKPOINT_RUNTIMES)}, found {name!r}"
             )
@@ -276,7 +278,7 @@ def _timed(path: Path, runtime: str, device: str | None, subject: dict[str, Any]
         "checkpoint": str(path),
         "runtime": name,
         "precision": precision or "fp32",
-        "device": None if name in ("onnx", "openvino") else device,
+        "device": None if name in SESSION_RUNTIMES else device,
         "started": time.time(),
     }
     row: dict[str, Any] = {"checkpoint": str(path), "runtime": runtime}

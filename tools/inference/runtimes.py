@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from stadet.detect.detector import Detector
     from stadet.tools.inference.detectors import DetectorFile
 
-RUNTIMES = ("eager", "compiled", "onnx", "openvino")
+SESSION_RUNTIMES = ("onnx", "openvino", "tensorrt")  # of exported graphs
+RUNTIMES = ("eager", "compiled", *SESSION_RUNTIMES)
 PRECISIONS = ("fp32", "bf16")
 EXPORTED = ".onnx"
 
@@ -49,7 +50,7 @@ class RuntimeOptions:
 
     @property
     def exported(self) -> bool:
-        return self.runtime in ("onnx", "openvino")
+        return self.runtime in SESSION_RUNTIMES
 
     @property
     def autocast(self) -> torch.dtype | None:
@@ -77,7 +78,7 @@ def add_runtime_arguments(parser: argparse.ArgumentParser, *, detectors: bool = 
         choices=RUNTIMES,
         help="eager (the default): plain torch; compiled: batch norms folded, torch.compile, slow "
         "to start; onnx (the default of .onnx files), openvino: on the CPU, need pip install -e "
-        "'.[runtimes]'",
+        "'.[runtimes]'; tensorrt: on an NVIDIA GPU, needs onnxruntime-gpu and TensorRT",
     )
     add("--precision", choices=PRECISIONS, default="fp32")
     if not detectors:
@@ -113,8 +114,9 @@ def choose_device(name: str | None, options: RuntimeOptions) -> torch.device:
 
     if options.exported:
         if name not in (None, "cpu"):
+            place = "the first GPU" if options.runtime == "tensorrt" else "the CPU"
             raise UserError(
-                f"--runtime {options.runtime}: runs on the CPU, found --device {name}; leave it "
+                f"--runtime {options.runtime}: runs on {place}, found --device {name}; leave it "
                 "out, or use --runtime compiled"
             )
         return torch.device("cpu")

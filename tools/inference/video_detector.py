@@ -291,7 +291,7 @@ def open_detector(
     path: str | Path,
     device: str | None = None,
     *,
-    runtime: Literal["eager", "compiled", "onnx", "openvino"] | None = None,
+    runtime: Literal["eager", "compiled", "onnx", "openvino", "tensorrt"] | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     window: int = 8,
     score_floor: float | None = None,

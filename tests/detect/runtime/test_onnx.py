@@ -185,3 +185,14 @@ def test_bad_input_is_one_line(monkeypatch):
             SESSIONS[runtime](content)
     with pytest.raises(UserError, match=r"onnx, which is not installed"):
         export_onnx(tiny.detector(), tiny.SIZE)
+
+
+def test_a_provider_that_is_not_there_is_told():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if "TensorrtExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("TensorRT is installed")
+    content = export_onnx(tiny.detector(), tiny.SIZE)
+    with pytest.raises(UserError, match="an onnxruntime with TensorrtExecutionProvider, found"):
+        SESSIONS["tensorrt"](content)
+    with pytest.raises(UserError, match="runtime tensorrt: expected precision fp32, found bf16"):
+        SESSIONS["tensorrt"](content, "bf16")
