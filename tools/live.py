@@ -70,6 +70,15 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="MS",
         help="leave out frames where pictures are later than this",
     )
+    add(
+        "--scene-cuts",
+        type=float,
+        nargs="?",
+        const=0.5,
+        metavar="SHARE",
+        help="begin a new stream where this share of the colours changes from one frame to the "
+        "next (without a value: 0.5)",
+    )
     add("--max-outage", type=float, metavar="S", help="give up after so long without a connection")
     add("--seconds", type=float, help="end after so long")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
@@ -143,6 +152,7 @@ def run(args: argparse.Namespace) -> None:
         clips=args.clips,
         clip_seconds=args.clip_seconds,
         clip_wait=max((rule.longest_wait for rule in scene.rules), default=0.0) if scene else 0.0,
+        scene_cuts=args.scene_cuts,
         max_latency=args.max_latency,
         max_seconds=args.seconds,
         max_outage=args.max_outage,

@@ -79,9 +79,10 @@ def start_stad():
     """Start a verb in a process of its own; what still runs at the end is killed."""
     started: list[subprocess.Popen] = []
 
-    def start(*arguments) -> subprocess.Popen:
+    def start(*arguments, stdin=None) -> subprocess.Popen:
         process = subprocess.Popen(
             [sys.executable, "-m", "stadet.tools.cli", *map(str, arguments)],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

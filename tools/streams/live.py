@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from stadet.datasets.live.source import StreamSource, parse_sources
 from stadet.engine.files import disk_error
 from stadet.engine.folder_lock import folder_lock
 from stadet.tools.inference.windows import Windows
+from stadet.tools.streams.cuts import CutFinder
 from stadet.tools.streams.events import EventLog
 from stadet.tools.streams.hit_clips import HitClips
 from stadet.tools.streams.latency import LatencyFigures, LatencyMeter
@@ -75,6 +76,7 @@ def run_live(
     clips: str | Path | None = None,
     clip_seconds: float = 2.0,
     clip_wait: float = 0.0,
+    scene_cuts: float | None = None,
     max_latency: float | None = None,
     max_seconds: float | None = None,
     max_outage: float | None = None,
@@ -100,6 +102,8 @@ def run_live(
         clips: folder for a clip of every hit of a rule (`stadet.tools.streams.hit_clips`).
         clip_seconds: shown before and after a hit.
         clip_wait: the longest time from a hit's start until its rule is met, seconds.
+        scene_cuts: share of the colours whose change from one frame to the next starts a new
+            stream; None: only a gap, a new connection or another size does.
         max_latency: milliseconds that a picture may be late; where the 95th percentile is above,
             every second frame is left out, then two of three, .., and that is told; well below it,
             fewer are left out again.
@@ -116,6 +120,8 @@ def run_live(
     """
     named = parse_sources(list(sources))
     stop = stop or threading.Event()
+    if scene_cuts is not None:
+        CutFinder(scene_cuts)  # a bad share is told before any source opens
     with contextlib.ExitStack() as stack:
         hook = None
         if webhook is not None:
@@ -158,6 +164,7 @@ def run_live(
                 HitClips(clips, source.name, around=clip_seconds, wait=clip_wait, notify=_say)
                 if clips is not None
                 else None,
+                CutFinder(scene_cuts) if scene_cuts is not None else None,
                 max_latency,
                 on_answer,
             )
@@ -183,6 +190,7 @@ class _Follower:
         record: Path | None,
         evidence_only: bool,
         clips: HitClips | None,
+        cuts: CutFinder | None,
         max_latency: float | None,
         on_answer: Callable[[str, LiveFrame, LiveAnswer], None] | None,
     ):
@@ -190,7 +198,7 @@ class _Follower:
         self._log, self._page, self._on_answer = log, page, on_answer
         self._meter = LatencyMeter()
         self._recorder = _Recorder(record / f"{source.name}.mp4", evidence_only) if record else None
-        self._clips = clips
+        self._clips, self._cuts = clips, cuts
         self._max_latency = max_latency
         self._every = 1  # one of so many frames is answered for
         self._paced = 0.0  # when that was changed
@@ -233,6 +241,8 @@ class _Follower:
     def _take(self, frame: LiveFrame) -> None:
         self._last_seconds = frame.seconds
         self._seen += 1
+        if self._cuts is not None and self._cuts(frame.image):
+            frame = replace(frame, starts_stream=True)
         if self._seen % self._every and not frame.starts_stream:
             return
         answer = self.session(frame)

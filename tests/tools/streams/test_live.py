@@ -1,14 +1,19 @@
 """`stad live` from end to end: the answers of a file, what is written, what is told."""
 
+import functools
+import http.server
 import json
 import os
 import signal
+import threading
 import time
 
+import av
 import numpy as np
 import pytest
 
 from stadet.datasets.footage.video import open_video
+from stadet.datasets.footage.writer import VideoWriter
 from stadet.tools.cli import main
 from stadet.tools.inference.video_detector import open_detector
 from stadet.tools.streams import live
@@ -182,6 +187,7 @@ def test_recording_evidence_only(tmp_path):
         (["0", "--evidence-only"], "--evidence-only: expected --record"),
         (["0", "--events", "/dev/null/e.jsonl"], "a file is where a folder is needed"),
         (["0", "--record", "/dev/null/r"], "a file is where a folder is needed"),
+        (["0", "--scene-cuts", "2"], "scene cut threshold: expected one in (0, 1]"),
         (["0", "--seconds", "-1"], "--seconds: expected above 0"),
         (["http://127.0.0.1:9/"], "expected a stream that opens"),
     ],
@@ -191,6 +197,75 @@ def test_bad_input_is_one_line(tmp_path, capfd, arguments, line):
     assert main(["live", *arguments, "--checkpoint", str(path), "--device", "cpu"]) == 2
     said = capfd.readouterr().err
     assert line in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("scene_cuts, starts", [(0.5, [0, 1, 4]), (None, [0])])
+def test_a_scene_cut_starts_a_stream(tmp_path, scene_cuts, starts):
+    with VideoWriter(tmp_path / "v.mp4", (48, 64), 24) as writer:
+        for level in (220, 30, 30, 30, 220, 220):
+            writer.write(np.full((48, 64, 3), level, np.uint8))
+    started = []
+
+    class Session:
+        fps = None
+
+        def __call__(self, frame):
+            if frame.starts_stream:
+                started.append(frame.number)
+
+        def finish(self, seconds):
+            return []
+
+    run_live([str(tmp_path / "v.mp4")], lambda name: Session(), scene_cuts=scene_cuts)
+    assert started == starts
+
+
+def test_a_video_on_standard_input(tmp_path, start_stad):
+    video = write_numbered(tmp_path / "v.mkv", count=12, rate=24)
+    path, events = checkpoint(tmp_path, "yolo"), tmp_path / "events.jsonl"
+    with open(video, "rb") as stream:
+        process = start_stad(
+            "live", "-", "--checkpoint", path, "--events", events, "--device", "cpu", stdin=stream
+        )
+        said = "".join(process.communicate(timeout=60))
+    assert process.returncode == 0 and "12 frames received, 12 answered" in said, said
+
+
+def test_a_playlist_over_http(tmp_path):
+    folder = tmp_path / "hls"
+    folder.mkdir()
+    with av.open(str(folder / "v.m3u8"), "w", format="hls", options={"hls_list_size": "0"}) as out:
+        stream = out.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for level in range(0, 240, 10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), "rgb24")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        stop, found = threading.Event(), []
+
+        def answered(name, frame, answer):
+            found.append(frame.number)
+            if len(found) == 24:
+                stop.set()
+
+        run_live(
+            [f"http://127.0.0.1:{server.server_address[1]}/v.m3u8"],
+            session_maker(checkpoint(tmp_path, "yolo"), device="cpu"),
+            every_frame=True,
+            stop=stop,
+            max_seconds=60,
+            on_answer=answered,
+        )
+        server.shutdown()
+    assert found == list(range(24))
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
