@@ -65,7 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     if args.to == "detections":
-        _recode(args)
+        given = {key: getattr(args, key) for key in ("data", "annotations", "videos", "names")}
+        others = [f"--{key}" for key, value in given.items() if value is not None]
+        _recode(args.detections, args.out, others, overwrite=args.overwrite)
         return
     from stadet.tools.data.convert import DetectionTracks, convert
 
@@ -96,20 +98,19 @@ def run(args: argparse.Namespace) -> None:
     )
 
 
-def _recode(args: argparse.Namespace) -> None:
+def _recode(source: Path | None, out: Path, others: list[str], *, overwrite: bool) -> None:
+    """A detections file in another form. others: options that do not go with it."""
     from stadet.detect.detections.recode import recode_detections
     from stadet.engine.errors import UserError
 
-    given = {key: getattr(args, key) for key in ("data", "annotations", "videos", "names")}
-    others = [f"--{key}" for key, value in given.items() if value is not None]
-    if args.detections is None or others:
+    if source is None or others:
         raise UserError(
             f"--to detections: expected --detections alone, found {' and '.join(others) or 'none'}"
         )
-    for note in recode_detections(args.detections, args.out, overwrite=args.overwrite):
+    for note in recode_detections(source, out, overwrite=overwrite):
         print(note, file=sys.stderr)
-    before, after = args.detections.stat().st_size, args.out.stat().st_size
-    print(f"{args.out}: {after:,} bytes, {args.detections} has {before:,}")
+    before, after = source.stat().st_size, out.stat().st_size
+    print(f"{out}: {after:,} bytes, {source} has {before:,}")
 
 
 if __name__ == "__main__":
