@@ -2,6 +2,7 @@
 
     python benchmarks/actors.py --ucf24 shared/data/ucf24_boxes/pyannot.pkl
     python benchmarks/actors.py --restaurant 5 --seed 2 --step 2   # minutes of generated footage
+    python benchmarks/actors.py --video shared/data/people_above/one-by-one-person-detection.mp4
 
 Truth boxes become detections as a detector makes them: jittered by 5% of their sides, a tenth of
 them missing, every third with a weaker second box of another class on it, now and then a false one.
@@ -10,6 +11,11 @@ An actor is hidden where a lower one covers 60% of it, and once in --every secon
 list and on 2 minutes of counters of seed 1 the overlaps of cbiou were chosen). Ids are those of
 tubes (UCF101-24) and of hands (generated footage). Figures are over the boxes of all videos
 together, whatever their classes.
+
+--video: real footage from a camera that stands still, whose ids nobody knows. Its boxes are what
+moves before the background (OpenCV's MOG2). Boxes that overlap one box alone from frame to frame
+for 2 s or longer are of one actor for sure; each such chain is hidden in its middle for 0.5 or
+0.8 s, and told is after how many its id is the one from before.
 
 ultralytics' trackers are run on the same merged boxes where the package lap is installed (theirs
 count frames, so a frame is one of 25 or 15 a second). CPU time of this process, one thread.
@@ -22,17 +28,19 @@ import importlib.util
 import platform
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from stadet.datasets.footage.video import open_video
 from stadet.datasets.formats.ucf24 import read_ucf24
 from stadet.datasets.restaurant import FootageConfig, generate
 from stadet.detect.actors.merging import leaders_of
 from stadet.detect.actors.methods import METHODS
 from stadet.detect.actors.offline import find_actors
 from stadet.detect.actors.tracker import ActorOptions
-from stadet.detect.boxes import rowwise_share
+from stadet.detect.boxes import pairwise_iou, rowwise_share
 from stadet.detect.detections.detection_set import VideoDetections
 from stadet.detect.metrics.tracking import TrackingMetric, Trajectories
 from stadet.detect.structures import NO_TRACK, VideoAnnotations
@@ -137,12 +145,92 @@ def merged(video: VideoDetections) -> VideoDetections:
     strength = video.scores.max(axis=1, initial=0)
     for rows in np.split(np.arange(len(video)), edges):
         keep[rows[np.unique(leaders_of(video.boxes[rows], strength[rows]))]] = True
+    return replaced(replace(video, scores=strength[:, None]), keep)
+
+
+def moving_boxes(path: Path) -> VideoDetections:
+    """Boxes of what moves, with a score of 0.9."""
+    import cv2
+
+    video = open_video(path)
+    background = cv2.createBackgroundSubtractorMOG2(history=300, detectShadows=True)
+    least = 0.002 * video.size[0] * video.size[1]
+    frames, boxes = [], []
+    for frame, image in video.frames():
+        mask = (background.apply(image) == 255).astype(np.uint8)  # 127: shadow
+        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        mask = cv2.dilate(mask, np.ones((11, 11), np.uint8))
+        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        for outline in outlines:
+            x, y, width, height = cv2.boundingRect(outline)
+            if width * height >= least and frame >= 30:  # the background is known by then
+                frames.append(frame)
+                boxes.append([x, y, x + width, y + height])
+    return VideoDetections(
+        video.name,
+        np.array(frames),
+        np.array(boxes, dtype=np.float64),
+        np.full(len(frames), np.nan),
+        np.full((len(frames), 1), 0.9),
+        np.array([[0, len(video) - 1]]),
+        video.clock,
+    )
+
+
+def sure_chains(video: VideoDetections) -> list[np.ndarray]:
+    """Rows of boxes that overlap each other, and nothing else, from frame to frame for 2 s."""
+    chains: dict[int, list[int]] = {}  # by the last row
+    done = []
+    for frame in range(int(video.processed[-1, 1]) + 1):
+        bounds = np.searchsorted(video.frames, [frame - 1, frame, frame + 1])
+        before, here = np.arange(*bounds[:2]), np.arange(*bounds[1:])
+        near = pairwise_iou(video.boxes[before], video.boxes[here]) > 0.02
+        near &= (near.sum(axis=0) == 1) & (near.sum(axis=1, keepdims=True) == 1)
+        following = dict(zip(before[np.nonzero(near)[0]], here[np.nonzero(near)[1]], strict=True))
+        going_on = {int(new): chains.pop(int(old)) for old, new in following.items()}
+        done += chains.values()
+        chains = {row: [*going_on.get(row, []), row] for row in here.tolist()}
+    done += chains.values()
+    return [np.array(rows) for rows in done if len(rows) >= 2 * video.clock.fps]
+
+
+def tell_survival(path: Path, ways: dict[str, Callable[[VideoDetections], np.ndarray]]) -> None:
+    """Print after how many hidden stretches of real footage an id is the one from before."""
+    video = merged(moving_boxes(path))
+    chains = sure_chains(video)
+    print(
+        f"{video.name}: {len(video):,} boxes on {int(video.processed[-1, 1]) + 1:,} frames, "
+        f"{len(chains)} chains of {np.mean([len(c) for c in chains]) / video.clock.fps:.1f} s"
+    )
+    print("| association | ids | the same after 0.5 s | after 0.8 s |")
+    print("|---|---:|---:|---:|")
+    for name, ids_of in ways.items():
+        ids = ids_of(video)
+        cells = [f"{len(np.unique(ids[ids != NO_TRACK]))}"]
+        for seconds in (0.5, 0.8):
+            length = round(seconds * video.clock.fps)
+            gaps = [(len(c) - length) // 2 for c in chains]
+            hidden = np.concatenate([c[g : g + length] for c, g in zip(chains, gaps, strict=True)])
+            keep = np.ones(len(video), dtype=bool)
+            keep[hidden] = False
+            ids = np.full(len(video), NO_TRACK)
+            ids[keep] = ids_of(replaced(video, keep))
+            same = [
+                ids[c[g - 1]] != NO_TRACK and ids[c[g - 1]] == ids[c[g + length + 2]]
+                for c, g in zip(chains, gaps, strict=True)
+            ]
+            cells.append(f"{sum(same)} of {len(same)}")
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+def replaced(video: VideoDetections, keep: np.ndarray) -> VideoDetections:
+    """Only the boxes of `keep` (M,)."""
     return VideoDetections(
         video.name,
         video.frames[keep],
         video.boxes[keep],
         video.objectness[keep],
-        strength[keep, None],
+        video.scores[keep],
         video.processed,
         video.clock,
     )
@@ -188,11 +276,24 @@ def main() -> None:
     parser.add_argument("--ucf24", type=Path, help="pyannot.pkl, with testlist01.txt beside it")
     parser.add_argument("--videos", type=int, default=60, help="of UCF101-24 (60)")
     parser.add_argument("--restaurant", type=float, help="minutes of generated footage")
+    parser.add_argument("--video", type=Path, help="real footage of a camera that stands still")
     parser.add_argument("--every", type=float, default=3.0, help="seconds between occlusions (3)")
     parser.add_argument("--max-gap", type=float, default=1.0, help="seconds that an id waits (1)")
     parser.add_argument("--step", type=int, default=1, help="of the frames, every n-th (1)")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    ways: dict[str, Callable[[VideoDetections], np.ndarray]] = {
+        method: lambda video, method=method: (
+            find_actors(video, ActorOptions(method=method, max_gap=args.max_gap)).actor_ids
+        )
+        for method in METHODS
+    }
+    if importlib.util.find_spec("lap"):
+        for kind in ("bytetrack", "botsort", "ocsort"):
+            ways[f"ultralytics {kind}"] = by_ultralytics(kind, args.max_gap)
+    if args.video:
+        tell_survival(args.video, ways)
+        return
     if args.ucf24:
         videos = list(ucf24_videos(args.ucf24, args.videos))
     else:
@@ -207,15 +308,6 @@ def main() -> None:
         f"truth boxes of {sum(len(np.unique(v.track_ids)) for v in videos):,} actors, "
         f"{sum(map(len, found)):,} merged detections"
     )
-    ways: dict[str, Callable[[VideoDetections], np.ndarray]] = {
-        method: lambda video, method=method: (
-            find_actors(video, ActorOptions(method=method, max_gap=args.max_gap)).actor_ids
-        )
-        for method in METHODS
-    }
-    if importlib.util.find_spec("lap"):
-        for kind in ("bytetrack", "botsort", "ocsort"):
-            ways[f"ultralytics {kind}"] = by_ultralytics(kind, args.max_gap)
     print("| association | HOTA | DetA | AssA | IDF1 | ids | ms a frame |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, ids_of in ways.items():

@@ -266,7 +266,7 @@ def test_an_actor_is_told_and_kept_over_its_actions_and_is_new_on_a_new_connecti
     ended = [values for what, _, values in live.finish(2.0) if what == "ended"]
     assert [values["actor"] for values in ended] == [0, 0]
     assert all(answer.detections.actor_ids.tolist() == [0] for answer in answers[1:])
-    again = [live(frame(n, starts=n == 0, offset=9.0)) for n in range(3)]
+    again = [live(frame(n, starts=n == 0, offset=2.1)) for n in range(3)]  # 0.2 s later
     assert again[-1].detections.actor_ids.tolist() == [1]
 
 
