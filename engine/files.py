@@ -111,20 +111,30 @@ def atomic_directory(path: str | os.PathLike) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f"{path}: expected a new or an empty folder; choose another or remove it")
+    with temporary_folder(path.parent, path.name) as temporary:
+        try:
+            yield temporary
+            os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp makes private folders
+            os.replace(temporary, path)
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: str | os.PathLike, name: str) -> Iterator[Path]:
+    """A folder in `parent` for the block's time, then removed with what is in it; after a kill by
+    `remove_leftovers`."""
+    parent = Path(parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path.parent)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:80]}{TEMPORARY}", dir=path.parent))
+        parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(parent)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{name[:80]}{TEMPORARY}", dir=parent))
         handle = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise disk_error(error, path) from error
+        raise disk_error(error, parent / name) from error
     try_lock(handle)
     try:
         yield temporary
-        os.chmod(temporary, 0o777 & ~_umask())  # mkdtemp makes private folders
-        os.replace(temporary, path)
-    except OSError as error:
-        raise disk_error(error, path) from error
     finally:
         close_locked(handle)
         shutil.rmtree(temporary, ignore_errors=True)

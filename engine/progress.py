@@ -17,6 +17,18 @@ _due: float | None = None  # when the next line is
 
 Watcher = Callable[[str, int, int | None], None]  # description, done, total
 _watchers: list[Watcher] = []
+_silenced = False
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Bars show nothing in the block: of one worker of many, whose whole shows its own."""
+    global _silenced
+    before, _silenced = _silenced, True
+    try:
+        yield
+    finally:
+        _silenced = before
 
 
 @contextlib.contextmanager
@@ -55,6 +67,7 @@ def progress_bar(
     Where stderr is no terminal (a pipe, a file, nohup), or progress is `watched`, it writes lines
     to it instead. hidden: it shows nothing (of processes other than the main one).
     """
+    hidden = hidden or _silenced
     if not hidden and (_watchers or sys.stderr is None or not sys.stderr.isatty()):
         return ProgressLines(description, total, unit)
     from tqdm import tqdm

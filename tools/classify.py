@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stadet.tools.cli import add_overwrite, make_parser
 
@@ -32,17 +33,10 @@ classes (a test side) are scored: accuracy, and report.html in --out.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from stadet.tools.inference.runtimes import add_runtime_arguments
-
     parser = make_parser("classify", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("sources", nargs="+", help="video files, frame folders, or folders of videos")
-    add(
-        "--checkpoint", required=True, help="best.pt of stad train-classifier, .onnx of stad export"
-    )
-    add("--head", type=int, default=0, help="of a model of two data sets: whose classes")
-    add("--sliding", type=float, metavar="SECONDS", help="answer for windows of so many seconds")
-    add("--stride", type=float, metavar="SECONDS", help="between windows (default: a quarter)")
+    add_options(parser)
     add("--checklist", action="store_true", help="which classes (steps) were done, which not")
     add(
         "--min-seconds",
@@ -50,19 +44,41 @@ def build_parser() -> argparse.ArgumentParser:
         default=1.0,
         help="with --sliding: a step is done if it lasts so long (default 1)",
     )
-    add("--threshold", type=float, help="least probability of the best class; 0 = always a class")
     add("--top", type=int, default=3, help="classes printed for each video (default 3)")
+    add("--out", metavar="DIR", help="folder for tables and pictures")
+    add("--skip-bad", action="store_true", help="continue without videos that cannot be used")
+    add_overwrite(parser)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of each video, which `stad fleet` has, too."""
+    from stadet.tools.inference.runtimes import add_runtime_arguments
+
+    add = parser.add_argument
+    add(
+        "--checkpoint", required=True, help="best.pt of stad train-classifier, .onnx of stad export"
+    )
+    add("--head", type=int, default=0, help="of a model of two data sets: whose classes")
+    add("--sliding", type=float, metavar="SECONDS", help="answer for windows of so many seconds")
+    add("--stride", type=float, metavar="SECONDS", help="between windows (default: a quarter)")
+    add("--threshold", type=float, help="least probability of the best class; 0 = always a class")
     add(
         "--fps",
         help="frames a second shown to the model (default: those of its training; native: every "
         "frame)",
     )
-    add("--out", metavar="DIR", help="folder for tables and pictures")
-    add("--skip-bad", action="store_true", help="continue without videos that cannot be used")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
     add_runtime_arguments(parser, detectors=False)
-    add_overwrite(parser)
-    return parser
+
+
+def options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `classify` and `classify_windows` that `add_options` stands for, but for the
+    checkpoint; the latter's `window` is called "sliding"."""
+    from stadet.tools.inference.runtimes import RuntimeOptions
+
+    names = ("head", "sliding", "stride", "threshold", "device", "fps")
+    return {**{name: given[name] for name in names}, "runtime": RuntimeOptions.of(given)}
 
 
 def run(args: argparse.Namespace) -> None:
@@ -73,20 +89,12 @@ def run(args: argparse.Namespace) -> None:
         classify_windows,
         write_checklist,
     )
-    from stadet.tools.inference.runtimes import RuntimeOptions
 
-    options = {
-        "out": args.out,
-        "head": args.head,
-        "threshold": args.threshold,
-        "skip_bad": args.skip_bad,
-        "device": args.device,
-        "fps": args.fps,
-        "runtime": RuntimeOptions.for_file(args.checkpoint, args.runtime, args.precision),
-        "overwrite": args.overwrite,
-    }
-    if args.sliding is None:
-        found = classify(args.sources, args.checkpoint, **options)
+    chosen = options(vars(args))
+    sliding, stride = chosen.pop("sliding"), chosen.pop("stride")
+    chosen |= {"out": args.out, "skip_bad": args.skip_bad, "overwrite": args.overwrite}
+    if sliding is None:
+        found = classify(args.sources, args.checkpoint, **chosen)
         _print_answers(found, args.top)
         if args.out:
             print(f"table: {Path(args.out) / 'predictions.csv'}")
@@ -94,7 +102,7 @@ def run(args: argparse.Namespace) -> None:
         steps = found.checklist() if args.checklist else []
     else:
         timelines = classify_windows(
-            args.sources, args.checkpoint, args.sliding, stride=args.stride, **options
+            args.sources, args.checkpoint, sliding, stride=stride, **chosen
         )
         for timeline in timelines:
             _print_segments(timeline, segments(timeline))

@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
+from typing import TypeVar, overload
 
 VERBS = (
     "demo",
@@ -31,6 +32,7 @@ VERBS = (
     "compare",
     "run",
     "predict",
+    "fleet",
     "live",
     "serve",
     "export",
@@ -112,9 +114,25 @@ class VerbParser(argparse.ArgumentParser):
         return text
 
 
-def make_parser(verb: str, summary: str, examples: str, configuration: str = "") -> VerbParser:
+Parser = TypeVar("Parser", bound=VerbParser)
+
+
+@overload
+def make_parser(verb: str, summary: str, examples: str, configuration: str = "") -> VerbParser: ...
+@overload
+def make_parser(
+    verb: str, summary: str, examples: str, configuration: str = "", *, kind: type[Parser]
+) -> Parser: ...
+def make_parser(
+    verb: str,
+    summary: str,
+    examples: str,
+    configuration: str = "",
+    *,
+    kind: type[VerbParser] = VerbParser,
+) -> VerbParser:
     """A verb's parser: its summary above the options, its examples and keys below them."""
-    parser = VerbParser(
+    parser = kind(
         prog=f"stad {verb}",
         description=summary[0].upper() + summary[1:] + ".",
         epilog=examples,

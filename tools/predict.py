@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from stadet.tools.cli import make_parser
 
@@ -27,12 +29,9 @@ Draw it with --save or stad render. To score it with stad evaluate, write it wit
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from stadet.tools.inference.runtimes import add_runtime_arguments
-
     parser = make_parser("predict", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("sources", nargs="+", help="video files, frame folders, folders of videos, or camera:N")
-    add("--checkpoint", required=True, help="best.pt of a run")
     add(
         "--out",
         required=True,
@@ -40,6 +39,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("--resume", action="store_true", help="continue the file where it ends")
     add("--overwrite", action="store_true", help="replace the file")
+    add_options(parser)
+    add(
+        "--actors",
+        action="store_true",
+        help="give hands and people ids once all is predicted, as stad actors does",
+    )
+    add("--save", metavar="FOLDER", help="also write each video with its boxes into this folder")
+    add("--show", action="store_true", help="windows on this machine's display; q ends")
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of each video, which `stad fleet` has, too."""
+    from stadet.tools.inference.runtimes import add_runtime_arguments
+
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="best.pt of a run")
     add(
         "--for-evaluation",
         action="store_true",
@@ -76,19 +92,22 @@ def build_parser() -> argparse.ArgumentParser:
         "training; native: every frame)",
     )
     add("--max-frames", type=int, help="stop after so many frames of each source")
-    add(
-        "--actors",
-        action="store_true",
-        help="give hands and people ids once all is predicted, as stad actors does",
-    )
-    add("--save", metavar="FOLDER", help="also write each video with its boxes into this folder")
-    add("--show", action="store_true", help="windows on this machine's display; q ends")
-    return parser
+
+
+def options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `predict` that `add_options` stands for, but for the checkpoint."""
+    from stadet.tools.inference.runtimes import RuntimeOptions
+
+    plain = ("for_evaluation", "score_floor", "window", "forget", "scene_cuts", "device", "fps")
+    return {
+        **{name: given[name] for name in (*plain, "max_frames")},
+        "tiles": tuple(given["tiles"]) if given["tiles"] else None,
+        "runtime": RuntimeOptions.of(given),
+    }
 
 
 def run(args: argparse.Namespace) -> None:
     from stadet.tools.inference.predict import predict
-    from stadet.tools.inference.runtimes import RuntimeOptions
 
     path = predict(
         args.sources,
@@ -96,19 +115,8 @@ def run(args: argparse.Namespace) -> None:
         args.out,
         resume=args.resume,
         overwrite=args.overwrite,
-        for_evaluation=args.for_evaluation,
-        score_floor=args.score_floor,
-        window=args.window,
-        tiles=tuple(args.tiles) if args.tiles else None,
-        forget=args.forget,
-        scene_cuts=args.scene_cuts,
-        runtime=RuntimeOptions.for_file(
-            args.checkpoint, args.runtime, args.precision, args.temporal_every, args.feature_bank
-        ),
-        device=args.device,
-        max_frames=args.max_frames,
-        fps=args.fps,
         actors=args.actors,
+        **options(vars(args)),
         save=args.save,
         show=args.show,
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from stadet.tools.cli import make_parser
 
@@ -22,20 +24,27 @@ VIDEO.png, a plot of its events.
 
 
 def build_parser() -> argparse.ArgumentParser:
-    from stadet.tools.inference.runtimes import add_runtime_arguments
-
     parser = make_parser("run", SUMMARY, EXAMPLES)
     add = parser.add_argument
     add("videos", nargs="+", help="video files, frame folders, or folders of videos")
-    add("--checkpoint", required=True, help="best.pt of a run, or an exported .onnx file")
     add("--out", type=Path, required=True, metavar="FOLDER", help="folder for all results")
+    add("--overwrite", action="store_true", help="replace the results of an earlier run")
+    add_options(parser)
+    return parser
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of each video, which `stad fleet` has, too."""
+    from stadet.tools.inference.runtimes import add_runtime_arguments
+
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="best.pt of a run, or an exported .onnx file")
     add(
         "--threshold",
         type=float,
         help="least score of boxes and events (default: what training learnt, or 0.25)",
     )
     add("--max-frames", type=int, help="stop after so many frames of each video")
-    add("--overwrite", action="store_true", help="replace the results of an earlier run")
     add_runtime_arguments(parser)
     add(
         "--fps",
@@ -43,25 +52,25 @@ def build_parser() -> argparse.ArgumentParser:
         "training; native: every frame)",
     )
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
-    return parser
+
+
+def options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `run_videos` that `add_options` stands for, but for the checkpoint."""
+    from stadet.tools.inference.runtimes import RuntimeOptions
+
+    plain = {name: given[name] for name in ("threshold", "max_frames", "device", "fps")}
+    return {**plain, "runtime": RuntimeOptions.of(given)}
 
 
 def run(args: argparse.Namespace) -> None:
     from stadet.tools.inference.run import run_videos
-    from stadet.tools.inference.runtimes import RuntimeOptions
 
     result = run_videos(
         args.videos,
         args.checkpoint,
         args.out,
-        threshold=args.threshold,
-        max_frames=args.max_frames,
         overwrite=args.overwrite,
-        runtime=RuntimeOptions.for_file(
-            args.checkpoint, args.runtime, args.precision, args.temporal_every, args.feature_bank
-        ),
-        device=args.device,
-        fps=args.fps,
+        **options(vars(args)),
     )
     for video in result.videos:
         print(f"{video.name}: {len(video.events):,} events; boxed video: {video.boxed}")

@@ -27,6 +27,7 @@ FUNCTIONS = {
     "compare": "compare:compare",
     "run": "inference.run:run_videos",
     "predict": "inference.predict:predict",
+    "fleet": "cluster.fleet:run_fleet",
     "export": "export:export",
     "benchmark": "inference.benchmark:benchmark",
     "actors": "actors:add_actors",

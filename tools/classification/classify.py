@@ -97,9 +97,10 @@ def classify(
     if out is not None:
         names = ("predictions.csv", "report.html", "metrics.json")
         expect_absent(*(Path(out) / name for name in names), overwrite=overwrite)
-    classifier, videos = _open(
-        sources, checkpoint, head, threshold, device, fps, runtime, skip_bad=skip_bad, whole=True
+    classifier = open_verb_classifier(
+        checkpoint, head=head, threshold=threshold, device=device, fps=fps, runtime=runtime
     )
+    videos = _open_videos(sources, classifier, skip_bad=skip_bad, whole=True)
     answers = classifier.answer(videos)
     labels = folder_labels([Path(video.path) for video in videos], answers.names)
     if labels is not None:
@@ -171,9 +172,22 @@ def classify_windows(
     """
     if out is not None:
         expect_absent(Path(out) / "timeline.csv", overwrite=overwrite)
-    classifier, videos = _open(
-        sources, checkpoint, head, threshold, device, fps, runtime, skip_bad=skip_bad, whole=False
+    classifier = open_verb_classifier(
+        checkpoint, head=head, threshold=threshold, device=device, fps=fps, runtime=runtime
     )
+    videos = _open_videos(sources, classifier, skip_bad=skip_bad, whole=False)
+    return watch_videos(classifier, videos, window, stride, out)
+
+
+def watch_videos(
+    classifier: VideoClassifier,
+    videos: Sequence[Video],
+    window: float,
+    stride: float | None = None,
+    out: str | Path | None = None,
+) -> list[Timeline]:
+    """What `classify_windows` does with an opened checkpoint and opened videos; files are
+    replaced."""
     stride = window / 4 if stride is None else stride
     timelines = [classifier.watch(video, window, stride) for video in videos]
     if out is not None:
@@ -191,28 +205,42 @@ def write_checklist(path: str | Path, steps: Sequence[Step]) -> None:
         json.dump([{**asdict(step), "done": step.done} for step in steps], stream, indent=1)
 
 
-def _open(
-    sources: str | Path | Sequence[str | Path],
+def open_verb_classifier(
     checkpoint: str | Path,
-    head: int,
-    threshold: float | None,
-    device: str | None,
-    fps: Rate,
-    runtime: RuntimeOptions | None,
     *,
-    skip_bad: bool,
-    whole: bool,
-) -> tuple[VideoClassifier, list[Video]]:
-    options = runtime or RuntimeOptions.for_file(checkpoint)
+    head: int = 0,
+    threshold: float | None = None,
+    device: str | None = None,
+    fps: Rate = None,
+    runtime: RuntimeOptions | None = None,
+) -> VideoClassifier:
+    """`open_classifier` with the verb's names of the arguments; tells an unknown rate."""
+    chosen = runtime or RuntimeOptions.for_file(checkpoint)
     classifier = open_classifier(
         checkpoint,
         device,
         head=head,
         threshold=threshold,
         rate=fps,
-        runtime=options.runtime,
-        precision=options.precision,
+        runtime=chosen.runtime,
+        precision=chosen.precision,
     )
+    if fps is None and classifier.file.timing is None:
+        print(
+            f"checkpoint {checkpoint}: does not say at what frame rate it was trained; frames are "
+            "taken as they come (--fps says it)",
+            file=sys.stderr,
+        )
+    return classifier
+
+
+def _open_videos(
+    sources: str | Path | Sequence[str | Path],
+    classifier: VideoClassifier,
+    *,
+    skip_bad: bool,
+    whole: bool,
+) -> list[Video]:
     given = [sources] if isinstance(sources, (str, Path)) else sources
     paths = expand_sources([str(source) for source in given], cameras=False)
     videos, bad = open_sources(paths, classifier, skip_bad=skip_bad, whole=whole)
@@ -220,13 +248,12 @@ def _open(
         print(f"left out: {video.name}: {video.reason}", file=sys.stderr)
     if not videos:
         raise UserError("no video is left to classify")
-    if fps is None and classifier.file.timing is None:
-        print(
-            f"checkpoint {checkpoint}: does not say at what frame rate it was trained; frames are "
-            "taken as they come (--fps says it)",
-            file=sys.stderr,
-        )
+    tell_rates(classifier, videos)
+    return videos
+
+
+def tell_rates(classifier: VideoClassifier, videos: Sequence[Video]) -> None:
+    """A line on the rate at which each video is shown, where that is not its own."""
     for video in videos:
         if note := classifier.rate_note(video):
             print(f"{video.name}: {note}", file=sys.stderr)
-    return classifier, videos

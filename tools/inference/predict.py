@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -99,8 +99,6 @@ def predict(
         UserError: where `out` exists (unless `resume` or `overwrite`), and for sources or options
             that do not suit the model.
     """
-    expect_within("window", window, 1)
-    expect_within("max_frames", max_frames, 1)
     out = Path(out)
     if written_so_far(out).exists() and not (resume or overwrite):
         raise UserError(
@@ -116,40 +114,28 @@ def predict(
     if save is not None:
         boxed = {name: Path(save) / f"{s}.mp4" for name, s in zip(opened, stems, strict=True)}
     expect_absent(*boxed.values(), overwrite=overwrite or resume)
-    runtime = runtime or RuntimeOptions.for_file(checkpoint)
     if actors:
         ActorTracker()  # a package that is missing is told before the work
-    detector = open_for_runtime(checkpoint, runtime)
-    if score_floor is None and not for_evaluation:
-        score_floor = (_written_floor(out) if resume else None) or use_floor(detector)
-    predictor = Predictor(
-        detector,
-        choose_device(device, runtime),
-        runtime=runtime,
-        window=window,
+    if score_floor is None and resume and not for_evaluation:
+        score_floor = _written_floor(out)
+    predictor = open_predictor(
+        checkpoint,
+        for_evaluation=for_evaluation,
         score_floor=score_floor,
+        window=window,
         tiles=tiles,
         forget=forget,
         scene_cuts=scene_cuts,
+        runtime=runtime,
+        device=device,
         fps=fps,
     )
-    tell_unknown_rate(predictor.detector, fps)
-    names, floor = predictor.detector.names, predictor.config.score_floor
     with contextlib.ExitStack() as stack:
         look = None
         if show:
-            look = ShownFrames(stack.enter_context(Windows()), detector.shown_threshold)
-        writer = stack.enter_context(DetectionsWriter(out, names, floor, resume=resume))
-        reached = {
-            video.name: int(video.processed[-1, 1]) + 1
-            for video in read_detections(writer.growing, names)
-            if len(video.processed)
-        }
-        for name, source in opened.items():
-            begun = reached.get(name, 0)
-            _predict_source(predictor, name, source, writer, begun, max_frames, look)
-            if look is not None and look.ended:
-                break
+            threshold = predictor.detector.shown_threshold
+            look = ShownFrames(stack.enter_context(Windows()), threshold)
+        predict_opened(predictor, opened, out, resume=resume, max_frames=max_frames, look=look)
     if actors:
         files = {name: Path(source) for name, source in opened.items() if Path(source).exists()}
         found = add_actors(
@@ -164,11 +150,74 @@ def predict(
             place,
             video=opened[name],
             detections=[out],
-            threshold=max(detector.shown_threshold, floor),
+            threshold=max(predictor.detector.shown_threshold, predictor.config.score_floor),
             seconds=seconds_before(opened[name], max_frames),
             overwrite=True,
         )
     return out
+
+
+def open_predictor(
+    checkpoint: str | Path,
+    *,
+    for_evaluation: bool = False,
+    score_floor: float | Callable[[DetectorFile], float] | None = None,
+    window: int = 8,
+    tiles: tuple[int, int] | None = None,
+    forget: bool = False,
+    scene_cuts: float | None = None,
+    runtime: RuntimeOptions | None = None,
+    device: str | None = None,
+    fps: Rate = None,
+) -> Predictor:
+    """A checkpoint with the settings of its use, of which `predict` tells.
+
+    score_floor: a number, or what gives it for an opened checkpoint.
+    """
+    expect_within("window", window, 1)
+    runtime = runtime or RuntimeOptions.for_file(checkpoint)
+    detector = open_for_runtime(checkpoint, runtime)
+    if score_floor is None and not for_evaluation:
+        score_floor = use_floor
+    predictor = Predictor(
+        detector,
+        choose_device(device, runtime),
+        runtime=runtime,
+        window=window,
+        score_floor=score_floor(detector) if callable(score_floor) else score_floor,
+        tiles=tiles,
+        forget=forget,
+        scene_cuts=scene_cuts,
+        fps=fps,
+    )
+    tell_unknown_rate(predictor.detector, fps)
+    return predictor
+
+
+def predict_opened(
+    predictor: Predictor,
+    places: Mapping[str, str | Path],
+    out: str | Path,
+    *,
+    resume: bool = False,
+    max_frames: int | None = None,
+    look: ShownFrames | None = None,
+) -> None:
+    """An opened checkpoint over sources by name to a detections file, which is continued
+    (`resume`) or replaced."""
+    expect_within("max_frames", max_frames, 1)
+    names = predictor.detector.names
+    with DetectionsWriter(out, names, predictor.config.score_floor, resume=resume) as writer:
+        reached = {
+            video.name: int(video.processed[-1, 1]) + 1
+            for video in read_detections(writer.growing, names)
+            if len(video.processed)
+        }
+        for name, source in places.items():
+            begun = reached.get(name, 0)
+            _predict_source(predictor, name, source, writer, begun, max_frames, look)
+            if look is not None and look.ended:
+                break
 
 
 def seconds_before(video: str | Path, frame: int | None) -> float | None:

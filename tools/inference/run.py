@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -14,9 +14,11 @@ from stadet.detect.tubes.linking import LinkOptions
 from stadet.engine.files import atomic_write, expect_absent, file_names
 from stadet.engine.limits import expect_within
 from stadet.tools.events import log_events
-from stadet.tools.inference.predict import predict, seconds_before
+from stadet.tools.inference.detectors import DetectorFile
+from stadet.tools.inference.predict import open_predictor, predict_opened, seconds_before
+from stadet.tools.inference.predictor import Predictor
 from stadet.tools.inference.render import render
-from stadet.tools.inference.runtimes import RuntimeOptions, open_for_runtime
+from stadet.tools.inference.runtimes import RuntimeOptions
 from stadet.tools.inference.sources import expand_sources
 from stadet.tools.tubes import link_tubes
 
@@ -99,33 +101,62 @@ def run_videos(
         UserError: where `out` holds results already (unless `overwrite`), and for videos that
             cannot be read.
     """
-    expect_within("--threshold", threshold, 0, 1)
     given = [sources] if isinstance(sources, (str, Path)) else list(sources)
     places = expand_sources([str(source) for source in given], cameras=False)
-    stems = dict(zip(places, file_names(places), strict=True))
+    expect_absent(*result_files(places, out), overwrite=overwrite)
+    predictor = open_run_predictor(
+        checkpoint, threshold=threshold, runtime=runtime, device=device, fps=fps
+    )
+    return run_opened(
+        predictor, places, out, checkpoint, threshold=threshold, max_frames=max_frames
+    )
+
+
+def result_files(places: Mapping[str, str | Path], out: str | Path) -> list[Path]:
+    """What a run over these videos writes into its folder, but for the plots of events."""
+    names = ("detections.jsonl", "tubes.json", "events.csv", "counts.csv", "index.html")
+    return [Path(out) / name for name in (*names, *(f"{s}.mp4" for s in file_names(places)))]
+
+
+def open_run_predictor(
+    checkpoint: str | Path,
+    *,
+    threshold: float | None = None,
+    runtime: RuntimeOptions | None = None,
+    device: str | None = None,
+    fps: Rate = None,
+) -> Predictor:
+    """A checkpoint with the settings of a run, of which `run_videos` tells."""
+    expect_within("--threshold", threshold, 0, 1)
+
+    def floor(detector: DetectorFile) -> float:
+        return LEAST_SHARE * (detector.shown_threshold if threshold is None else threshold)
+
+    return open_predictor(checkpoint, score_floor=floor, runtime=runtime, device=device, fps=fps)
+
+
+def run_opened(
+    predictor: Predictor,
+    places: Mapping[str, str | Path],
+    out: str | Path,
+    checkpoint: str | Path,
+    *,
+    threshold: float | None = None,
+    max_frames: int | None = None,
+) -> RunResult:
+    """What `run_videos` does with an opened checkpoint and videos by name; files are replaced.
+
+    checkpoint: as the page names it.
+    """
+    expect_within("max_frames", max_frames, 1)
     out = Path(out)
+    stems = dict(zip(places, file_names(places), strict=True))
     detections, tube_file, page = out / "detections.jsonl", out / "tubes.json", out / "index.html"
-    events_file, counts_file = out / "events.csv", out / "counts.csv"
     boxed = {name: out / f"{stem}.mp4" for name, stem in stems.items()}
-    expect_absent(
-        *(detections, tube_file, events_file, counts_file, page, *boxed.values()),
-        overwrite=overwrite,
-    )
-    runtime = runtime or RuntimeOptions.for_file(checkpoint)
     if threshold is None:
-        threshold = open_for_runtime(checkpoint, runtime).shown_threshold
-    floor = LEAST_SHARE * threshold
-    predict(
-        given,
-        checkpoint,
-        detections,
-        overwrite=overwrite,
-        score_floor=floor,
-        runtime=runtime,
-        device=device,
-        max_frames=max_frames,
-        fps=fps,
-    )
+        threshold = predictor.detector.shown_threshold
+    floor = predictor.config.score_floor
+    predict_opened(predictor, places, detections, max_frames=max_frames)
     tubes = link_tubes(detections, out=tube_file, options=LinkOptions(min_score=floor))
     log = log_events(tubes, out=out, options=EventOptions(min_score=threshold))
     results = []
@@ -136,14 +167,21 @@ def run_videos(
             detections=[detections],
             threshold=threshold,
             seconds=seconds_before(place, max_frames),
-            overwrite=overwrite,
+            overwrite=True,
         )
         own = [event for event in log.events if event.video == name]
         results.append(VideoResult(name, own, boxed[name], out / f"{stems[name]}.png"))
     with atomic_write(page) as stream:
         stream.write(_page(results, tubes.names, threshold, str(checkpoint)))
-    names = tuple(tubes.names)
-    return RunResult(detections, tube_file, events_file, counts_file, results, names, page)
+    return RunResult(
+        detections,
+        tube_file,
+        out / "events.csv",
+        out / "counts.csv",
+        results,
+        tuple(tubes.names),
+        page,
+    )
 
 
 def _page(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,13 @@ class RuntimeOptions:
         """Options for a file; runtime: None takes plain torch, for an exported file onnxruntime."""
         usual = "onnx" if Path(path).suffix == EXPORTED else "eager"
         return cls(runtime or usual, precision, temporal_every, feature_bank)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> RuntimeOptions:
+        """Of the arguments that `add_runtime_arguments` stands for, and the checkpoint, among
+        others."""
+        named = {field.name: given[field.name] for field in fields(cls) if field.name in given}
+        return cls.for_file(given["checkpoint"], **named)
 
     @property
     def exported(self) -> bool:

@@ -1,0 +1,1 @@
+"""Many videos over many workers: `stad fleet`, on Ray."""
