@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -31,13 +32,14 @@ def ray_session(address: str | None = None, *, checkpoint_bytes: int = 0) -> Ite
     of this machine alone, which end with this one. A program that is connected already stays so.
 
     Nothing is reported to Ray's makers, and no dashboard is served. Processes of this machine
-    alone take no orders without a token drawn for them.
+    alone take no orders without a token drawn for them, unless the program has imported ray before.
 
     UserError where Ray is not installed or the cluster cannot be reached.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a warning of Ray's
-    if address is None and "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_MODE" not in os.environ:
+    named = {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if address is None and not named and "ray" not in sys.modules:  # it reads the mode once
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     try:
         import ray
@@ -51,12 +53,15 @@ def ray_session(address: str | None = None, *, checkpoint_bytes: int = 0) -> Ite
         if address is None:
             folder = stack.enter_context(_session_folder())
             with _importable(), _handlers_kept():
-                ray.init(
-                    include_dashboard=False,
-                    object_store_memory=STORE_BYTES + 2 * checkpoint_bytes,
-                    _temp_dir=folder,
-                    **common,
-                )
+                try:
+                    ray.init(
+                        include_dashboard=False,
+                        object_store_memory=STORE_BYTES + 2 * checkpoint_bytes,
+                        _temp_dir=folder,
+                        **common,
+                    )
+                except Exception as error:  # of many kinds
+                    raise UserError(f"Ray could not be started: {_line(error)}") from error
         else:
             _probe(address)
             try:
@@ -82,12 +87,15 @@ def _probe(address: str) -> None:
 
 
 def _unreachable(address: str, error: Exception) -> UserError:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UserError(
-        f"--address {address}: expected a Ray cluster of this version there, found none ({line}); "
+        f"--address {address}: expected a Ray cluster of this version there, found none ({_line(error)}); "
         "start one with `ray start --head --include-dashboard=false`, or leave --address out for "
         "this machine alone"
     )
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 @contextlib.contextmanager
