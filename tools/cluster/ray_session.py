@@ -88,9 +88,9 @@ def _probe(address: str) -> None:
 
 def _unreachable(address: str, error: Exception) -> UserError:
     return UserError(
-        f"--address {address}: expected a Ray cluster of this version there, found none ({_line(error)}); "
-        "start one with `ray start --head --include-dashboard=false`, or leave --address out for "
-        "this machine alone"
+        f"--address {address}: expected a Ray cluster of this version there, found none "
+        f"({_line(error)}); start one with `ray start --head "
+        "--include-dashboard=false`, or leave --address out for this machine alone"
     )
 
 
