@@ -49,7 +49,7 @@ def test_one_hand_is_one_actor_in_file_tubes_and_events(tmp_path, capsys, method
     assert set(ids[1:].tolist()) == {0}
     assert main([*arguments, "--method", method]) == 2  # it is there already
     tubes = ["tubes", "--detections", str(out), "--out", str(tmp_path / "t.json")]
-    assert main([*tubes, "--min-length", "3"]) == 0
+    assert main([*tubes, "--min-length", "0.3"]) == 0
     log = ["events", "--tubes", str(tmp_path / "t.json"), "--out", str(tmp_path / "log")]
     assert main([*log, "--no-plot"]) == 0
     with open(tmp_path / "log" / "events.csv", newline="") as stream:
