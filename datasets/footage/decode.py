@@ -164,6 +164,19 @@ class Decoder:
             if packet is None:
                 return
 
+    def packet_times(self) -> np.ndarray | None:
+        """(F,) int64 presentation times of all packets that are to be shown, in ascending order,
+        without decoding them; None where one has no time or is damaged. Then nothing is left to
+        iterate over."""
+        times = []
+        for packet in self._container.demux(self._stream):
+            if not packet.size or packet.is_discard:  # the end; or cut away by an edit list
+                continue
+            if packet.pts is None or packet.is_corrupt:
+                return None
+            times.append(packet.pts)
+        return np.sort(np.array(times, dtype=np.int64)) if times else None
+
     def seek(self, pts: int) -> bool:
         """Move to a key frame at or before `pts`, as far as the container can; False: it cannot."""
         try:

@@ -7,6 +7,7 @@ result kept in a small file in the user's cache folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -27,6 +28,8 @@ from stadet.engine.reading import guarded
 
 if TYPE_CHECKING:
     from av import VideoFrame
+
+    from stadet.datasets.footage.decode import Decoder
 
 MAX_DELAY = 16  # frames that a decoder may hold back to put them in order (H.264, HEVC)
 INDEX_VERSION = 2
@@ -113,25 +116,27 @@ def load_or_build_index(
     if not path.is_file() or path.stat().st_size == 0:
         return _build(path, "")  # raises
     digest = content_digest(path)
-    places = _places(path, digest, index_dir)
-    for place in places:
-        index = _load(place, digest)
-        if index is not None:
-            return index
-    index = _build(path, digest)
-    for place in places:
-        try:
-            _save(index, place)
-            break
-        except (OSError, UserError):  # an index only saves time
-            continue
+    index = kept_index(digest, index_dir)
+    if index is None:
+        index = _build(path, digest)
+        keep_index(index, index_dir)
     return index
 
 
-def _places(path: Path, digest: str, index_dir: str | os.PathLike | None) -> list[Path]:
-    if index_dir is not None:
-        return [Path(index_dir) / f"{digest}.npz"]
-    return [cache_folder("video-index") / f"{digest}.npz"]
+def kept_index(digest: str, index_dir: str | os.PathLike | None = None) -> VideoIndex | None:
+    """The index that is kept of this content; None without one."""
+    return _load(_place(digest, index_dir), digest)
+
+
+def keep_index(index: VideoIndex, index_dir: str | os.PathLike | None = None) -> None:
+    """Keep an index where `load_or_build_index` finds it, if that place can be written."""
+    with contextlib.suppress(OSError, UserError):  # an index only saves time
+        _save(index, _place(index.digest, index_dir))
+
+
+def _place(digest: str, index_dir: str | os.PathLike | None) -> Path:
+    folder = cache_folder("video-index") if index_dir is None else Path(index_dir)
+    return folder / f"{digest}.npz"
 
 
 def _save(index: VideoIndex, place: Path) -> None:
@@ -181,76 +186,109 @@ def _load(place: Path, digest: str) -> VideoIndex | None:
 
 
 def _build(path: Path, digest: str) -> VideoIndex:
-    from stadet.datasets.footage.decode import Decoder, upright_size
+    from stadet.datasets.footage.decode import Decoder
 
-    pts: list[int | None] = []
-    key_frames: list[bool] = []
-    checksums: list[int] = []
-    damage: list[int] = []  # frames that had come out when damage was met
-    size: tuple[int, int] | None = None
-    corrupt: list[int] = []
     with (
         Decoder(path) as decoder,
         progress_bar(
             description=f"indexing {path.name}", total=decoder.declared_frames or None, unit="frame"
         ) as bar,
     ):
-        seen_damage = 0
-        for number, frame in enumerate(decoder):
-            found = upright_size(frame, path)
-            if size is not None and found != size:
-                raise UserError(
-                    f"{path}: expected one size, found {size[1]}x{size[0]} up to frame "
-                    f"{number - 1} and {found[1]}x{found[0]} at frame {number}; re-encode the video"
-                )
-            size = found
-            pts.append(frame.pts)
-            key_frames.append(bool(frame.key_frame) and not frame.is_corrupt)
-            if key_frames[-1]:
-                checksums.append(frame_checksum(frame))
-            if frame.is_corrupt:
-                corrupt.append(number)
-            if frame.is_corrupt or decoder.damaged > seen_damage:
-                damage.append(number)
-                seen_damage = decoder.damaged
+        builder = IndexBuilder(decoder)
+        for frame in decoder:
+            builder.add(frame)
             bar.update()
-        declared, rates = decoder.declared_frames, decoder.declared_rates
-        damaged, time_base = decoder.damaged, decoder.time_base
-    if size is None:
-        raise UserError(
-            f"{path}: expected a video, found no frame that can be decoded; copy or encode it again"
+        return builder.finish(digest)
+
+
+class IndexBuilder:
+    """The index of a file from the frames of a pass over it, each as it comes.
+
+    Attributes:
+        damaged: whether a frame or a packet so far was damaged.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.damaged = False
+        self._decoder = decoder
+        self._pts: list[int | None] = []
+        self._key_frames: list[bool] = []
+        self._checksums: list[int] = []
+        self._damage: list[int] = []  # frames that had come out when damage was met
+        self._seen_damage = 0
+        self._corrupt: list[int] = []
+        self._size: tuple[int, int] | None = None
+
+    def add(self, frame: VideoFrame) -> None:
+        """The next frame. UserError where its size is another one."""
+        from stadet.datasets.footage.decode import upright_size
+
+        number, size, path = len(self._pts), self._size, self._decoder.path
+        found = upright_size(frame, path)
+        if size is not None and found != size:
+            raise UserError(
+                f"{path}: expected one size, found {size[1]}x{size[0]} up to frame "
+                f"{number - 1} and {found[1]}x{found[0]} at frame {number}; re-encode the video"
+            )
+        self._size = found
+        self._pts.append(frame.pts)
+        self._key_frames.append(bool(frame.key_frame) and not frame.is_corrupt)
+        if self._key_frames[-1]:
+            self._checksums.append(frame_checksum(frame))
+        if frame.is_corrupt:
+            self._corrupt.append(number)
+        if frame.is_corrupt or self._decoder.damaged > self._seen_damage:
+            self._damage.append(number)
+            self._seen_damage = self._decoder.damaged
+            self.damaged = True
+
+    def finish(self, digest: str) -> VideoIndex:
+        """The index, once the pass is over. UserError where no frame came."""
+        pts, decoder = self._pts, self._decoder
+        if self._size is None:
+            raise UserError(
+                f"{decoder.path}: expected a video, found no frame that can be decoded; copy or "
+                "encode it again"
+            )
+        notes = length_notes(decoder.declared_frames, len(pts))
+        if decoder.damaged:
+            notes.append(f"{decoder.damaged} damaged packets were left out")
+        if self._corrupt:
+            notes.append(
+                f"{len(self._corrupt)} frames are damaged, the first is frame {self._corrupt[0]}"
+            )
+        time_base, rates = decoder.time_base, decoder.declared_rates
+        ticks = np.array([-1 if tick is None else tick for tick in pts], dtype=np.int64)
+        rising = None not in pts and bool((np.diff(ticks.astype(np.float64)) > 0).all())
+        seekable = rising and time_base > 0
+        if seekable:
+            rate = measured_rate(ticks, time_base, rates)
+        else:
+            rate = next(iter(rates), DEFAULT_FPS)
+            ticks, time_base = np.arange(len(pts)), 1 / rate
+            notes.append(f"no usable timestamps; frames are taken as {float(rate):g} a second")
+        return VideoIndex(
+            digest,
+            self._size,
+            rate,
+            time_base,
+            ticks,
+            np.array(self._key_frames),
+            np.array(self._checksums, dtype=np.uint32),
+            clean_frames(np.array(self._key_frames), self._damage),
+            seekable,
+            tuple(notes),
         )
-    notes = []
-    if declared > len(pts):
-        notes.append(
-            f"the file declares {declared} frames, {len(pts)} can be decoded and "
-            "count (cut off, or cut by stream copy)"
-        )
-    if damaged:
-        notes.append(f"{damaged} damaged packets were left out")
-    if corrupt:
-        notes.append(f"{len(corrupt)} frames are damaged, the first is frame {corrupt[0]}")
-    ticks = np.array([-1 if tick is None else tick for tick in pts], dtype=np.int64)
-    rising = None not in pts and bool((np.diff(ticks.astype(np.float64)) > 0).all())
-    seekable = rising and time_base > 0
-    if seekable:
-        rate = measured_rate(ticks, time_base, rates)
-    else:
-        rate = next(iter(rates), DEFAULT_FPS)
-        ticks, time_base = np.arange(len(pts)), 1 / rate
-        notes.append(f"no usable timestamps; frames are taken as {float(rate):g} a second")
-    return VideoIndex(
-        digest,
-        size,
-        rate,
-        time_base,
-        ticks,
-        np.array(key_frames),
-        np.array(checksums, dtype=np.uint32),
-        clean_frames(np.array(key_frames), damage),
-        seekable,
-        tuple(notes),
-    )
+
+
+def length_notes(declared: int, found: int) -> list[str]:
+    """A line where a file declares more frames than it has."""
+    if declared <= found:
+        return []
+    return [
+        f"the file declares {declared} frames, {found} can be decoded and count (cut off, or cut "
+        "by stream copy)"
+    ]
 
 
 def clean_frames(key_frames: np.ndarray, damage: Sequence[int]) -> np.ndarray:

@@ -33,6 +33,7 @@ from stadet.engine.files import atomic_path, atomic_write, disk_error
 from stadet.engine.json_lines import write_through
 
 BLOCK = 8 << 20  # bytes of text that are packed at once
+RANGE = b'"processed": ['  # in a range row, and in no other: quotes in names are escaped
 
 
 def written_so_far(path: str | os.PathLike) -> Path:
@@ -108,7 +109,7 @@ class DetectionsWriter:
                 self.path.unlink(missing_ok=True)  # it is replaced
         except OSError as error:
             raise disk_error(error, self.path) from error
-        self._says_something = bool(continues)
+        self._continues = self._says_something = bool(continues)
         if not continues:
             try:
                 self._put(json.dumps(header) + "\n", whole=True)
@@ -130,7 +131,7 @@ class DetectionsWriter:
         if not (np.isfinite(detections.boxes).all() and np.isfinite(detections.scores).all()):
             raise ValueError(f"expected finite boxes and scores ({video}, frame {frame})")
         listed = (detections.scores >= self.score_floor) & (detections.scores > 0)
-        start = f'{{"video": {json.dumps(video)}, "frame": {int(frame)}, "bbox": ['
+        start = f'{self._begin(video)}"frame": {int(frame)}, "bbox": ['
         actors = [""] * len(detections)
         if detections.actor_ids is not None:
             known_ids = detections.actor_ids.tolist()
@@ -171,13 +172,32 @@ class DetectionsWriter:
         fps: frames a second; times: seconds from the video's first frame of each of these frames,
         for a video whose rate varies.
         """
-        row: dict[str, Any] = {"video": video, "processed": [int(first), int(last)]}
+        row: dict[str, Any] = {"processed": [int(first), int(last)]}
         if fps is not None:
             row["fps"] = round(float(fps), 6)
         if times is not None:
             row["times"] = [round(float(second), 6) for second in times]
         self._says_something = True
-        self._put(json.dumps(row) + "\n", whole=True)
+        self._put(self._begin(video) + json.dumps(row)[1:] + "\n", whole=True)
+
+    def forget(self, video: str) -> None:
+        """Take out all that the file says of a video."""
+        own = self._begin(video).encode()
+        says, self._says_something = self._continues, False
+        self._close_stream()
+        try:
+            with (
+                unpacked(self.growing) if self._pack else open(self.growing, "rb") as text,
+                atomic_write(self.growing, "wb") as kept,
+            ):
+                while lines := text.readlines(BLOCK):
+                    block = b"".join(line for line in lines if not line.startswith(own))
+                    says |= RANGE in block
+                    if block:
+                        kept.write(block if self._pack is None else self._pack(block))
+        finally:
+            self._says_something = says
+            self._stream = open(self.growing, "ab")  # noqa: SIM115
 
     def close(self) -> None:
         """Close the file. UserError where the disk has no room for what is still to be written."""
@@ -213,6 +233,11 @@ class DetectionsWriter:
                 self._stream.close()
             except OSError as error:
                 raise disk_error(error, self.path) from error
+
+    @staticmethod
+    def _begin(video: str) -> str:
+        """How all rows of a video begin."""
+        return f'{{"video": {json.dumps(video)}, '
 
     def _remove(self) -> None:
         if self.growing.is_file():  # and no device
@@ -280,6 +305,6 @@ class DetectionsWriter:
         position = whole = stream.tell()
         for line in stream:
             position += len(line)
-            if line.endswith(b"\n") and b'"processed": [' in line:
+            if line.endswith(b"\n") and RANGE in line:
                 whole = position
         return whole

@@ -45,13 +45,14 @@ def write_numbered(
     b_frames: int | None = None,
     rotation: int = 0,
     size: tuple[int, int] = SIZE,
+    pixels: str = "yuv420p",
 ) -> Path:
     """A video of frames 0..count-1; pts in ticks of `time_base` for a variable rate."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", format=container, options=container_options or {}) as output:
         stream = output.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width = size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pixels
         stream.codec_context.gop_size = gop
         if b_frames is not None:
             stream.codec_context.max_b_frames = b_frames

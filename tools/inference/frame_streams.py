@@ -109,6 +109,17 @@ def open_stream(name: str, place: str | Path, *, fps: float | None = None) -> Fr
     return video_stream(open_video(place, name=name, fps=fps))
 
 
+def open_first_pass_stream(name: str, place: str | Path) -> FrameStream | None:
+    """A video file that has no index yet, to be read once and as a whole, which makes the index;
+    None for every other source. See `stadet.datasets.footage.first_pass`."""
+    from stadet.datasets.footage.first_pass import open_first_pass
+
+    if str(place).startswith(CAMERA):
+        return None
+    video = open_first_pass(place, name=name)
+    return None if video is None else video_stream(video)
+
+
 def video_stream(video: Video) -> FrameStream:
     """An opened video."""
     times = video.timestamps

@@ -9,14 +9,17 @@ from dataclasses import replace
 from itertools import groupby, islice
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from stadet.datasets.clips.timing import Rate, check_rate, used_timing
+from stadet.datasets.footage.first_pass import PacketsMislead
 from stadet.datasets.footage.video import open_video
 from stadet.datasets.splits.overlap import refuse_overlap
 from stadet.datasets.splits.split import Split
 from stadet.detect.actors.tracker import ActorTracker
 from stadet.detect.clock import Clock
+from stadet.detect.detections.detection_set import VideoDetections
 from stadet.detect.detections.reader import read_detections, read_floor
 from stadet.detect.detections.writer import DetectionsWriter, written_so_far
 from stadet.detect.inference import InferenceConfig, detect
@@ -27,7 +30,11 @@ from stadet.engine.limits import expect_within
 from stadet.engine.progress import progress, progress_bar
 from stadet.tools.actors import actors_text, add_actors
 from stadet.tools.inference.detectors import DetectorFile, open_detector
-from stadet.tools.inference.frame_streams import open_stream
+from stadet.tools.inference.frame_streams import (
+    FrameStream,
+    open_first_pass_stream,
+    open_stream,
+)
 from stadet.tools.inference.predictor import Predictor
 from stadet.tools.inference.render import render
 from stadet.tools.inference.runtimes import (
@@ -40,6 +47,7 @@ from stadet.tools.inference.windows import ShownFrames, Windows
 from stadet.tools.training.data import open_footage
 
 RANGE_FRAMES = 16  # frames between two range rows of the detections file
+ROUNDED = 2e-6  # seconds that times of range rows may be off
 USE_FLOOR = 0.1  # least score to keep where no mean average precision is computed
 
 
@@ -208,13 +216,13 @@ def predict_opened(
     expect_within("max_frames", max_frames, 1)
     names = predictor.detector.names
     with DetectionsWriter(out, names, predictor.config.score_floor, resume=resume) as writer:
-        reached = {
-            video.name: int(video.processed[-1, 1]) + 1
+        written = {
+            video.name: video
             for video in read_detections(writer.growing, names)
             if len(video.processed)
         }
         for name, source in places.items():
-            begun = reached.get(name, 0)
+            begun = written.get(name)
             _predict_source(predictor, name, source, writer, begun, max_frames, look)
             if look is not None and look.ended:
                 break
@@ -246,12 +254,55 @@ def _predict_source(
     name: str,
     source: str | Path,
     writer: DetectionsWriter,
-    reached: int,
+    written: VideoDetections | None,
     max_frames: int | None,
     look: ShownFrames | None = None,
 ) -> None:
-    """One source to the writer, from frame number `reached` on."""
+    """One source to the writer, from where `written`, which the file has of it, ends.
+
+    A video without an index is read in one pass where its packets tell what the index will say;
+    what was written is taken back where they were wrong, and the index is made first.
+    """
+    reached = 0 if written is None else int(written.processed[-1, 1]) + 1
+    if not reached and max_frames is None:
+        stream = open_first_pass_stream(name, source)
+        if stream is not None:
+            try:
+                _predict_stream(predictor, stream, writer, 0, None, look)
+                return
+            except PacketsMislead:
+                writer.forget(name)
     stream = open_stream(name, source)
+    if written is not None and stream.known is not None and not _same_times(written, stream.known):
+        # a first pass that was killed before it met what the packets did not tell
+        print(f"{name}: has other times than in the unfinished file; begun again", file=sys.stderr)
+        writer.forget(name)
+        reached = 0
+    _predict_stream(predictor, stream, writer, reached, max_frames, look)
+
+
+def _same_times(written: VideoDetections, clock: Clock) -> bool:
+    """Whether the rows of a video have the times that `write_answers` gives them."""
+    found = written.clock
+    if found is None:  # they say nothing
+        return True
+    if found.times is None or clock.times is None:
+        return found.times is clock.times and found.fps == round(clock.fps, 6)
+    count = min(len(found.times), len(clock.times))
+    frames = np.flatnonzero(written.is_processed(np.arange(count)))
+    return bool((np.abs(found.times[frames] - clock.times[frames]) < ROUNDED).all())
+
+
+def _predict_stream(
+    predictor: Predictor,
+    stream: FrameStream,
+    writer: DetectionsWriter,
+    reached: int,
+    max_frames: int | None,
+    look: ShownFrames | None,
+) -> None:
+    """A stream to the writer, from frame number `reached` on."""
+    name = stream.name
     for note in [*stream.notes, predictor.rate_note(stream.known)]:
         if note:
             print(f"{name}: {note}", file=sys.stderr)
