@@ -9,6 +9,7 @@ from typing import Any
 
 from stadet.detect.clock import time_of_day
 from stadet.detect.scene.counts import Bin, CountRules, MealRules
+from stadet.detect.scene.day import DAY
 from stadet.detect.scene.scene import Camera, Condition
 from stadet.detect.scene.values import (
     ANCHORS,
@@ -19,6 +20,7 @@ from stadet.detect.scene.values import (
     listing,
     mapping,
     named,
+    names,
     one_of,
     zones_of,
 )
@@ -26,7 +28,6 @@ from stadet.detect.tubes.events import EventOptions
 from stadet.engine.errors import UserError
 from stadet.engine.reading import finite_number, shown, whole_number
 
-DAY = 24 * 3600
 _KEYS = {
     "min_score",
     "min_seconds",
@@ -124,8 +125,8 @@ def _bins(value: Any, zones: set[str], where: str) -> tuple[Bin, ...]:
             named(name, f"{where}: bins"),
             None if zone is None else named(zone, f"{here}: zone"),
             whole_number(own.get("initial", 0), f"{here}: initial", least=0),
-            _classes(own.get("take", []), f"{here}: take"),
-            _classes(own.get("put", []), f"{here}: put"),
+            names(own.get("take", []), f"{here}: take"),
+            names(own.get("put", []), f"{here}: put"),
         )
         if not found.take and not found.put:
             raise UserError(
@@ -151,11 +152,6 @@ def _classes_at(value: Any, where: str) -> Condition:
     """A condition, or short for one: a list of classes."""
     short = isinstance(value, (str, list))
     return condition({"classes": value} if short else value, where)
-
-
-def _classes(value: Any, where: str) -> tuple[str, ...]:
-    names = [value] if isinstance(value, str) else listing(value, where)
-    return tuple(named(name, where) for name in names)
 
 
 def _shifts(value: Any, where: str) -> dict[str, tuple[float, float]]:

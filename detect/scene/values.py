@@ -17,12 +17,8 @@ def condition(value: Any, where: str) -> Condition:
     values = mapping(value, where)
     expect_known(values, {"classes", "zone"}, where)
     classes = values.get("classes")
-    if isinstance(classes, str):
-        classes = [classes]
     if classes is not None:
-        classes = tuple(
-            named(c, f"{where}: classes") for c in listing(classes, f"{where}: classes")
-        )
+        classes = names(classes, f"{where}: classes")
         if not classes:
             raise UserError(f"{where}: classes: expected names, found none; leave it out for all")
     zone = values.get("zone")
@@ -48,6 +44,12 @@ def named(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise UserError(f"{where}: expected a name, found {shown(value)}")
     return value
+
+
+def names(value: Any, where: str) -> tuple[str, ...]:
+    """A name or a list of names."""
+    listed = [value] if isinstance(value, str) else listing(value, where)
+    return tuple(named(name, where) for name in listed)
 
 
 def flag(value: Any, where: str) -> bool:
