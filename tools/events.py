@@ -139,8 +139,7 @@ def log_events(
     counts, lengths = {}, {}
     for video in tubes:
         own = [event for event in events if event.video == video.name]
-        last = max([video.num_frames or 0, *(tube.stop for tube in video.tubes)])
-        seconds = lengths[video.name] = float(video.clock.seconds(last))
+        seconds = lengths[video.name] = float(video.clock.seconds(video.length))
         counts[video.name] = count_over_time(own, len(tubes.names), bin_seconds, seconds)
     if out is not None:
         folder = Path(out)

@@ -51,8 +51,7 @@ def hits_in_tubes(
             f"{video.name}: expected its frames a second, found none in the tube file; "
             "give --fps, or make the tubes with --data or --ground-truth"
         )
-    last = max([video.num_frames or 0, *(tube.stop for tube in video.tubes)])
-    frames = np.arange(last) if looked_at is None else np.flatnonzero(looked_at)
+    frames = np.arange(video.length) if looked_at is None else np.flatnonzero(looked_at)
     scale = np.array([size[1], size[0], size[1], size[0]], dtype=np.float64)
     engine = RuleEngine(scene, camera)
     known = any(tube.actor is not None for tube in video.tubes)

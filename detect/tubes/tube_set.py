@@ -36,6 +36,11 @@ class VideoTubes:
         """Converts between frames and seconds; None where the rate is not known."""
         return Clock(self.fps, self.times) if self.fps else None
 
+    @property
+    def length(self) -> int:
+        """Frames from the first to the end of the video, as far as it and its tubes tell."""
+        return max([self.num_frames or 0, *(tube.stop for tube in self.tubes)])
+
     @cached_property
     def _columns(self) -> TubeColumns:
         return TubeColumns(self.tubes)
