@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stadet.tools.cli import add_overwrite, make_parser
+from stadet.tools.tubes import add_truth
 
 if TYPE_CHECKING:
     from stadet.detect.scene.hits import VideoHit
-    from stadet.detect.scene.scene import Scene
+    from stadet.detect.scene.scene import Camera, Scene
+    from stadet.detect.structures import VideoAnnotations
 
 SUMMARY = "rules over what happens in zones: hits as csv and JSON Lines, with clips"
 EXAMPLES = """\
@@ -41,16 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--scene", required=True, help="a scene file (.yaml): cameras, zones, lines, rules")
     add("--tubes", help="a tube file (.json, from stad tubes); without it the truth's boxes")
     add("--out", help="folder for the hits")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", help="data set file (.yaml) of these videos")
-    source.add_argument("--ground-truth", help="COCO-video JSON of these videos")
-    add(
-        "--size",
-        type=int,
-        nargs=2,
-        metavar=("HEIGHT", "WIDTH"),
-        help="pixels of every video's frames, where neither data nor the scene file say it",
-    )
+    add_truth(parser)
+    add_size(parser)
     add("--clips", action="store_true", help="a clip of each hit; needs --data")
     add(
         "--clip-seconds",
@@ -69,6 +63,17 @@ def build_parser() -> argparse.ArgumentParser:
     add("--check", action="store_true", help="read the scene file, say what is in it, and stop")
     add_overwrite(parser)
     return parser
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """--size, for `frame_size`."""
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        metavar=("HEIGHT", "WIDTH"),
+        help="pixels of every video's frames, where neither data nor the scene file say it",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -241,14 +246,9 @@ def apply_rules(
     for video in progress(found, description="rules", unit="video"):
         known = truth.videos.get(video.name) if truth is not None else None
         camera = cameras[video.name]
-        frame_size = known.size if known is not None else camera.size or size
-        if frame_size is None:
-            raise UserError(
-                f"{video.name}: expected the size of its frames, found none; give --size HEIGHT "
-                f"WIDTH, --data, or size: [height, width] of camera {camera.name!r}"
-            )
+        shape = frame_size(video.name, camera, known, size)
         looked_at = known.looked_at if known is not None and tubes is None else None
-        own = hits_in_tubes(scene, camera, video, found.names, frame_size, looked_at)
+        own = hits_in_tubes(scene, camera, video, found.names, shape, looked_at)
         hits += [(video.name, hit) for hit in own]
     made: list[Path] = []
     if out is not None:
@@ -257,6 +257,25 @@ def apply_rules(
         write_hits_csv(Path(out) / "hits.csv", hits, clock)
         write_hits_jsonl(Path(out) / "hits.jsonl", hits)
     return RuleHits(scene, hits, len(found.videos), made)
+
+
+def frame_size(
+    video: str, camera: Camera, known: VideoAnnotations | None, size: tuple[int, int] | None
+) -> tuple[int, int]:
+    """(height, width) of a video's frames: of its truth, its camera, or else `size`.
+
+    Raises:
+        UserError: where none of them says it.
+    """
+    from stadet.engine.errors import UserError
+
+    found = known.size if known is not None else camera.size or size
+    if found is None:
+        raise UserError(
+            f"{video}: expected the size of its frames, found none; give --size HEIGHT WIDTH, "
+            f"--data, or size: [height, width] of camera {camera.name!r}"
+        )
+    return found
 
 
 def _clips(

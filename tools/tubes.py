@@ -35,9 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--detections", required=True, help="a detections file (.jsonl)")
     add("--out", required=True, help="the tube file (.json)")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", help="data set file (.yaml) of these videos")
-    source.add_argument("--ground-truth", help="COCO-video JSON of these videos")
+    add_truth(parser)
     add("--fps", type=float, help="frames a second of every video, where nothing else says it")
     add("--online", action="store_true", help="greedy linking frame by frame, no look ahead")
     add("--min-score", type=float, default=0.01, help="boxes below it take no part (%(default)s)")
@@ -81,6 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--strict", action="store_true", help="anything wrong in the detections file is an error")
     add_overwrite(parser)
     return parser
+
+
+def add_truth(parser: argparse.ArgumentParser) -> None:
+    """--data or --ground-truth, which `read_truth` reads."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", help="data set file (.yaml) of these videos")
+    source.add_argument("--ground-truth", help="COCO-video JSON of these videos")
 
 
 def run(args: argparse.Namespace) -> None:
