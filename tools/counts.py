@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stadet.tools.cli import add_overwrite, make_parser
+from stadet.tools.rules import add_size, frame_size
+from stadet.tools.tubes import add_truth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,17 +50,9 @@ def build_parser() -> argparse.ArgumentParser:
     seen.add_argument("--tubes", help="a tube file (.json, from stad tubes)")
     seen.add_argument("--detections", help="a detections file (.jsonl), linked as by stad tubes")
     add("--out", required=True, help="folder for the counts")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", help="data set file (.yaml) of these videos")
-    source.add_argument("--ground-truth", help="COCO-video JSON of these videos")
-    add("--truth", action="store_true", help="count the truth as well and tell the errors")
-    add(
-        "--size",
-        type=int,
-        nargs=2,
-        metavar=("HEIGHT", "WIDTH"),
-        help="pixels of every video's frames, where neither data nor the scene file say it",
-    )
+    add_truth(parser)
+    add("--truth", action="store_true", help="count the truth as well and report the errors")
+    add_size(parser)
     add("--fps", type=float, help="frames a second of every video, where nothing else says it")
     add(
         "--start",
@@ -147,6 +141,8 @@ def take_counts(
             counts, a video without or with several cameras, unknown classes, and videos of one
             camera that overlap in time.
     """
+    import numpy as np
+
     from stadet.detect.scene.file import read_scene
     from stadet.detect.scene.scene import Scene
     from stadet.detect.tubes.file import read_tubes
@@ -170,18 +166,23 @@ def take_counts(
     masks: dict[str, np.ndarray] = {}
     notes: list[str] = []
     if detections is not None:
-        detections, found = _linked(detections, known, fps)
-        masks = {v.name: _processed(v.processed) for v in detections if len(v.processed)}
+        detections, found = _linked(detections, known)
+        masks = {
+            v.name: v.is_processed(np.arange(found.videos[v.name].length))
+            for v in detections
+            if len(v.processed)
+        }
         if len(masks) < len(found.videos):
             left = len(found.videos) - len(masks)
             notes.append(f"{left:,} videos of which no frame was processed are left out.")
             found = _only(found, list(masks))
     elif tubes is not None:
-        found = _at_rate(tubes if isinstance(tubes, TubeSet) else read_tubes(tubes), fps)
+        found = tubes if isinstance(tubes, TubeSet) else read_tubes(tubes)
     elif known is not None:
         found = truth_tube_set(known)
     else:
         raise UserError("expected --tubes, --detections, --data or --ground-truth, found none")
+    found = _at_rate(found, fps)
     scene.check_classes(found.names)
     if known is not None and (truth or not predicted):
         names = [name for name in found.videos if name in known.videos]
@@ -208,7 +209,7 @@ def take_counts(
 
 
 def _linked(
-    detections: str | Path | DetectionSet, known: AnnotationSet | None, fps: float | None
+    detections: str | Path | DetectionSet, known: AnnotationSet | None
 ) -> tuple[DetectionSet, TubeSet]:
     from stadet.detect.detections.detection_set import DetectionSet
     from stadet.detect.detections.reader import read_detections
@@ -218,7 +219,7 @@ def _linked(
         detections = read_detections(detections, known)
         for note in detections.notes:
             print(note, file=sys.stderr)
-    return detections, link_tubes(detections, ground_truth=known, fps=fps)
+    return detections, link_tubes(detections, ground_truth=known)
 
 
 def _at_rate(tubes: TubeSet, fps: float | None) -> TubeSet:
@@ -236,16 +237,6 @@ def _only(tubes: TubeSet, names: Sequence[str]) -> TubeSet:
     from dataclasses import replace
 
     return replace(tubes, videos={name: tubes.videos[name] for name in names})
-
-
-def _processed(ranges: np.ndarray) -> np.ndarray:
-    """(F,) bool: frames in ranges (R, 2), both ends included."""
-    import numpy as np
-
-    seen = np.zeros(int(ranges[:, 1].max(initial=-1)) + 1, dtype=bool)
-    for first, last in ranges.tolist():
-        seen[first : last + 1] = True
-    return seen
 
 
 def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -281,18 +272,12 @@ def _counted(
     for video in progress(wanted, description="counting", unit="video"):
         own = known.videos.get(video.name) if known is not None else None
         camera = cameras[video.name]
-        frame_size = own.size if own is not None else camera.size or size
-        if frame_size is None:
-            raise UserError(
-                f"{video.name}: expected the size of its frames, found none; give --size HEIGHT "
-                f"WIDTH, --data, or size: [height, width] of camera {camera.name!r}"
-            )
         counted = count_video(
             scene,
             camera,
             video,
             found.names,
-            frame_size,
+            frame_size(video.name, camera, own, size),
             watched=masks.get(video.name),
             begins=begins.get(video.name),
         )

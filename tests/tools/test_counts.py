@@ -15,7 +15,7 @@ from stadet.detect.tubes.file import write_tubes
 from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 from stadet.engine.errors import UserError
 from stadet.tools.cli import main
-from stadet.tools.counts import starts_of, take_counts
+from stadet.tools.counts import FILES, starts_of, take_counts
 from tests.detect.scene.test_counting import FPS, NAMES, SCENE, SIZE, tube
 from tests.shared_data import SHARED
 
@@ -80,6 +80,7 @@ def test_files_of_tubes(files, capsys):
     assert use["shift", "no shift", "hands"]["share"] == "0.6000"  # of 5 s
     periods = {(r["period"], r["what"], r["bin"]): r for r in rows(out / "periods.csv")}
     assert periods["lunch", "meals", ""]["count"] == "2"
+    assert periods["lunch", "meals", ""]["watched_s"] == "15.00"
     assert periods["no shift", "taken", "tuna"]["count"] == "1"
     assert json.loads((out / "counts.json").read_text())["schema"] == "stad-counts/1"
     assert "<svg" in (out / "counts.html").read_text()
@@ -167,6 +168,77 @@ def test_tubes_without_a_rate(files, capsys):
     assert "give --fps" in capsys.readouterr().err
     assert counts(files, *tubes, "--fps", FPS) == 0
     assert rows(files / "out" / "stock.csv")[1]["seconds"] == "1.00"
+
+
+def test_detections_and_their_tubes_count_the_same(files, capsys):
+    """All frames were processed; the file has no rate, so that --fps says it."""
+    with DetectionsWriter(files / "d.jsonl", NAMES) as writer:
+        for frame in range(100):
+            for t in TUBES:
+                if t.start <= frame < t.stop:
+                    scores = 0.9 * np.eye(len(NAMES))[[t.label]]
+                    box = t.boxes[[frame - t.start]]
+                    writer.write("v1", frame, Detections(box, np.array([0.9]), scores))
+        writer.processed("v1", 0, 99)
+    command = ["tubes", "--detections", files / "d.jsonl", "--out", files / "linked.json"]
+    assert main([str(word) for word in command]) == 0
+    more = ["--size", 100, 200, "--fps", FPS, "--out"]
+    assert counts(files, "--detections", files / "d.jsonl", *more, files / "a") == 0
+    assert counts(files, "--tubes", files / "linked.json", *more, files / "b") == 0
+    for name in FILES:
+        assert (files / "a" / name).read_text() == (files / "b" / name).read_text(), name
+    assert rows(files / "a" / "use.csv")[0]["seconds"] == "3.00"
+
+
+@pytest.mark.parametrize("seen", ["tubes", "detections"])
+def test_a_known_rate_stays(files, seen):
+    if seen == "detections":
+        with DetectionsWriter(files / "seen", NAMES) as writer:
+            writer.processed("v1", 0, 99, fps=FPS)
+    else:
+        write_tubes(files / "seen", TubeSet(NAMES, {"v1": VideoTubes("v1", TUBES, FPS, 100)}))
+    found = take_counts(files / "scene.yaml", **{seen: files / "seen"}, size=SIZE, fps=20.0)
+    assert found.counts.videos[0].watched == pytest.approx(10.0)
+
+
+def test_only_frames_take_part_that_were_processed_and_looked_at(files):
+    truth = read_coco_video(files / "gt.json").videos["v1"]
+    looked_at = np.ones(100, dtype=bool)
+    looked_at[12:18] = False
+    truth = replace(truth, looked_at=looked_at)
+    with DetectionsWriter(files / "d.jsonl", NAMES) as writer:
+        writer.processed("v1", 0, 29, fps=FPS)  # before the pick of rice
+    found = take_counts(
+        files / "scene.yaml",
+        detections=files / "d.jsonl",
+        ground_truth=AnnotationSet(NAMES, {"v1": truth}),
+        truth=True,
+    )
+    assert found.truth.videos[0].watched == found.counts.videos[0].watched == pytest.approx(2.4)
+    assert found.errors.use["hands"].uses == (2, 0)
+
+
+def test_cameras_that_are_not_counted_and_bins_that_a_camera_does_not_show(files):
+    shelf = "  shelf: {videos: [v2], zones: {tuna: [[0, 0], [0.25, 0], [0.25, 1], [0, 1]]}}\n"
+    scene = SCENE.replace('["*"]', "[v1]").replace("counts:\n", shelf + "counts:\n")
+    (files / "scene.yaml").write_text(scene)
+    found = take_counts(files / "scene.yaml", files / "tubes.json", size=SIZE, out=files / "all")
+    bins = {(stock.video.name, stock.bin) for stock in found.counts.stock}
+    assert bins == {("v1", "tuna"), ("v1", "rice"), ("v2", "tuna")}
+    told = {(r["camera"], r["bin"]) for r in rows(files / "all" / "periods.csv") if r["bin"]}
+    assert told == {("counter", "tuna"), ("counter", "rice"), ("shelf", "tuna")}
+    (files / "scene.yaml").write_text(scene.replace("counts:\n", "counts:\n  cameras: [counter]\n"))
+    found = take_counts(files / "scene.yaml", files / "tubes.json", size=SIZE)
+    assert [video.name for video in found.counts.videos] == ["v1"]
+    assert found.notes[0] == "1 videos of cameras that are not counted are left out."
+
+
+def test_a_service_past_midnight(files):
+    starts = ["v1=23:59:55", "v2=24:10"]
+    found = take_counts(files / "scene.yaml", files / "tubes.json", size=SIZE, start=starts)
+    assert [s.initial for s in found.counts.stock if s.bin == "tuna"] == [9, 8]
+    names = [period.name for _, period in found.counts.totals if period.by == "hour"]
+    assert names == ["23:00", "0:00"]
 
 
 def test_starts():
