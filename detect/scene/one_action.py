@@ -81,19 +81,24 @@ def _visits(
 
 
 def _one_hand(before: Tube, after: Tube) -> bool:
-    first, stop = after.start, min(before.stop, after.stop)
-    if stop <= first:
+    one, other = _shared(before, after)
+    if not len(one):
         return bool(_meet(before.boxes[-1:], after.boxes[:1])[0])
-    one = before.boxes[first - before.start : stop - before.start]
-    return bool(_meet(one, after.boxes[: stop - first]).mean() >= MIN_SHARE)
+    return bool(_meet(one, other).mean() >= MIN_SHARE)
 
 
 def _same(before: Tube, after: Tube) -> bool:
-    first, stop = after.start, min(before.stop, after.stop)
-    if stop - first < MIN_SHARE * min(len(before), len(after)):
+    one, other = _shared(before, after)
+    if len(one) < MIN_SHARE * min(len(before), len(after)):
         return False
-    one = before.boxes[first - before.start : stop - before.start]
-    return bool(rowwise_iou(one, after.boxes[: stop - first]).mean() >= SAME)
+    return bool(rowwise_iou(one, other).mean() >= SAME)
+
+
+def _shared(before: Tube, after: Tube) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes of both on the frames that both have; `after` does not begin first."""
+    count = max(0, min(before.stop, after.stop) - after.start)
+    first = after.start - before.start
+    return before.boxes[first : first + count], after.boxes[:count]
 
 
 def _meet(one: np.ndarray, other: np.ndarray) -> np.ndarray:

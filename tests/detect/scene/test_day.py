@@ -30,6 +30,13 @@ def test_pieces_equal_a_sum_over_seconds(begins):
     assert found == pytest.approx(wanted)
 
 
+def test_a_shift_begins_with_its_first_moment_and_ends_before_its_last():
+    day = Day(0.0, SHIFTS)
+    hours = (11, 15, 22.5, 24, 26)
+    names = ["lunch", "no shift", "night", "night", "no shift"]
+    assert [day.shift(hour * 3600) for hour in hours] == names
+
+
 def test_hours_keep_their_order_over_midnight():
     day = Day(23.5 * 3600, {})
     names = {p.order: p.name for s in (0, 3600, 7200) for p in day.periods(s)}

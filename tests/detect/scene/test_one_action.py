@@ -25,6 +25,19 @@ def test_the_higher_sum_of_scores_wins():
     assert decide(tube(0, 30, 0, 0.4), tube(5, 20, 1, 0.7, NEAR)) == [(0, 30, 0)]
 
 
+def test_boxes_that_meet_on_fewer_than_half_of_the_frames_are_two_hands():
+    leaving = Tube(5, np.array([HERE] * 7 + [AWAY] * 8, dtype=float), 1, 0.7)
+    assert decide(tube(0, 30, 0, 0.4), leaving) == [(0, 30, 0), (5, 20, 1)]
+    staying = Tube(5, np.array([HERE] * 8 + [AWAY] * 7, dtype=float), 1, 0.7)
+    assert decide(tube(0, 30, 0, 0.4), staying) == [(0, 30, 0)]
+
+
+def test_the_score_of_joined_parts_is_the_mean_over_their_frames():
+    parts = [tube(0, 10, 0, 0.9), tube(12, 18, 1, 0.5), tube(20, 50, 0, 0.5)]
+    (joined,) = decided(parts, OPPOSITE, ALTERNATIVE, Clock(10.0), 0.5)
+    assert np.isclose(joined.score, (10 * 0.9 + 30 * 0.5) / 40)
+
+
 def test_other_hands_and_other_classes_stay():
     apart = [tube(0, 30, 0, 0.4), tube(5, 20, 1, 0.7, AWAY)]
     assert decide(*apart) == [(0, 30, 0), (5, 20, 1)]
