@@ -12,6 +12,7 @@ from stadet.detect.drawing.short_names import shortened
 from stadet.detect.report.svg import Chart, round_ticks
 from stadet.detect.scene.counted import SceneCounts, StockOfVideo
 from stadet.detect.scene.counting import VideoCounts
+from stadet.detect.scene.day import Period
 from stadet.detect.tubes.events import time_text
 
 MOST = 36  # charts of a kind on the page
@@ -84,13 +85,12 @@ def meal_charts(counts: SceneCounts, truth: SceneCounts | None) -> Iterator[Name
         chart = _chart(videos, (min(0, *items), max(1, *items) * 1.1), "items", whole=True)
         for video in videos:
             for number, meal in enumerate(video.meals, start=1):
-                what = "; ".join(f"{n} x{c}" for n, c in sorted(meal.content.items())) or "empty"
-                at = [_at(video, seconds) for seconds in (meal.start, meal.stop)]
-                words = f"meal {number}, {time_text(at[1])}: {what}"
+                at = [video.clock_time(seconds) for seconds in (meal.start, meal.stop)]
+                words = f"meal {number}, {time_text(at[1])}: {meal.content_text or 'empty'}"
                 a, b = _ends(videos, *at)
                 chart.bar((a, 0), (b, meal.items), "fill c0", words)
         for video in others:
-            middles = [_at(video, (meal.start + meal.stop) / 2) for meal in video.meals]
+            middles = [video.clock_time((meal.start + meal.stop) / 2) for meal in video.meals]
             chart.dots(middles, [float(meal.items) for meal in video.meals], "dot truth")
         words = f"Items of each meal over time, {axis.heading}"
         yield NamedChart(f"items of each meal ({axis.heading})", chart.render(words))
@@ -114,19 +114,24 @@ def use_charts(counts: SceneCounts, truth: SceneCounts | None) -> Iterator[Named
         for row, tool in enumerate(tools):
             y = len(tools) - row - 0.5
             chart.text(first, y, shortened(tool, ROW_NAME), "end", (-6, 4))
-            for video in videos:
-                for use in video.uses:
-                    if use.tool == tool:
-                        a, b = _ends(videos, _at(video, use.start), _at(video, use.stop))
-                        words = f"{tool}, {time_text(a)}, {use.stop - use.start:.1f} s"
-                        chart.bar((a, y - 0.1), (b, y + 0.35), f"fill c{row % COLOURS}", words)
-            for video in others:
-                for use in video.uses:
-                    if use.tool == tool:
-                        a, b = _ends(videos, _at(video, use.start), _at(video, use.stop))
-                        chart.bar((a, y - 0.32), (b, y - 0.16), "fill k0", f"truth: {tool}")
+            for a, b, seconds in _uses(videos, videos, tool):
+                words = f"{tool}, {time_text(a)}, {seconds:.1f} s"
+                chart.bar((a, y - 0.1), (b, y + 0.35), f"fill c{row % COLOURS}", words)
+            for a, b, _ in _uses(others, videos, tool):
+                chart.bar((a, y - 0.32), (b, y - 0.16), "fill k0", f"truth: {tool}")
         words = f"When each tool was in use, {axis.heading}"
         yield NamedChart(f"when in use ({axis.heading})", chart.render(words))
+
+
+def _uses(
+    counted: Sequence[VideoCounts], shown: Sequence[VideoCounts], tool: str
+) -> Iterator[tuple[float, float, float]]:
+    """Ends of a bar, and seconds, of each use of a tool; the axis is that of `shown`."""
+    for video in counted:
+        for use in video.uses:
+            if use.tool == tool:
+                ends = video.clock_time(use.start), video.clock_time(use.stop)
+                yield *_ends(shown, *ends), use.stop - use.start
 
 
 def period_chart(
@@ -135,17 +140,16 @@ def period_chart(
     by: str,
     series: Sequence[tuple[str, str, str]],
     label: str,
-    scale: float = 1.0,
 ) -> Markup:
     """Sums by hour or shift over all cameras, side by side; dots: the truth.
 
-    series: (what, name) of `SceneCounts.totals` and words; scale: what a sum is divided by.
+    series: (what, name) of `SceneCounts.totals` and words.
     """
     periods = sorted({p for _, p in counts.totals if p.by == by}, key=lambda p: p.order)
     own, other = _sums(counts, by), _sums(truth, by) if truth else {}
     shown = [*own.values(), *other.values()]
     tops = [sums.get((what, name), 0.0) for sums in shown for what, name, _ in series]
-    high = max([*tops, scale]) / scale * 1.12
+    high = max([*tops, 1.0]) * 1.12
     every = -(-len(periods) // 8)
     ticks = [(n + 0.5, shortened(p.name, 12)) for n, p in enumerate(periods) if n % every == 0]
     chart = Chart((0, max(len(periods), 1)), (0, high), x_ticks=ticks, y_label=label)
@@ -153,29 +157,29 @@ def period_chart(
     for number, period in enumerate(periods):
         for place, (what, name, words) in enumerate(series):
             left = number + 0.08 + place * width
-            value = own.get(period.name, {}).get((what, name), 0.0) / scale
+            value = own.get(period, {}).get((what, name), 0.0)
             style, title = f"fill c{place % COLOURS}", f"{words}, {period.name}: {value:g}"
             chart.bar((left, 0), (left + 0.9 * width, value), style, title)
             if truth:
-                right = other.get(period.name, {}).get((what, name), 0.0) / scale
+                right = other.get(period, {}).get((what, name), 0.0)
                 chart.dots([left + 0.45 * width], [right], "dot truth")
     return chart.render(f"{label} by {by}")
 
 
-def _sums(counts: SceneCounts, by: str) -> dict[str, dict[tuple[str, str], float]]:
-    """Over all cameras, by name of the period."""
-    found: dict[str, dict[tuple[str, str], float]] = {}
+def _sums(counts: SceneCounts, by: str) -> dict[Period, dict[tuple[str, str], float]]:
+    """Over all cameras, by period."""
+    found: dict[Period, dict[tuple[str, str], float]] = {}
     for (_, period), sums in counts.totals.items():
         if period.by == by:
-            own = found.setdefault(period.name, {})
+            own = found.setdefault(period, {})
             for key, value in sums.items():
                 own[key] = own.get(key, 0.0) + value
     return found
 
 
 def _stock(counts: SceneCounts, axis: Axis, name: str) -> list[StockOfVideo]:
-    videos = [id(counts.videos[place]) for place in axis.places]
-    return [stock for stock in counts.stock if stock.bin == name and id(stock.video) in videos]
+    videos = [counts.videos[place] for place in axis.places]
+    return [stock for stock in counts.stock if stock.bin == name and stock.video in videos]
 
 
 def _steps(stock: StockOfVideo) -> tuple[np.ndarray, np.ndarray]:
@@ -185,7 +189,7 @@ def _steps(stock: StockOfVideo) -> tuple[np.ndarray, np.ndarray]:
     times = np.array([ends[0], *(move.seconds for move in stock.moves), ends[1]])
     levels = np.array(stock.levels(), dtype=np.float64)
     x = np.repeat(times, 2)[1:-1]
-    return x + (video.begins or 0.0), np.repeat(levels, 2)
+    return x + video.clock_time(0.0), np.repeat(levels, 2)
 
 
 def _ends(videos: Sequence[VideoCounts], start: float, stop: float) -> tuple[float, float]:
@@ -197,13 +201,9 @@ def _ends(videos: Sequence[VideoCounts], start: float, stop: float) -> tuple[flo
 def _limits(videos: Sequence[VideoCounts]) -> tuple[float, float]:
     """From the first to the last moment that was watched."""
     seen = [video for video in videos if len(video.frames)]
-    starts = [_at(video, float(video.frames[0])) for video in seen]
-    stops = [_at(video, float(video.frames[-1] + video.lasts[-1])) for video in seen]
+    starts = [video.clock_time(float(video.frames[0])) for video in seen]
+    stops = [video.clock_time(float(video.frames[-1] + video.lasts[-1])) for video in seen]
     return min(starts, default=0.0), max(stops, default=1.0)
-
-
-def _at(video: VideoCounts, seconds: float) -> float:
-    return seconds + (video.begins or 0.0)
 
 
 def _chart(

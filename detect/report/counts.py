@@ -82,8 +82,8 @@ def counts_dict(
                 }
                 for video in counts.videos
             ],
-            "meals": counts.total("meals") if rules.meals else None,
-            "items": counts.total("items") if rules.meals else None,
+            "meals": round(counts.total("meals")) if rules.meals else None,
+            "items": round(counts.total("items")) if rules.meals else None,
             "stock": [
                 {
                     "video": stock.video.name,
@@ -97,7 +97,7 @@ def counts_dict(
             ],
             "use": {
                 tool: {
-                    "uses": counts.total("uses", tool),
+                    "uses": round(counts.total("uses", tool)),
                     "seconds": counts.total("seconds", tool),
                 }
                 for tool in rules.use
@@ -168,29 +168,27 @@ def _meals(counts: SceneCounts, truth: SceneCounts | None, errors: CountErrors |
     rows = [
         [
             video.name,
-            time_text(meal.stop + (video.begins or 0.0)),
+            time_text(video.clock_time(meal.stop)),
             f"{meal.items}",
-            "; ".join(f"{name} x{count}" for name, count in sorted(meal.content.items())),
+            meal.content_text,
             f"{meal.taken_back}",
             meal.closed_by,
         ]
-        for video, meal in meals[:MEALS]
+        for video, meal in meals
     ]
     head = ["video", "ended", "items", "content", "taken back", "closed by"]
-    many = f"the first {MEALS} of {len(meals):,} meals; meals.csv holds all"
-    first = many if len(meals) > MEALS else "every meal"
     series = [("meals", "", "meals"), ("items", "", "items")]
     tables = [
-        *_period_tables(counts, truth, series),
-        NamedTable(first, Table(head, rows, text=(0, 3, 5))),
+        *_period_tables(counts, truth, series, "periods.csv"),
+        _table("meal by meal", head, rows, (0, 3, 5), "meals.csv", MEALS),
     ]
     if errors and errors.meals:
         tables.insert(0, NamedTable("against the truth", _meal_table(errors)))
     return Section(
         "meals",
         f"{len(meals):,} meals with {counts.total('items'):,.0f} items",
-        f"A meal ends by {_ends(counts)}. Every bar is a meal"
-        + (", the dots are the truth's." if truth else "."),
+        f"A meal ends by {_ends(counts)}. Each bar is a meal"
+        + ("; the dots are the truth's." if truth else "."),
         [*_first(count_charts.meal_charts(counts, truth)), *_by_period(counts, truth, series, "")],
         tables,
         [("c0", "meals"), ("c1", "items"), *([("truth", "truth")] if truth else [])],
@@ -207,7 +205,7 @@ def _ends(counts: SceneCounts) -> str:
 
 def _stock(counts: SceneCounts, truth: SceneCounts | None, errors: CountErrors | None) -> Section:
     rows = []
-    for stock in counts.stock[:ROWS]:
+    for stock in counts.stock:
         taken, put = _moved(stock.moves)
         row = [stock.video.name, stock.bin, *map(str, (stock.initial, taken, put, stock.final))]
         if errors:
@@ -224,7 +222,7 @@ def _stock(counts: SceneCounts, truth: SceneCounts | None, errors: CountErrors |
         + (f"The first {MOST} bins are drawn; stock.csv holds all." if len(found) > MOST else ""),
         found[:MOST],
         [
-            NamedTable("every bin", Table(head, rows, text=(0, 1))),
+            _table("bin by bin", head, rows, (0, 1), "stock.csv"),
             *_moves_by_period(counts, truth),
         ],
     )
@@ -253,7 +251,7 @@ def _use(counts: SceneCounts, truth: SceneCounts | None, errors: CountErrors | N
         ],
         [
             NamedTable("in all", Table(head, rows)),
-            *_period_tables(counts, truth, shown),
+            *_period_tables(counts, truth, shown, "use.csv"),
         ],
         [(f"c{n % count_charts.COLOURS}", tool) for n, tool in enumerate(tools)],
     )
@@ -273,21 +271,21 @@ def _by_period(
 
 def _moves_by_period(counts: SceneCounts, truth: SceneCounts | None) -> Iterable[NamedTable]:
     """A row for each camera, hour or shift, and bin of the camera; in brackets the truth."""
-    bins = dict.fromkeys((stock.camera, stock.bin) for stock in counts.stock)
     for by in dict.fromkeys(period.by for _, period in counts.totals):
         rows = [
             [
                 camera,
                 period.name,
-                name,
-                *(_beside(counts, truth, (camera, period), (what, name)) for what in MOVES),
+                box.name,
+                *(_beside(counts, truth, (camera, period), (what, box.name)) for what in MOVES),
             ]
             for camera, period in counts.totals
-            for place, name in bins
-            if period.by == by and place == camera
+            if period.by == by
+            for box in counts.bins_of(camera)
         ]
         heading = f"by {by}" + (", in brackets the truth" if truth else "")
-        yield NamedTable(heading, Table(["camera", by, "bin", *MOVES], rows[:ROWS], text=(0, 1, 2)))
+        head = ["camera", by, "bin", *MOVES]
+        yield _table(heading, head, rows, (0, 1, 2), "periods.csv")
 
 
 def _beside(
@@ -302,7 +300,10 @@ def _beside(
 
 
 def _period_tables(
-    counts: SceneCounts, truth: SceneCounts | None, series: Sequence[tuple[str, str, str]]
+    counts: SceneCounts,
+    truth: SceneCounts | None,
+    series: Sequence[tuple[str, str, str]],
+    file: str,
 ) -> Iterable[NamedTable]:
     """A row for each camera and hour or shift; in brackets the truth."""
     for by in dict.fromkeys(period.by for _, period in counts.totals):
@@ -316,7 +317,21 @@ def _period_tables(
             rows.append(row)
         heading = f"by {by}" + (", in brackets the truth" if truth else "")
         head = ["camera", by, "watched", *(words for *_, words in series)]
-        yield NamedTable(heading, Table(head, rows[:ROWS], text=(0, 1)))
+        yield _table(heading, head, rows, (0, 1), file)
+
+
+def _table(
+    heading: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    text: tuple[int, ...],
+    file: str,
+    most: int = ROWS,
+) -> NamedTable:
+    """A table of at most so many rows; its heading tells how many are left to the file."""
+    if len(rows) > most:
+        heading += f" (the first {most} of {len(rows):,}; {file} holds all)"
+    return NamedTable(heading, Table(head, rows[:most], text=text))
 
 
 def _meal_table(errors: CountErrors) -> Table:

@@ -17,13 +17,12 @@ def write_meals(path: str | os.PathLike, counts: SceneCounts) -> None:
     head = ["video", "camera", "meal", "time", "start_s", "end_s", "closed_by", "items", "served"]
     rows: list[list[Any]] = []
     for video in counts.videos:
-        day, begins = counts.day(video), video.begins or 0.0
+        day = counts.day(video)
         for number, meal in enumerate(video.meals, start=1):
-            content = "; ".join(f"{name} x{count}" for name, count in sorted(meal.content.items()))
-            place = [video.name, video.camera, number, time_text(meal.stop + begins)]
+            place = [video.name, video.camera, number, time_text(video.clock_time(meal.stop))]
             times = [f"{meal.start:.2f}", f"{meal.stop:.2f}", meal.closed_by]
             number_of = [meal.items, len(meal.served), meal.taken_back]
-            rows.append([*place, *times, *number_of, content, day.shift(meal.stop)])
+            rows.append([*place, *times, *number_of, meal.content_text, day.shift(meal.stop)])
     _write(path, [*head, "taken_back", "content", "shift"], rows)
 
 
@@ -32,11 +31,11 @@ def write_stock(path: str | os.PathLike, counts: SceneCounts) -> None:
     rows: list[list[Any]] = []
     for stock in counts.stock:
         video, day = stock.video, counts.day(stock.video)
-        place = [video.name, stock.camera, stock.bin]
+        place = [video.name, video.camera, stock.bin]
         steps = [(0.0, "", "")]
         steps += [(move.seconds, f"{move.change:+d}", f"{move.score:.3f}") for move in stock.moves]
         for (seconds, change, score), level in zip(steps, stock.levels(), strict=True):
-            when = [time_text(seconds + (video.begins or 0.0)), f"{seconds:.2f}"]
+            when = [time_text(video.clock_time(seconds)), f"{seconds:.2f}"]
             rows.append([*place, *when, change, level, score, day.shift(seconds)])
     head = ["video", "camera", "bin", "time", "seconds", "change", "stock", "score", "shift"]
     _write(path, head, rows)
@@ -62,9 +61,8 @@ def write_use(path: str | os.PathLike, counts: SceneCounts) -> None:
 
 def write_periods(path: str | os.PathLike, counts: SceneCounts) -> None:
     """csv, one sum (meals, items, pieces taken and put back) of one hour or shift of one camera a
-    row; watched: its seconds."""
-    kinds = [("meals", ""), ("items", "")] if counts.rules.meals else []
-    kinds += [(what, box.name) for box in counts.rules.bins for what in ("taken", "put back")]
+    row, of the bins that the camera shows; watched: its seconds."""
+    meals = [("meals", ""), ("items", "")] if counts.rules.meals else []
     rows = [
         [
             camera,
@@ -76,7 +74,10 @@ def write_periods(path: str | os.PathLike, counts: SceneCounts) -> None:
             f"{sums.get((what, name), 0.0):.0f}",
         ]
         for (camera, period), sums in counts.totals.items()
-        for what, name in kinds
+        for what, name in (
+            *meals,
+            *((what, box.name) for box in counts.bins_of(camera) for what in ("taken", "put back")),
+        )
     ]
     _write(path, ["camera", "by", "period", "watched_s", "what", "bin", "count"], rows)
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from stadet.detect.scene.counting import Move, VideoCounts
-from stadet.detect.scene.counts import CountRules
+from stadet.detect.scene.counts import Bin, CountRules
 from stadet.detect.scene.day import Day, Period
 from stadet.detect.scene.scene import Scene
 from stadet.detect.tubes.events import time_text
@@ -24,14 +24,12 @@ class StockOfVideo:
 
     Attributes:
         video: whose name.
-        camera: that shows it.
         bin: name.
         initial: pieces when the video begins.
         moves: in order.
     """
 
     video: VideoCounts
-    camera: str
     bin: str
     initial: int
     moves: tuple[Move, ...]
@@ -85,17 +83,19 @@ class SceneCounts:
         left: dict[tuple[str, str], int] = {}
         found = []
         for video in self.videos:
-            camera = self.scene.cameras[video.camera]
-            for box in self.rules.bins:
-                if box.zone is not None and box.zone not in camera.zones:
-                    continue
-                initial = left.get((camera.name, box.name), box.initial)
+            for box in self.bins_of(video.camera):
+                initial = left.get((video.camera, box.name), box.initial)
                 moves = tuple(move for move in video.moves if move.bin == box.name)
-                stock = StockOfVideo(video, camera.name, box.name, initial, moves)
+                stock = StockOfVideo(video, box.name, initial, moves)
                 if self.timed:
-                    left[camera.name, box.name] = stock.final
+                    left[video.camera, box.name] = stock.final
                 found.append(stock)
         return found
+
+    def bins_of(self, camera: str) -> list[Bin]:
+        """Bins that a camera shows: it has their zones."""
+        zones = self.scene.cameras[camera].zones
+        return [box for box in self.rules.bins if box.zone is None or box.zone in zones]
 
     @cached_property
     def totals(self) -> dict[tuple[str, Period], dict[tuple[str, str], float]]:

@@ -85,6 +85,11 @@ class Meal:
         """Items left in it."""
         return sum(self.content.values())
 
+    @property
+    def content_text(self) -> str:
+        """`content` in words, by name."""
+        return "; ".join(f"{name} x{count}" for name, count in sorted(self.content.items()))
+
 
 @dataclass(frozen=True, eq=False)
 class VideoCounts:
@@ -118,6 +123,11 @@ class VideoCounts:
     def watched(self) -> float:
         """Seconds that were watched."""
         return float(self.lasts.sum())
+
+    def clock_time(self, seconds: float) -> float:
+        """Seconds after midnight of a time of the video; from its beginning where that is not
+        known."""
+        return seconds + (self.begins or 0.0)
 
 
 def count_video(
@@ -153,8 +163,7 @@ def count_video(
         raise UserError(f"{scene.source}: expected a section counts, found none; add it")
     joined = replace(video, tubes=joined_tubes(video, tuple(names), counts))
     assert joined.clock is not None  # or no tubes had been joined
-    last = max([video.num_frames or 0, *(tube.stop for tube in video.tubes)])
-    frames = np.arange(last) if watched is None else np.flatnonzero(watched)
+    frames = np.arange(video.length) if watched is None else np.flatnonzero(watched)
     deeds = _deeds(replace(scene, rules=counts.rules), counts, camera, joined, names, size, watched)
     by_kind: dict[str, list[Deed]] = defaultdict(list)
     for deed in deeds:
@@ -189,6 +198,7 @@ def joined_tubes(video: VideoTubes, names: tuple[str, ...], counts: CountRules) 
         parts = [video.tubes[number] for number in event.tubes]
         frames = np.concatenate([np.arange(part.start, part.stop) for part in parts])
         boxes = np.concatenate([part.boxes for part in parts])
+        # without its actor: each action counts, whoever did it
         joined.append(make_tube(frames, boxes, event.label, event.score))
     if not counts.one_action:
         return joined

@@ -131,7 +131,7 @@ def add_scene_routes(
 
     @app.get("/api/scenes")
     def list_scenes() -> list[SceneListed]:
-        entries = of_shelf().entries() if shelf else {}
+        entries = shelf.entries() if shelf else {}
         return [SceneListed(name=name, message=fault) for name, fault in entries.items()]
 
     @app.get("/api/scenes/{name:path}", responses={404: {"model": SceneProblem}})

@@ -77,6 +77,20 @@ def test_meals(tmp_path):
     assert np.isnan(nothing.exact) and nothing.found == 3
 
 
+def test_of_two_meals_that_overlap_one_of_the_truth_the_better_one_is_it(tmp_path):
+    def meals(served, tills):
+        tubes = [tube("serve", at, 4, ["away"]) for at in served]
+        return count(tmp_path, tubes + [tube("till", at, 5, ["away"]) for at in tills], MEALS)
+
+    truth = meals([0, 50], [100])  # 10 s
+    found = meals([0, 40, 60], [30, 100])  # 3 s with one item, 6 s with two
+    errors = count_errors(found, truth).meals
+    assert (errors.matched, errors.exact, errors.found) == (1, 1, 2)
+    early = meals([0], [11])  # 1.1 s of 10 s: the same; 0.9 s are not
+    assert count_errors(early, truth).meals.matched == 1
+    assert count_errors(meals([0], [9]), truth).meals.matched == 0
+
+
 def test_counts_equal_themselves(tmp_path):
     counts = count(tmp_path, [tube("pick", 0, 10, ["tuna"]), tube("serve", 20, 9, ["tray"])], SCENE)
     errors = count_errors(counts, counts)

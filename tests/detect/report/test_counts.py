@@ -4,8 +4,10 @@ import re
 import pytest
 
 from stadet.detect.metrics.count_errors import count_errors
-from stadet.detect.report.count_charts import clock_ticks
+from stadet.detect.report import counts as counts_module
+from stadet.detect.report.count_charts import clock_ticks, period_chart
 from stadet.detect.report.counts import counts_dict, counts_page, total_lines
+from stadet.detect.scene.counted import SceneCounts
 from tests.detect.scene.test_counting import count, tube
 
 TUBES = [
@@ -41,6 +43,17 @@ def test_the_page_holds_everything(pair):
     assert 'class="mark"' not in alone and "truth" not in alone.partition("</style>")[2]
 
 
+def test_tables_of_the_page(pair):
+    found, truth = pair
+    page = counts_page(found, truth, count_errors(found, truth))
+    text = " ".join(re.sub(r"<[^>]*>", " ", page.partition("</style>")[2]).split())
+    assert "v 0:00:06.0 1 tuna x1 0 checkout v 0:00:10.0 1 item x1 0 end" in text
+    assert "v tuna 9 1 0 8 8 0.00 100.0 v rice 4 0 0 4 3 0.55 45.5" in text
+    assert "counter hour 1 0:00:11.0 2 (2) 2 (2)" in text
+    assert "counter hour 1 tuna 1 (1) 0 (0) counter hour 1 rice 0 (1) 0 (0)" in text
+    assert "hands 3 3.0 4 4.0 25.0 till 1 1.0 1 1.0 0.0" in text
+
+
 def test_lines_and_json(pair):
     found, truth = pair
     errors = count_errors(found, truth)
@@ -60,6 +73,34 @@ def test_lines_and_json(pair):
     rice = content["errors"]["stock"]["bins"][1]
     assert rice["right"] == pytest.approx(50 / 110)  # wrong from frame 50 on
     assert content["notes"] == ["a note"]
+
+
+def test_hours_of_two_days_are_two_bars(tmp_path):
+    """Meals at 0:10 and, a day later, 24:10 both end in an hour called 0:00."""
+    tubes = [tube("serve", 0, 10, ["tray"]), tube("till", 20, 10, ["away"])]
+    days = [count(tmp_path, tubes, begins=hours * 3600.0 + 600) for hours in (0, 24)]
+    both = SceneCounts(days[0].scene, [day.videos[0] for day in days])
+    series = [("meals", "", "meals")]
+    assert str(period_chart(both, None, "hour", series, "meals")).count("meals, 0:00: 1<") == 2
+
+
+def test_bars_have_the_truth_as_dots(pair):
+    """In the one hour 2 uses of hands fewer in the truth: dots at its height, not at the bars'."""
+    found, truth = pair
+    series = [("uses", "hands", "hands")]
+    heights = []
+    for counts, other in ((found, truth), (truth, truth)):
+        svg = str(period_chart(counts, other, "hour", series, "uses"))
+        (dot,) = re.findall(r'<circle[^>]* cy="([\d.]+)"', svg)
+        heights.append(float(dot))
+    assert heights[0] == heights[1]  # four uses, the highest value of both charts
+
+
+def test_long_tables_tell_what_they_leave_out(pair, monkeypatch):
+    found, _ = pair
+    monkeypatch.setattr(counts_module, "MEALS", 1)
+    page = counts_page(found)
+    assert "meal by meal (the first 1 of 2; meals.csv holds all)" in page
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Counts of tubes against a plain reading of the script that they were made from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,48 @@ def test_parts_of_one_action_are_joined(tmp_path):
     assert count(tmp_path, parts).stock[0].final == 8
     apart = SCENE.replace("counts:\n", "counts:\n  join_seconds: 0.3\n")
     assert count(tmp_path, parts, apart).stock[0].final == 7
+
+
+def test_of_two_bins_that_were_passed_twice_the_longer_time_in_all_counts(tmp_path):
+    """0.8 s in two stays at tuna, 0.7 s in one at rice, with pauses longer than join_seconds."""
+    places = [*["tuna"] * 4, *["away"] * 6, *["rice"] * 7, *["away"] * 6, *["tuna"] * 4]
+    (move,) = count(tmp_path, [tube("pick", 0, len(places), places)]).videos[0].moves
+    assert (move.bin, move.seconds) == ("tuna", 2.7)
+
+
+def test_every_action_of_an_actor_counts(tmp_path):
+    tubes = [tube("pick", 20 * n, 10, ["tuna"]) for n in range(3)]
+    same = [replace(t, actor=7) for t in tubes]
+    assert count(tmp_path, same).stock[0].levels() == [9, 8, 7, 6]
+    assert count(tmp_path, same).videos[0].uses == count(tmp_path, tubes).videos[0].uses
+
+
+def test_items_bear_the_name_of_the_bin_last_taken_from(tmp_path):
+    tubes = [tube("pick", 0, 5, ["tuna"]), tube("pick", 10, 5, ["rice"])]
+    served = [tube("serve", 20, 5, ["tray"]), tube("serve", 40, 5, ["tray"])]
+    (meal,) = count(tmp_path, [*tubes, *served]).videos[0].meals
+    assert meal.served == ["rice", "tuna"] and meal.content_text == "rice x1; tuna x1"
+
+
+def test_at_one_moment_an_item_is_served_before_it_is_taken_back(tmp_path):
+    tubes = [tube("serve", 0, 10, ["tray"]), tube("take back", 4, 6, ["tray"])]
+    (video,) = count(tmp_path, tubes).videos
+    assert [(m.items, m.taken_back) for m in video.meals] == [(0, 1)] and not video.loose_backs
+
+
+def test_a_pause_ends_where_the_next_action_begins(tmp_path):
+    """29.9 s without an item, then one that takes 1 s: the same meal."""
+    tubes = [tube("serve", 0, 10, ["tray"]), tube("serve", 309, 10, ["tray"])]
+    assert [meal.items for meal in count(tmp_path, tubes).videos[0].meals] == [2]
+
+
+def test_sums_of_a_meal_belong_to_the_hour_in_which_it_ended(tmp_path):
+    tubes = [tube("serve", 0, 10, ["tray"]), tube("till", 20, 10, ["away"])]
+    counts = count(tmp_path, tubes, begins=3599.0)
+    hours = {
+        p.name: (s.get(("meals", "")), s.get(("items", ""))) for (_, p), s in counts.totals.items()
+    }
+    assert hours == {"0:00": (None, None), "1:00": (1, 1)}
 
 
 def test_random_scripts_equal_their_plain_reading(tmp_path):
