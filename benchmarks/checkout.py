@@ -57,8 +57,8 @@ ACTIONS = {action.name: action for action in CATALOGUE}
 
 @dataclass
 class Service:
-    """What a script says. meals: items by bin; moves: (bin, -1 or 1) in order; touches: bin
-    actions with bare hands; hands, tongs: bin actions."""
+    """What a script says. meals: items by bin; moves: (bin, -1 or 1) in order; uses: moves with
+    tongs and with hands."""
 
     appearances: list[Appearance] = field(default_factory=list)
     meals: list[Counter] = field(default_factory=list)
@@ -314,7 +314,10 @@ def main() -> None:
     scenes, services = film_services(args.out, config)
     truth = annotations(scenes, imperfect=False)
     write_coco_video(args.out / "truth.json", truth)
-    files = {d: scene_file(args.out / f"scene{d:d}.yaml", scenes, d) for d in (False, True)}
+    files = {
+        one_action: scene_file(args.out / f"scene{one_action:d}.yaml", scenes, one_action)
+        for one_action in (False, True)
+    }
     tubes = truth_tube_set(truth)
     hits = hits_of(files[False], tubes, scenes)
     exact = take_counts(files[False], ground_truth=truth)
@@ -338,12 +341,12 @@ def main() -> None:
     for name, own in sources.items():
         ruled = hits_of(files[False], own, scenes)
         rules = {rule: rule_figures(ruled, hits, rule) for rule in (BARE, SURE, UNWIPED)}
-        for direction, path in files.items():
-            folder = args.out / f"{name.replace(' ', '-')}{'-one-action' * direction}"
+        for one_action, path in files.items():
+            folder = args.out / f"{name.replace(' ', '-')}{'-one-action' * one_action}"
             result = take_counts(
                 path, own, ground_truth=truth, truth=True, start="11:00", out=folder
             )
-            words = f"{name}, one_action" if direction else name
+            words = f"{name}, one_action" if one_action else name
             row = {"source": words, **figures(result), "rules": rules}
             table.append(row)
             print(words + ": " + ", ".join(f"{k} {v:.3f}" for k, v in figures(result).items()))

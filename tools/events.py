@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--join-seconds",
         type=float,
         default=0.5,
-        help="pause over which tubes of one class at one place are one event (%(default)s)",
+        help="pause over which tubes of one class and actor (or place) are one event (%(default)s)",
     )
     add("--bin-seconds", type=float, default=60.0, help="width of a count (%(default)s)")
     add("--clock", default="0:00:00", help="time of day when the videos begin, h:mm:ss")
