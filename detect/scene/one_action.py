@@ -27,10 +27,11 @@ def decided(
     """One tube for each visit of a hand, with the class of the highest sum of scores over frames.
 
     Two tubes of opposite classes are one hand where their boxes meet on at least half of the frames
-    that both have, or where one begins at most `pause` seconds after the other's end and meets its last
-    box. Two tubes of alternative classes are one hand where at least half of the shorter is beside
-    the other, with a mean IoU of 0.5 or more. What is connected in this way is a visit. Of the
-    winning class its tubes are joined, the others are left out; all other tubes stay as they are.
+    that both have, or where one begins at most `pause` seconds after the other's end and meets its
+    last box. Two tubes of alternative classes are one hand where at least half of the shorter is
+    beside the other, with a mean IoU of 0.5 or more. What is connected in this way is a visit. Of
+    the winning class its tubes are joined, the others are left out; all other tubes stay as they
+    are.
 
     Args:
         tubes: of one video.
