@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--detections", required=True, help="a detections file (.jsonl)")
     add("--out", required=True, help="the tube file (.json)")
     add_truth(parser)
-    add("--fps", type=float, help="frames a second of every video, where nothing else says it")
+    add("--fps", type=float, help="frames a second of every video; overrules what files say")
     add("--online", action="store_true", help="greedy linking frame by frame, no look ahead")
     add("--min-score", type=float, default=0.01, help="boxes below it take no part (%(default)s)")
     add(
@@ -145,7 +145,7 @@ def link_tubes(
         out: the tube file to write (None: no file).
         data: data set file of these videos; brings the order of classes, rates and lengths.
         ground_truth: COCO-video JSON of these videos or its content, instead of `data`.
-        fps: frames a second of every video, where nothing else says it.
+        fps: frames a second of every video; overrules what the files say.
         online: greedy linking frame by frame without looking ahead.
         options: least scores, gaps and lengths of the linking.
         strict: anything wrong with the detections file is an error.
