@@ -1,19 +1,22 @@
 """Classifiers in the service: answers, timelines, and the steps of a routine."""
 
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from stadet.datasets.footage.writer import VideoWriter
 from stadet.tools.cli import main
+from stadet.tools.export import export
 from tests.datasets.tiny_classes import write_classes
 from tests.tools.service.conftest import send, wait
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A folder with one classifier: videos are bright or dark."""
+    """A folder with one classifier, and its exported file where onnxruntime is installed: videos
+    are bright or dark."""
     folder = tmp_path_factory.mktemp("classifiers")
     data = write_classes(tmp_path_factory.mktemp("data"))
     settings = [
@@ -32,6 +35,8 @@ def models(tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "tiny"
     assert main(["train-classifier", *settings, f"data.root={data}", f"output={run}"]) == 0
     shutil.copy(run / "best.pt", folder / "light.pt")
+    if find_spec("onnx") and find_spec("onnxruntime"):
+        export(folder / "light.pt", folder / "light.onnx")
     return folder
 
 
@@ -99,3 +104,21 @@ def test_a_detector_is_asked_for(client, tmp_path):
     request = {"kind": "detect", "model": "light.pt", "uploads": [upload]}
     answer = client.post("/api/jobs", json=request)
     assert answer.status_code == 422 and "cannot do detect" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("wanted", [{}, {"window_seconds": 1.0, "min_seconds": 0.5}])
+def test_an_exported_file_answers_as_its_checkpoint(client, tmp_path, wanted):
+    """A whole job each, with the windows of a long video and without."""
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    video = film(tmp_path / "both.mp4", [215] * 25 + [35] * 35)
+    answers, steps = [], []
+    for model in ("light.pt", "light.onnx"):
+        job = run(client, video, kind="steps", model=model, **wanted)
+        answers.append(result(client, job, "answers.json").json())
+        steps.append(result(client, job, "steps.json").json())
+    assert [row["class"] for row in answers[0]] == (["bright", "dark"] if wanted else ["bright"])
+    for ours, theirs in zip(*answers, strict=True):
+        assert ours.pop("score") == pytest.approx(theirs.pop("score"), abs=2e-4)  # rounded to 1e-4
+        assert ours == theirs
+    assert steps[0] == steps[1]
