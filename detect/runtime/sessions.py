@@ -45,9 +45,12 @@ class OnnxRuntimeSession:
         options.intra_op_num_threads = torch.get_num_threads()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
-        self._session = onnxruntime.InferenceSession(
-            content, options, providers=[self.provider, *self.others]
-        )
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=[self.provider, *self.others]
+            )
+        except Exception as error:  # onnxruntime's own, which have no common base
+            raise _refused(self.name, onnxruntime.__version__, error) from error
         if self.provider not in self._session.get_providers():  # it falls back by itself
             raise self._unavailable("found that its libraries cannot be loaded")
         self.inputs = {
@@ -91,7 +94,10 @@ class OpenVinoSession:
         except ImportError as error:
             raise UserError(f"runtime openvino: {missing_runtime('openvino')}") from error
         self._core = openvino.Core()
-        self._graph = self._core.read_model(content)
+        try:
+            self._graph = self._core.read_model(content)
+        except RuntimeError as error:
+            raise _refused("openvino", openvino.__version__, error) from error
         self._options = {
             "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -118,6 +124,15 @@ class OpenVinoSession:
         self._request.infer(feeds)
         # copies: the request writes the next answer into the same memory
         return {name: self._request.get_tensor(name).data.copy() for name in self._outputs}
+
+
+def _refused(runtime: str, version: str, error: Exception) -> UserError:
+    """A graph that a runtime does not take, such as that of a later version of it."""
+    reason = " ".join(str(error).split())[:120]
+    return UserError(
+        f"runtime {runtime}: expected a graph that version {version} runs, found one that it "
+        f"refuses ({reason}); write the file again with stad export, or install a later version"
+    )
 
 
 def run_in_batches(session: Session, feeds: Arrays, outputs: Sequence[str]) -> list[np.ndarray]:

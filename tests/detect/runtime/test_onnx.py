@@ -187,6 +187,16 @@ def test_bad_input_is_one_line(monkeypatch):
         export_onnx(tiny.detector(), tiny.SIZE)
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_graph_that_the_runtime_refuses_is_told(runtime):
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load_from_string(export_onnx(tiny.detector(), tiny.SIZE))
+    del graph.graph.node[3:]  # the outputs come from nowhere
+    with pytest.raises(UserError, match=rf"runtime {runtime}: expected a graph that") as told:
+        SESSIONS[runtime](graph.SerializeToString())
+    assert "\n" not in str(told.value)
+
+
 def test_a_provider_that_is_not_there_is_told():
     onnxruntime = pytest.importorskip("onnxruntime")
     if "TensorrtExecutionProvider" in onnxruntime.get_available_providers():
