@@ -192,9 +192,10 @@ def _actor_column(columns: DetectionColumns) -> dict[str, Any]:
     return {"actor": pa.array(columns.actors, mask=columns.actors == NO_TRACK)}
 
 
-def parquet_text(path: Path) -> Iterator[bytes]:
+def parquet_text(path: Path, findings: Findings) -> Iterator[bytes]:
     """The text that `write_parquet` writes to the same file: its header and its rows.
 
+    Rows that cannot be used are left out and counted in `findings`.
     Rows of frames in no range come after the last range row, as what was not finished does.
     """
     line = parquet_header(path)
@@ -202,7 +203,7 @@ def parquet_text(path: Path) -> Iterator[bytes]:
     ids = parsed_header(line, str(path))[1]
     # the ids stand for the classes
     own = {key: key for key in ids if isinstance(key, int)}
-    columns = read_parquet(path, own, Findings(path.name))
+    columns = read_parquet(path, own, findings)
     seen = np.zeros(len(columns.boxes), dtype=bool)
     for code, name in enumerate(columns.video_names):
         rows = columns.videos == code

@@ -13,6 +13,7 @@ from stadet.detect.detections.parquet import is_parquet, parquet_text, write_par
 from stadet.detect.detections.reader import text_of
 from stadet.detect.detections.writer import BLOCK
 from stadet.engine.files import atomic_write, expect_absent
+from stadet.engine.findings import Findings
 from stadet.engine.reading import guarded
 
 
@@ -24,29 +25,30 @@ def recode_detections(
     or .parquet. Reading either gives the same detections.
 
     Returns:
-        A line for each kind of fault whose rows a Parquet file has no place for.
+        A line for each kind of fault of rows that a Parquet file has or would have no place for.
 
     Raises:
         UserError: for a file that is no such file, and where `out` exists (unless `overwrite`).
     """
     path, out = Path(path), Path(out)
     expect_absent(out, overwrite=overwrite)
-    with _text(path) as text:
+    findings = Findings(path.name)
+    with _text(path, findings) as text:
         if is_parquet(out):
-            return write_parquet(out, text, path)
+            return [*findings.notes(), *write_parquet(out, text, path)]
         read_header(text, path)
         text.seek(0)
         pack = packer(out)
         with atomic_write(out, "wb") as stream:
             while block := b"".join(text.readlines(BLOCK)):
                 stream.write(block if pack is None else pack(block))
-    return []
+    return findings.notes()
 
 
-def _text(path: Path) -> IO[bytes]:
+def _text(path: Path, findings: Findings) -> IO[bytes]:
     if not is_parquet(path):
         return text_of(path)
     text: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # type: ignore[assignment]  # noqa: SIM115
-    text.writelines(parquet_text(path))
+    text.writelines(parquet_text(path, findings))
     text.seek(0)
     return text

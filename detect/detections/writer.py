@@ -30,6 +30,7 @@ from stadet.detect.detections.parquet import (
 from stadet.detect.structures import NO_TRACK, Detections
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path, atomic_write, disk_error
+from stadet.engine.findings import Findings
 from stadet.engine.json_lines import write_through
 
 BLOCK = 8 << 20  # bytes of text that are packed at once
@@ -260,9 +261,15 @@ class DetectionsWriter:
         written again.
         """
         if self._columns and not self.growing.exists() and self.path.exists():
+            findings = Findings(self.path.name)
             with atomic_write(self.growing, "wb") as text:
-                for line in parquet_text(self.path):
+                for line in parquet_text(self.path, findings):
                     text.write(line)
+                if findings:  # rows of another program, which would be lost
+                    raise UserError(
+                        f"{self.path}: expected a file whose rows can all be continued, found "
+                        f"{' | '.join(findings.notes())}; stad convert writes it without them"
+                    )
             try:
                 return self._cut_unfinished(header)
             except UserError:  # the Parquet file stays as it is

@@ -205,6 +205,14 @@ def test_rows_that_cannot_be_used_are_counted_and_left_out(tmp_path):
     assert len(found) == len(read_detections(path)) - 4
     with pytest.raises(UserError):
         read_detections(other, strict=True)
+    for name in ("text.jsonl", "again.parquet"):
+        notes = recode_detections(other, tmp_path / name)
+        assert any("3 rows that are no detection" in note for note in notes), notes
+        assert any("does not list" in note for note in notes), notes
+    content = other.read_bytes()
+    with pytest.raises(UserError, match="3 rows that are no detection"):
+        DetectionsWriter(other, NAMES, 0.1, resume=True)
+    assert other.read_bytes() == content and not unfinished(other).exists()
 
 
 def test_files_that_are_no_detections_are_told_in_a_line(tmp_path):
