@@ -27,8 +27,7 @@ from stadet.detect.boxes import pairwise_iou
 from stadet.detect.detections.reader import read_detections
 from stadet.detect.structures import AnnotationSet
 
-# the seed of `split` whose training side is that half of the video
-HALVES = {"first": 0, "second": 3}
+HALVES = ("first", "second")  # of the video, trained on
 DATASET = {
     "path": ".",
     "format": "cvat",
@@ -49,7 +48,7 @@ YOWO = [
 def main() -> None:
     args = _parse()
     args.out = args.out.resolve()
-    data = {half: prepare(args.data, args.out / half, seed) for half, seed in HALVES.items()}
+    data = {half: prepare(args.data, args.out / half, half) for half in HALVES}
     chains = [("auto", half, seed) for seed in args.seeds for half in HALVES]
     if args.others:
         chains += [(name, half, args.seeds[0]) for name in ("mobilenet", "yowo") for half in HALVES]
@@ -66,15 +65,20 @@ def main() -> None:
     (args.out / "results.json").write_text(json.dumps(rows, indent=1))
 
 
-def prepare(source: Path, folder: Path, seed: int) -> Path:
-    """The video with the data set file that trains on one of its halves."""
+def prepare(source: Path, folder: Path, half: str) -> Path:
+    """The video with the data set file that trains on this half."""
     file = folder / "dataset.yaml"
     if not file.exists():
         for name in ("videos", "annotations"):
             shutil.copytree(source / name, folder / name, dirs_exist_ok=True)
+    seed = 0
+    while True:
         split = {"method": "blocks", "block_seconds": 20.1, "val": 0.5, "test": 0.0, "seed": seed}
         file.write_text(yaml.safe_dump({**DATASET, "split": split}, sort_keys=False))
-    return file
+        (video,) = load_dataset(file).side("train")
+        if bool(video.looked_at[0]) == (half == "first"):
+            return file
+        seed += 1
 
 
 def learn(

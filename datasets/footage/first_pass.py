@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from av import VideoFrame
+from av.error import FFmpegError
 
 from stadet.datasets.footage.decode import Decoder, upright_size
 from stadet.datasets.footage.index import (
@@ -29,6 +30,7 @@ from stadet.datasets.footage.index import (
     measured_rate,
 )
 from stadet.datasets.footage.video import Indices, Video
+from stadet.engine.errors import UserError
 
 
 class PacketsMislead(Exception):
@@ -52,7 +54,7 @@ def open_first_pass(
         if kept_index(digest, index_dir) is not None:
             return None
         source = FirstPass.begin(path, digest, index_dir)
-    except Exception:  # `open_video` says what is wrong with it
+    except (OSError, ValueError, UserError, FFmpegError):  # `open_video` says what is wrong with it
         return None
     return None if source is None else Video(name or path.stem, path, source)
 
@@ -90,7 +92,10 @@ class FirstPass:
         decoder = Decoder(path)
         try:
             frames = iter(decoder)
-            first = next(frames)  # which way up they are is told by frames only
+            first = next(frames, None)  # which way up they are is told by frames only
+            if first is None:
+                decoder.close()
+                return None
             time_base = decoder.time_base
             rate = measured_rate(ticks, time_base, decoder.declared_rates)
             none = np.zeros(0, dtype=np.uint32)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from stadet.datasets.footage.writer import VideoWriter
 from stadet.datasets.live.reader import LiveFrame, StreamCounts, StreamReader
 from stadet.datasets.live.source import StreamSource, parse_sources
 from stadet.engine.files import disk_error
@@ -27,6 +26,7 @@ from stadet.tools.streams.hit_clips import HitClips
 from stadet.tools.streams.latency import LatencyFigures, LatencyMeter
 from stadet.tools.streams.overlay import draw_line
 from stadet.tools.streams.page import LivePage
+from stadet.tools.streams.recorder import Recorder
 from stadet.tools.streams.session import Event, LiveAnswer, LiveSession
 from stadet.tools.streams.webhook import Webhook
 
@@ -36,7 +36,6 @@ CHECK_SECONDS = 5.0  # between two looks at the latency
 MOST_EVERY = 8  # at most one of so many frames is answered for
 EASY_SHARE = 0.5  # of --max-latency: below it, more frames are answered for again
 EASY_SECONDS = 30.0  # after so long; doubled each time that it was too early
-KEEP_SECONDS = 2.0  # of pictures after the last action, of recordings that hold evidence only
 
 
 @dataclass
@@ -197,7 +196,7 @@ class _Follower:
         self.name, self.reader, self.session = source.name, reader, session
         self._log, self._page, self._on_answer = log, page, on_answer
         self._meter = LatencyMeter()
-        self._recorder = _Recorder(record / f"{source.name}.mp4", evidence_only) if record else None
+        self._recorder = Recorder(record / f"{source.name}.mp4", evidence_only) if record else None
         self._clips, self._cuts = clips, cuts
         self._max_latency = max_latency
         self._every = 1  # one of so many frames is answered for
@@ -322,52 +321,6 @@ class _Follower:
             "damaged": counts.damaged,
             "reconnections": counts.reconnections,
         }
-
-
-class _Recorder:
-    """H.264 of a stream's pictures; a change of size begins another file."""
-
-    def __init__(self, path: Path, evidence_only: bool):
-        self._path, self._evidence_only = path, evidence_only
-        self._writer: VideoWriter | None = None
-        self._stack = contextlib.ExitStack()
-        self._number = 0
-        self._began = 0.0
-        self._last = -math.inf
-        self._until = -math.inf
-        self._size: tuple[int, ...] = ()
-
-    def write(self, answer: LiveAnswer, frame: LiveFrame) -> None:
-        if answer.happening:
-            self._until = frame.seconds + KEEP_SECONDS
-        if self._evidence_only and frame.seconds > self._until:
-            self.close()
-            return
-        if self._writer is None or answer.image.shape[:2] != self._size or frame.starts_stream:
-            self.close()
-            self._open(answer.image.shape[:2], frame.seconds)
-        assert self._writer is not None
-        if frame.seconds <= self._last:
-            return
-        self._last = frame.seconds
-        self._writer.write(answer.image, time=frame.seconds - self._began)
-
-    def _open(self, size: tuple[int, ...], seconds: float) -> None:
-        place = self._path
-        while place.exists():
-            self._number += 1
-            place = self._path.with_stem(f"{self._path.stem}_{self._number:04d}")
-        self._size, self._began, self._last = size, seconds, -math.inf
-        self._stack = contextlib.ExitStack()
-        self._writer = self._stack.enter_context(
-            VideoWriter(place, (size[0], size[1]), 25, variable_rate=True)
-        )
-
-    def close(self) -> None:
-        if self._writer is None:
-            return
-        self._writer = None
-        self._stack.close()
 
 
 def _follow_all(

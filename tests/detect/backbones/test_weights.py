@@ -10,8 +10,9 @@ from torchvision import models
 from stadet.detect.backbones.features import FeatureBackbone
 from stadet.detect.backbones.weights import load_backbone_weights
 from stadet.engine.errors import UserError
+from tests.shared_data import SHARED
 
-PUBLIC = Path("/work/shared/data/imagenet_weights/mobilenet_v2-b0353104.pth")
+PUBLIC = (SHARED or Path()) / "imagenet_weights" / "mobilenet_v2-b0353104.pth"
 
 
 def backbone(name="mobilenet_v3_small"):

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 import yaml
 
+from stadet.configs import find_config
 from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.tools.cli import main
-from stadet.tools.training.auto import box_speed, choose_settings
+from stadet.tools.training.auto import STEP, box_speed, choose_settings
+from stadet.tools.training.auto_train import MODELS
+from stadet.tools.training.inherit import load_train_config
 
 
 def footage(side=40.0, step=6.0, *, name="v", size=(360, 640), fps=30.0, frames=40, track=1):
@@ -102,6 +105,12 @@ def test_few_frames_are_passed_over_a_limited_number_of_times(frames, frame_step
     chosen = choose_settings(truth, reverses={}, flip_labels={}, device="cpu")
     steps = {c.model: c.value for c in chosen if c.key == "loop.max_steps"}
     assert steps == {"frame": frame_steps, "recurrent": recurrent_steps}
+
+
+def test_a_step_of_either_recipe_has_as_many_frames_as_the_passes_are_counted_with():
+    frame, recurrent = (load_train_config(find_config(f"auto_{n}"), []) for n in MODELS)
+    sampler = recurrent.recurrent.sampler
+    assert frame.data.batch == sampler.lanes * sampler.window == STEP
 
 
 def test_a_side_without_boxes_is_refused():
