@@ -9,7 +9,7 @@ import time
 import pytest
 
 from stadet.tools.cli import main
-from tests.tools.small_checkpoints import save_small_checkpoint
+from tests.tools.small_checkpoints import save_small_checkpoint, save_small_classifier
 
 ray = pytest.importorskip("ray")
 
@@ -79,6 +79,21 @@ def test_one_bad_video_is_told_and_the_rest_is_done(footage, checkpoint, tmp_pat
     assert "4 videos done" in told.out
     assert "1 failed" in told.out
     expect_equal(out, footage, checkpoint, tmp_path / "single.jsonl")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("window", "table"), [([], "predictions.csv"), (["--sliding", "1"], "timeline.csv")]
+)
+def test_classes_equal_those_of_one_process(footage, tmp_path, window, table):
+    checkpoint, out = save_small_classifier(tmp_path / "best.pt"), tmp_path / "out"
+    given = [str(footage.videos), "--checkpoint", str(checkpoint), "--device", "cpu", *window]
+    assert main(["fleet", "classify", *given, "--out", str(out), "--workers", "1"]) == 0
+    assert main(["classify", *given, "--out", str(tmp_path / "single")]) == 0
+    parts = [path.read_bytes().partition(b"\n") for path in sorted(out.glob(f"*/{table}"))]
+    assert len(parts) == 4
+    joined = parts[0][0] + b"\n" + b"".join(rest for *_, rest in parts)
+    assert joined == (tmp_path / "single" / table).read_bytes()
 
 
 @pytest.mark.slow

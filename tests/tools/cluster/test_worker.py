@@ -6,6 +6,7 @@ from stadet.tools.cluster.records import read_records
 from stadet.tools.cluster.sources import list_sources
 from stadet.tools.cluster.store import Store
 from stadet.tools.cluster.worker import Order, Worker, toolkit_version
+from tests.tools.small_checkpoints import save_small_classifier
 
 fsspec = pytest.importorskip("fsspec")
 PREDICT = {"for_evaluation": True, "device": "cpu"}
@@ -95,6 +96,35 @@ def test_a_run_of_one_video_equals_stad_run(fleet, tmp_path):
     for name in names:
         content = (wanted / name).read_bytes().replace(page, b"models/best.pt")
         assert (found / name).read_bytes() == content, name
+
+
+@pytest.mark.parametrize("options", [{}, {"threshold": 0.0}, {"sliding": 0.5, "stride": 0.25}])
+def test_the_classes_of_one_video_equal_stad_classify(fleet, tmp_path, options):
+    checkpoint = save_small_classifier(tmp_path / "classifier.pt")
+    worker = make_worker(
+        fleet,
+        tmp_path / "out",
+        tmp_path,
+        {"device": "cpu", **options},
+        work="classify",
+        content=checkpoint.read_bytes(),
+    )
+    assert worker.open()[1].error is None
+    chosen = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    tables = set()
+    for name in ("a", "b"):
+        video, wanted = str(fleet.videos / f"{name}.mp4"), tmp_path / "single" / name
+        arguments = [video, "--checkpoint", str(checkpoint), "--device", "cpu", *chosen]
+        assert main(["classify", *arguments, "--out", str(wanted)]) == 0
+        (source,) = list_sources([video])
+        assert worker.do(source).error is None
+        found = {p.name: p.read_bytes() for p in (tmp_path / "out" / name).iterdir()}
+        assert found == {p.name: p.read_bytes() for p in wanted.iterdir()}
+        table = "timeline.csv" if "sliding" in options else "predictions.csv"
+        assert set(found) == ({table, f"{name}.png"} if "sliding" in options else {table})
+        tables.add(found[table])
+    assert len(tables) == 2
+    worker.close()
 
 
 def test_bad_videos_are_told_and_nothing_is_written(fleet, worker, tmp_path):
