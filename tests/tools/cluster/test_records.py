@@ -57,9 +57,10 @@ def test_what_was_lost_is_done_again(store, tmp_path, loss):
     assert names(todo) == ["a", "b", "in/c"]
 
 
-def test_a_video_that_changed_is_only_replaced_when_told_to(store):
+@pytest.mark.parametrize(("size", "version"), [(11, "1"), (10, "2")])
+def test_a_video_that_changed_is_only_replaced_when_told_to(store, size, version):
     finish(store, SOURCES[0])
-    changed = [Source("a", "/v/a.mp4", 11, "2"), *SOURCES[1:]]
+    changed = [Source("a", "/v/a.mp4", size, version), *SOURCES[1:]]
     with pytest.raises(UserError, match=r"1 videos that have changed since \(first: a\)"):
         split_done(changed, store, DIGEST, overwrite=False)
     todo, _ = split_done(changed, store, DIGEST, overwrite=True)

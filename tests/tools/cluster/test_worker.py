@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from stadet.engine import files
@@ -6,6 +8,7 @@ from stadet.tools.cluster.records import read_records
 from stadet.tools.cluster.sources import list_sources
 from stadet.tools.cluster.store import Store
 from stadet.tools.cluster.worker import Order, Worker, toolkit_version
+from stadet.tools.cluster.works import WORKS
 from tests.tools.small_checkpoints import save_small_classifier
 
 fsspec = pytest.importorskip("fsspec")
@@ -124,6 +127,25 @@ def test_the_classes_of_one_video_equal_stad_classify(fleet, tmp_path, options):
         assert set(found) == ({table, f"{name}.png"} if "sliding" in options else {table})
         tables.add(found[table])
     assert len(tables) == 2
+    worker.close()
+
+
+def test_a_video_that_changes_while_it_is_worked_on_gives_no_result(fleet, tmp_path, monkeypatch):
+    video = tmp_path / "a.mp4"
+    video.write_bytes((fleet.videos / "a.mp4").read_bytes())
+    (source,) = list_sources([str(video)])
+
+    def work_and_replace(name, path, folder):
+        (folder / f"{name}.jsonl").write_text("{}")
+        os.utime(path, ns=(1, 1))
+
+    monkeypatch.setitem(WORKS, "predict", lambda *_: work_and_replace)
+    worker = make_worker(fleet, tmp_path / "out", tmp_path)
+    assert worker.open()[1].error is None
+    outcome = worker.do(source)
+    assert "a.mp4: changed while it was read" in outcome.error
+    assert outcome.record is None
+    assert Store(tmp_path / "out").sizes() == {}
     worker.close()
 
 
