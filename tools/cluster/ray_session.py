@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import stadet
 from stadet.engine.errors import UserError
 from stadet.engine.stop import SIGNALS
+from stadet.tools.cluster.urls import first_line
 
 STORE_BYTES = 128 << 20  # of shared memory, beside the checkpoint: results go to files
 PROBE_SECONDS = 5.0
@@ -51,7 +51,9 @@ def ray_session(address: str | None = None, *, checkpoint_bytes: int = 0) -> Ite
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     with contextlib.ExitStack() as stack:
         if address is None:
-            folder = stack.enter_context(_session_folder())
+            # for logs and sockets; in /tmp as the names of sockets must be short
+            kept = tempfile.TemporaryDirectory("", "stad-ray-", "/tmp", ignore_cleanup_errors=True)
+            folder = stack.enter_context(kept)
             with _importable(), _handlers_kept():
                 try:
                     ray.init(
@@ -61,7 +63,7 @@ def ray_session(address: str | None = None, *, checkpoint_bytes: int = 0) -> Ite
                         **common,
                     )
                 except Exception as error:  # of many kinds
-                    raise UserError(f"Ray could not be started: {_line(error)}") from error
+                    raise UserError(f"Ray could not be started: {first_line(error)}") from error
         else:
             _probe(address)
             try:
@@ -89,23 +91,9 @@ def _probe(address: str) -> None:
 def _unreachable(address: str, error: Exception) -> UserError:
     return UserError(
         f"--address {address}: expected a Ray cluster of this version there, found none "
-        f"({_line(error)}); start one with `ray start --head "
+        f"({first_line(error)}); start one with `ray start --head "
         "--include-dashboard=false`, or leave --address out for this machine alone"
     )
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-@contextlib.contextmanager
-def _session_folder() -> Iterator[str]:
-    """Ray's folder for logs and sockets, in /tmp as the names of sockets must be short."""
-    folder = tempfile.mkdtemp(prefix="stad-ray-", dir="/tmp")
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

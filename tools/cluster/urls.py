@@ -70,13 +70,16 @@ def _told(error: Exception, url: str, doing: str) -> Exception:
     if kinds & {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}:
         return UserError(f"cannot {doing} {url}: no credentials were found ({error})")
     if isinstance(error, (ConnectionError, TimeoutError)) or kinds & set(_UNREACHABLE):
-        return Unreachable(f"cannot {doing} {url}: its server does not answer ({_line(error)})")
+        return Unreachable(
+            f"cannot {doing} {url}: its server does not answer ({first_line(error)})"
+        )
     if (line := machine_error(error)) is not None:
         return UserError(line)
     if isinstance(error, OSError) or "ClientError" in kinds:
-        return Unreachable(f"cannot {doing} {url}: {_line(error)}")
+        return Unreachable(f"cannot {doing} {url}: {first_line(error)}")
     return error
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, or its kind where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
