@@ -130,6 +130,22 @@ def test_the_classes_of_one_video_equal_stad_classify(fleet, tmp_path, options):
     worker.close()
 
 
+def test_a_video_without_room_for_a_clip_is_told(fleet, tmp_path):
+    sampling = {"frames": 21, "policy": "one-clip", "pad_short": False}
+    checkpoint = save_small_classifier(tmp_path / "classifier.pt", sampling=sampling)
+    content = checkpoint.read_bytes()
+    worker = make_worker(
+        fleet, tmp_path / "out", tmp_path, {"device": "cpu"}, work="classify", content=content
+    )
+    assert worker.open()[1].error is None
+    short, long, _ = map(worker.do, list_sources([str(fleet.videos)]))
+    assert "a.mp4 has 20 frames, a clip needs 21" in short.error
+    assert not short.transient
+    assert long.error is None
+    assert not [name for name in Store(tmp_path / "out").sizes() if "a" in name.split("/")]
+    worker.close()
+
+
 def test_a_video_that_changes_while_it_is_worked_on_gives_no_result(fleet, tmp_path, monkeypatch):
     video = tmp_path / "a.mp4"
     video.write_bytes((fleet.videos / "a.mp4").read_bytes())
