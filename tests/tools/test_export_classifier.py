@@ -9,10 +9,11 @@ import torch
 import stadet
 from stadet.classify.models.classifier import ClipClassifier
 from stadet.classify.models.registry import MODELS
+from stadet.datasets.clips.timing import Timing
 from stadet.datasets.live.reader import LiveFrame
 from stadet.datasets.splits.split import Split
 from stadet.detect.runtime.seal import seal, without_seal
-from stadet.engine.checkpoint import save_checkpoint
+from stadet.engine.checkpoint import load_checkpoint, save_checkpoint
 from stadet.engine.config import from_dict
 from stadet.tools import cli
 from stadet.tools.classification.checkpoint import (
@@ -81,6 +82,7 @@ def test_compiled_and_bf16_classify_as_the_checkpoint(videos, checkpoint):
     assert_same(stadet.open_classifier(checkpoint, "cpu", runtime="compiled")(videos), eager)
     half = stadet.open_classifier(checkpoint, "cpu", precision="bf16")(videos)
     assert_same(half, eager, 0.03)
+    assert not np.array_equal(half.probabilities, eager.probabilities)
 
 
 def test_the_verb_prints_the_same_for_the_file(videos, checkpoint, exported, capsys):
@@ -96,11 +98,26 @@ def test_int8_classifies_nearly_as_the_checkpoint(folder, videos, checkpoint, ex
     arguments = ["export", "--checkpoint", str(checkpoint), "--out", str(out)]
     assert cli.main([*arguments, "--int8", str(videos), "--calibration-clips", "6"]) == 0
     graph = onnx.load(str(out))
-    assert any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
+    made_by = {name: node.op_type for node in graph.graph.node for name in node.output}
+    convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
+    assert convolutions  # and the last of them too
+    assert {made_by.get(node.input[0]) for node in convolutions} == {"DequantizeLinear"}
     assert json.loads(graph.metadata_props[0].value)["precision"] == "int8"
     exact, found = (stadet.open_classifier(path)(videos) for path in (exported, out))
     assert np.abs(found.probabilities - exact.probabilities).max() < 0.1
     assert not np.array_equal(found.probabilities, exact.probabilities)
+    assert cli.main([*arguments, "--overwrite", "--batch", "2", "--int8", str(videos)]) == 0
+    fixed = stadet.open_classifier(out)(videos)
+    assert np.abs(fixed.probabilities - exact.probabilities).max() < 0.1
+
+
+def test_the_file_shows_frames_at_the_rate_of_the_training(folder, checkpoint):
+    timed = folder / "timed.pt"
+    content = {**load_checkpoint(checkpoint), "timing": Timing(12.5).to_dict()}
+    save_checkpoint(timed, content)
+    out = folder / "timed.onnx"
+    assert cli.main(["export", "--checkpoint", str(timed), "--out", str(out)]) == 0
+    assert stadet.open_classifier(timed, "cpu").fps == stadet.open_classifier(out).fps == 12.5
 
 
 def test_streams_and_other_inputs(folder, videos):

@@ -77,6 +77,15 @@ def test_it_says_what_the_text_says(tmp_path):
     assert read_floor(columns) == 0.1
 
 
+def test_ranges_of_different_rates_stay_apart(tmp_path):
+    plain, columns = tmp_path / "d.jsonl", tmp_path / "d.parquet"
+    for path in (plain, columns):
+        with DetectionsWriter(path, NAMES) as writer:
+            writer.processed("v", 0, 9, fps=25)
+            writer.processed("v", 10, 19, fps=30)
+    assert_same(read_detections(columns), read_detections(plain))
+
+
 def test_numbers_of_any_program_come_back_to_the_bit(tmp_path):
     rng = np.random.default_rng(1)
     header = {
