@@ -45,6 +45,18 @@ def test_help_and_mistakes_need_no_ray(footage, checkpoint, tmp_path, capsys):
     assert "invalid choice: 'swim'" in capsys.readouterr().err
 
 
+def test_results_are_of_one_checkpoint_by_its_content(footage, checkpoint, tmp_path, capsys):
+    mine = tmp_path / "mine.pt"
+    mine.write_bytes(checkpoint.read_bytes())
+    given = [*arguments(footage, mine, tmp_path / "out"), "--address", "127.0.0.1:1"]
+    assert main(["fleet", "predict", *given]) == 2  # the place is its own, the cluster not there
+    assert main(["fleet", "predict", *given]) == 2
+    assert "expected a Ray cluster" in capsys.readouterr().err.splitlines()[-1]
+    save_small_checkpoint(mine, "recurrent-yolo")
+    assert main(["fleet", "predict", *given]) == 2
+    assert "other settings (differing: checkpoint)" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_killed_and_resumed_it_equals_one_process(footage, checkpoint, tmp_path):
     out = tmp_path / "out"

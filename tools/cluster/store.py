@@ -82,7 +82,7 @@ class Store:
             contents = file_system(self.root).cat([self.place(name) for name in sizes])
         if isinstance(contents, bytes):  # of a single file
             return dict(zip(sizes, [contents], strict=True))
-        return dict(zip(sizes, contents.values(), strict=True))
+        return {self._name(key): content for key, content in contents.items()}
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, whole or not at all."""
@@ -113,8 +113,12 @@ class Store:
                 objects: dict[str, Any] = system.find(start, detail=True)
             except FileNotFoundError:
                 return {}
-            prefix = system._strip_protocol(self.root).rstrip("/") + "/"
-        return {key.removeprefix(prefix): int(facts["size"]) for key, facts in objects.items()}
+        return {self._name(key): int(facts["size"]) for key, facts in objects.items()}
+
+    def _name(self, key: str) -> str:
+        """Name from the root of a file as its file system calls it."""
+        root = file_system(self.root)._strip_protocol(self.root).rstrip("/")
+        return key.removeprefix(f"{root}/")
 
     def _move(self, path: Path, target: Path) -> None:
         try:

@@ -109,6 +109,18 @@ def test_a_clock_that_jumps_begins_anew(method, jump):
     assert ids.tolist() == [1]
 
 
+@every_method
+@pytest.mark.parametrize("pause, own", [(0.8, 0), (1.3, 1)])
+def test_ids_last_for_max_gap_seconds_without_a_frame(method, pause, own):
+    tracker = ActorTracker(ActorOptions(method, max_gap=1.0), fps=FPS)
+    standing = at((hand(0), (0.9, 0)))
+    for f in range(10):
+        tracker.update(f / FPS, standing)
+    for f in range(10, 13):
+        ids = tracker.update(f / FPS + pause, standing)
+    assert ids.tolist() == [own]
+
+
 def random_video(seed, order=None):
     """Three walkers of two classes, doubled, dropped, and some noise; `order` shuffles."""
     rng = np.random.default_rng(seed)
