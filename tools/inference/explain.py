@@ -30,6 +30,7 @@ from stadet.engine.files import expect_absent
 from stadet.tools.classification.checkpoint import open_classifier
 from stadet.tools.classification.video_answers import VideoClassifier
 from stadet.tools.inference.detectors import open_detector
+from stadet.tools.inference.runtimes import EXPORTED
 
 WIDTH = 480  # least width of the pictures, pixels
 STRIP = 8  # images of a strip
@@ -124,6 +125,11 @@ def _open(
     path: str | Path, checkpoint: str | Path, frame: int | None, device: str | None
 ) -> tuple[_Question, Video]:
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if Path(checkpoint).suffix == EXPORTED:
+        raise UserError(
+            f"{checkpoint}: expected a checkpoint, found an exported file, without gradients to "
+            "explain by; give the checkpoint that it was exported from"
+        )
     video = open_video(path)
     is_classifier = load_checkpoint(checkpoint).get("kind") == "classifier"
     find = _classifier_question if is_classifier else _detector_question
