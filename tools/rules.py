@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,8 @@ from stadet.tools.tubes import add_truth
 if TYPE_CHECKING:
     from stadet.detect.scene.hits import VideoHit
     from stadet.detect.scene.scene import Camera, Scene
-    from stadet.detect.structures import VideoAnnotations
+    from stadet.detect.structures import AnnotationSet, VideoAnnotations
+    from stadet.detect.tubes.tube_set import VideoTubes
 
 SUMMARY = "rules over what happens in zones: hits as csv and JSON Lines, with clips"
 EXAMPLES = """\
@@ -31,6 +32,7 @@ examples:
   stad rules --scene scene.yaml --tubes tubes.json --data dataset.yaml --out hits/ \\
       --webhook https://192.0.2.9/hits
   stad rules --scene scene.yaml --check                            # is the file right?
+  stad rules --scene scene.yaml --check --data dataset.yaml        # does it fit these videos?
 
 Writes hits/hits.csv and hits/hits.jsonl (one hit a line: rule, camera, actor, times, score) and,
 with --clips, hits/VIDEO-NUMBER.mp4 of every hit. A scene file is explained in docs/rules.md.
@@ -60,7 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
         default="webhook",
         help="hits that have not arrived yet, and dead letters (%(default)s)",
     )
-    add("--check", action="store_true", help="read the scene file, say what is in it, and stop")
+    add(
+        "--check",
+        action="store_true",
+        help="read the scene file, say what is in it, and stop; "
+        "with --data or --tubes: does it fit their classes and videos?",
+    )
     add_overwrite(parser)
     return parser
 
@@ -82,18 +89,8 @@ def run(args: argparse.Namespace) -> None:
     from stadet.tools.events import seconds_of_day
 
     if args.check:
-        from stadet.detect.scene.file import read_scene
-
-        scene = read_scene(args.scene)
-        for camera in scene.cameras.values():
-            rules = [rule.name for rule in scene.rules if rule.holds_in(camera)]
-            print(
-                f"camera {camera.name}: {len(camera.zones)} zones, {len(camera.lines)} lines; "
-                f"rules: {', '.join(rules) or 'none'}"
-            )
-        if scene.counts is not None:
-            roles = [" ".join(role).strip() for role in scene.counts.roles.values()]
-            print(f"counts: {', '.join(roles)}; shifts: {', '.join(scene.counts.shifts) or 'none'}")
+        for line in check_scene(args.scene, args.tubes, args.data, args.ground_truth):
+            print(line)
         return
     if args.out is None:
         raise UserError("expected --out, the folder for the hits, or --check")
@@ -115,6 +112,8 @@ def run(args: argparse.Namespace) -> None:
     for rule in result.scene.rules:
         count = sum(hit.rule == rule.name for _, hit in result.hits)
         print(f"{count:6,} x {rule.name}")
+        for line in result.unmet.get(rule.name, []):
+            print(f"         {line}")
     if args.webhook is not None:
         send_hits(
             result.hits,
@@ -123,6 +122,49 @@ def run(args: argparse.Namespace) -> None:
             secret=os.environ.get("STAD_WEBHOOK_SECRET") or None,
         )
         print(f"{args.webhook}: {len(result.hits):,} hits sent")
+
+
+def check_scene(
+    scene: str | Path,
+    tubes: str | Path | None = None,
+    data: str | Path | None = None,
+    ground_truth: str | Path | AnnotationSet | None = None,
+) -> Iterator[str]:
+    """What is in a scene file, in lines.
+
+    Args:
+        scene: the file.
+        tubes, data, ground_truth: as of `apply_rules`; where given, the scene's classes have to be
+            theirs, and each of their videos has to have one camera.
+
+    Raises:
+        UserError: for files that are wrong or do not fit each other.
+    """
+    from stadet.detect.scene.file import read_scene
+    from stadet.detect.tubes.file import read_tubes
+    from stadet.tools.tubes import read_truth
+
+    found = read_scene(scene)
+    given = [] if tubes is None else [read_tubes(tubes)]
+    truth = read_truth(data, ground_truth)
+    shown: dict[str, list[str]] = {}
+    for one in [*given, *([] if truth is None else [truth])]:
+        found.check_classes(one.names)
+        for name in one.videos:
+            shown.setdefault(found.camera_of(name).name, []).append(name)
+    for camera in found.cameras.values():
+        rules = [rule.name for rule in found.rules if rule.holds_in(camera)]
+        yield (
+            f"camera {camera.name}: {len(camera.zones)} zones, {len(camera.lines)} lines; "
+            f"rules: {', '.join(rules) or 'none'}"
+        )
+        if shown:
+            names = list(dict.fromkeys(shown.get(camera.name, [])))
+            more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+            yield f"  its videos: {', '.join(names[:5]) or 'none'}{more}"
+    if found.counts is not None:
+        roles = [" ".join(role).strip() for role in found.counts.roles.values()]
+        yield f"counts: {', '.join(roles)}; shifts: {', '.join(found.counts.shifts) or 'none'}"
 
 
 def send_hits(
@@ -179,12 +221,14 @@ class RuleHits:
         hits: (video, hit) in order of video and time.
         videos: how many videos were looked at.
         clips: files that show the hits, in their order; empty where none were asked for.
+        unmet: by name of a rule without hits, how far the boxes came that it looks for, in lines.
     """
 
     scene: Scene
     hits: list[VideoHit]
     videos: int
     clips: list[Path]
+    unmet: dict[str, list[str]]
 
 
 def apply_rules(
@@ -221,6 +265,7 @@ def apply_rules(
     from stadet.detect.scene.file import read_scene
     from stadet.detect.scene.hits import hits_in_tubes, write_hits_csv, write_hits_jsonl
     from stadet.detect.scene.scene import Scene
+    from stadet.detect.scene.unmet import condition_counts, why_unmet
     from stadet.detect.tubes.file import read_tubes
     from stadet.detect.tubes.truth import truth_tube_set
     from stadet.engine.errors import UserError
@@ -243,6 +288,7 @@ def apply_rules(
     scene.check_classes(found.names)
     cameras = {video.name: scene.camera_of(video.name) for video in found}
     hits: list[VideoHit] = []
+    seen: list[tuple[Camera, VideoTubes, tuple[int, int]]] = []
     for video in progress(found, description="rules", unit="video"):
         known = truth.videos.get(video.name) if truth is not None else None
         camera = cameras[video.name]
@@ -250,13 +296,20 @@ def apply_rules(
         looked_at = known.looked_at if known is not None and tubes is None else None
         own = hits_in_tubes(scene, camera, video, found.names, shape, looked_at)
         hits += [(video.name, hit) for hit in own]
+        seen.append((camera, video, shape))
+    met = {hit.rule for _, hit in hits}
+    unmet = {
+        rule.name: list(why_unmet(rule, condition_counts(rule, seen, found.names)))
+        for rule in scene.rules
+        if rule.name not in met
+    }
     made: list[Path] = []
     if out is not None:
         if clips and data is not None:
             made = _clips(Path(out), hits, data, tubes, clip_seconds, overwrite)
         write_hits_csv(Path(out) / "hits.csv", hits, clock)
         write_hits_jsonl(Path(out) / "hits.jsonl", hits)
-    return RuleHits(scene, hits, len(found.videos), made)
+    return RuleHits(scene, hits, len(found.videos), made, unmet)
 
 
 def frame_size(

@@ -11,6 +11,8 @@ from stadet.detect.drawing.text_patch import text_patch
 from stadet.detect.scene.scene import Camera
 
 FILL = 0.25  # share of a zone's colour in its area
+GRID = 0.35  # share of its colour
+LEAST_WIDTH = 900  # pixels of a picture with rulers, whose numbers are read
 
 
 def draw_zones(image: np.ndarray, camera: Camera) -> np.ndarray:
@@ -40,6 +42,25 @@ def draw_zones(image: np.ndarray, camera: Camera) -> np.ndarray:
         cv2.arrowedLine(drawn, *ends, colour, thick, tipLength=0.3)
     for name, points, colour in zip(names, corners, colours, strict=True):
         _write(drawn, name, colour, points.mean(axis=0))
+    return drawn
+
+
+def with_rulers(image: np.ndarray) -> np.ndarray:
+    """A copy of a frame (H, W, 3) uint8 RGB with a grid of tenths of its sides and their numbers,
+    from which points of a scene file are read off; small frames are enlarged."""
+    scale = max(1, -(-LEAST_WIDTH // image.shape[1]))
+    drawn = image.repeat(scale, axis=0).repeat(scale, axis=1)
+    height, width = drawn.shape[:2]
+    grid = drawn.copy()
+    places = [(tenth, round(width * tenth / 10), round(height * tenth / 10)) for tenth in range(10)]
+    for _, x, y in places[1:]:
+        grid[:, x], grid[y] = 255, 255
+        grid[:, x - 1], grid[y - 1] = 0, 0  # seen on bright and on dark frames
+    drawn = cv2.addWeighted(grid, GRID, drawn, 1 - GRID, 0)
+    for tenth, x, y in places[1:]:
+        text = f"{tenth / 10:g}"
+        _write(drawn, text, [0, 0, 0], np.array([x, 0]))
+        _write(drawn, text, [0, 0, 0], np.array([0, y]))
     return drawn
 
 

@@ -170,6 +170,7 @@ class Scene:
                 for name in condition.classes or ():
                     if name not in names:
                         raise UserError(
-                            f"{self.source}: {where}: class {name!r} is none of the "
-                            f"model's{neighbours(name, names)}; expected {', '.join(names[:8])}"
+                            f"{self.source}: {where}: expected one of the {len(names)} classes, "
+                            f"found {name!r}{neighbours(name, names)}; they are "
+                            f"{', '.join(names[:8])}{', ..' if len(names) > 8 else ''}"
                         )

@@ -116,3 +116,26 @@ def test_check(files, capsys):
     assert "camera counter: 1 zones, 0 lines; rules: hand in the bin, unwiped" in (
         capsys.readouterr().out
     )
+
+
+def test_check_against_classes_and_videos(files, capsys):
+    tubes, truth = ["--tubes", files / "tubes.json"], ["--ground-truth", files / "gt.json"]
+    assert rules(files, "--check", *tubes, *truth) == 0
+    assert "its videos: v\n" in capsys.readouterr().out
+    (files / "scene.yaml").write_text(SCENE.replace("[wipe]", "[wype]"))
+    for more in (tubes, truth):
+        assert rules(files, "--check", *more) == 2
+        assert "did you mean wipe" in capsys.readouterr().err
+    (files / "scene.yaml").write_text(SCENE.replace('"*"', "till"))
+    assert rules(files, "--check", *truth) == 2
+    assert "expected one camera of the video 'v', found none" in capsys.readouterr().err
+    assert rules(files, "--check", "--data", files / "none.yaml") == 2
+
+
+def test_a_rule_without_hits_says_how_far_it_came(files, capsys):
+    (files / "scene.yaml").write_text(SCENE.replace("seconds: 1", "seconds: 1, min_score: 0.9"))
+    more = ["--tubes", files / "tubes.json", "--size", 100, 200, "--out", files / "hits"]
+    assert rules(files, *more) == 0
+    said = capsys.readouterr().out
+    assert "1 tubes of its classes, 0 of them with a score of 0.9 (min_score), 0 with" in said
+    assert said.count("tubes of its classes") == 1  # of the rule without hits alone

@@ -234,9 +234,9 @@ def _cameras(scene: str | Path, dataset: Dataset) -> dict[str, Camera]:
 
 def _draw_zones(folder: Path, dataset: Dataset, video: str, camera: Camera) -> None:
     from stadet.detect.drawing.image_file import write_image
-    from stadet.detect.drawing.zones import draw_zones
+    from stadet.detect.drawing.zones import draw_zones, with_rulers
 
     middle = dataset.annotations.videos[video].num_frames // 2
     ((_, image),) = dataset.open_video(video).read([middle])
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in camera.name)
-    write_image(folder / f"zones-{name}.png", draw_zones(image, camera))
+    write_image(folder / f"zones-{name}.png", draw_zones(with_rulers(image), camera))

@@ -1,6 +1,6 @@
 import numpy as np
 
-from stadet.detect.drawing.zones import draw_zones
+from stadet.detect.drawing.zones import draw_zones, with_rulers
 from stadet.detect.scene.scene import Camera
 
 GREY = np.full((120, 200, 3), 90, np.uint8)
@@ -42,3 +42,18 @@ def test_a_zone_and_a_line_of_one_name():
     line = {"tray": ((0.9, 0.0), (0.9, 1.0))}
     both = changed(Camera("c", ("c",), zones={"tray": square}, lines=line))
     assert both[34:86, 24:116].all() and both[:, 180].mean() > 0.9
+
+
+def test_rulers_are_at_tenths_of_an_enlarged_frame():
+    drawn = with_rulers(GREY)
+    height, width = drawn.shape[:2]
+    assert (height, width) == (600, 1000)
+    changed = (drawn != 90).any(axis=2)[60:, 60:]  # without the numbers
+    columns, rows = changed.all(axis=0), changed.all(axis=1)
+    assert (np.flatnonzero(columns) + 60).tolist() == [
+        x for tenth in range(1, 10) for x in (100 * tenth - 1, 100 * tenth)
+    ]
+    assert (np.flatnonzero(rows) + 60).tolist() == [
+        y for tenth in range(1, 10) for y in (60 * tenth - 1, 60 * tenth) if y >= 60
+    ]
+    assert (drawn[:20, 95:105] != 90).any(axis=2).mean() > 0.5  # "0.1"

@@ -54,7 +54,7 @@ def test_everything_is_read(tmp_path):
     assert scene.camera_of("counter 3") is counter
     with pytest.raises(UserError, match="expected one camera of the video 'kitchen', found none"):
         scene.camera_of("kitchen")
-    with pytest.raises(UserError, match=r"'hand' is none of the model's \(did you mean hands"):
+    with pytest.raises(UserError, match=r"found 'hand' \(did you mean hands"):
         scene.check_classes(("hands", "person", "cut", "serve", "wipe", "wash"))
 
 
