@@ -26,6 +26,7 @@ from stadet.engine.files import atomic_write, disk_error
 from stadet.engine.json_lines import JsonLinesWriter, append_row
 
 SLOWEST = 3  # times the timeout that an answer may take which comes bit by bit
+LEFT_LINES = 1000  # of delivered events, and as many as wait: more are taken out of the outbox
 WORTH_REPEATING = (408, 425, 429)  # of the answers 400 to 499; the others will not change
 
 
@@ -37,7 +38,7 @@ class Webhook:
     lost, or this process was killed): the event's `id`, also the header `X-Stad-Event`, is then the
     same. Events arrive in their order. What the receiver refuses (an answer 300 to 499 other than
     408, 425 and 429) or does not take within `give_up` seconds goes to `dead.jsonl` with the
-    reason.
+    reason. The outbox grows with the events that wait, not with those that have arrived.
 
     With a secret, the header `X-Stad-Signature` is `t=SECONDS,v1=HEX`: HMAC-SHA256, keyed with the
     secret, of `SECONDS`, a full stop, and the body.
@@ -53,7 +54,8 @@ class Webhook:
         timeout: seconds that the receiver may be silent; an answer may take three times as long.
         first_pause: seconds before the second attempt; each further pause is twice as long.
         longest_pause: seconds.
-        give_up: seconds from an event's first attempt of a run to its dead letter.
+        give_up: seconds that an event waits in a run until, not taken by the receiver, it is a dead
+            letter; those behind it wait as well.
         linger: seconds that leaving the context waits for what is still to be sent.
         notify: told when sending begins to fail, when it works again, and of dead letters.
 
@@ -91,7 +93,9 @@ class Webhook:
         handlers = (_NoRedirect, _Http(self._line), _Https(self._line))
         self._opener = urllib.request.build_opener(*handlers)
         self._changed = threading.Condition()
-        self._waiting = deque(self._left_over())
+        began = time.monotonic()
+        self._waiting = deque((event, began) for event in self._left_over())
+        self._delivered = 0  # lines of the outbox that say so
         self._closing = False
         self.left = self.refused = 0
         self._compact()
@@ -104,7 +108,7 @@ class Webhook:
         event = {"id": uuid.uuid4().hex, **values}
         with self._changed:
             self._file.write(event)
-            self._waiting.append(event)
+            self._waiting.append((event, time.monotonic()))
             self._changed.notify_all()
 
     def __enter__(self) -> Webhook:
@@ -157,7 +161,17 @@ class Webhook:
     def _compact(self) -> None:
         """Leave in the outbox what is still to be sent."""
         with atomic_write(self._outbox) as stream:
-            stream.writelines(json.dumps(event) + "\n" for event in self._waiting)
+            stream.writelines(json.dumps(event) + "\n" for event, _ in self._waiting)
+
+    def _shorten(self) -> None:
+        """`_compact` where most of the outbox has been delivered."""
+        self._delivered += 1
+        if self._delivered <= max(LEFT_LINES, len(self._waiting)):
+            return
+        self._compact()
+        before, self._file = self._file, JsonLinesWriter(self._outbox)
+        before.close()
+        self._delivered = 0
 
     def _run(self) -> None:
         while True:
@@ -165,8 +179,8 @@ class Webhook:
                 self._changed.wait_for(lambda: self._waiting or self._closing)
                 if self._closing:
                     return
-                event = self._waiting[0]
-            reason = self._deliver(event)
+                event, since = self._waiting[0]
+            reason = self._deliver(event, since)
             with self._changed:
                 if reason == "closing" or self._file.closed:  # it stays in the outbox
                     return
@@ -175,14 +189,18 @@ class Webhook:
                         self._bury(event, reason)
                     self._file.write({"done": event["id"]})
                     self._waiting.popleft()
+                    self._shorten()
                 except Exception as error:  # a full disk: the event stays in the outbox
                     self._notify(f"webhook: stopped, events are kept in the outbox: {error}")
                     return
                 self._changed.notify_all()
 
-    def _deliver(self, event: dict[str, Any]) -> str | None:
-        """None once the receiver has it, else why it never will; "closing" when told to end."""
-        began, pause, failing = time.monotonic(), self._first_pause, False
+    def _deliver(self, event: dict[str, Any], since: float) -> str | None:
+        """None once the receiver has it, else why it never will; "closing" when told to end.
+
+        since: the monotonic time from which the event waits.
+        """
+        pause, failing = self._first_pause, False
         while True:
             problem, final = self._post(event)
             if problem is None:
@@ -194,7 +212,7 @@ class Webhook:
             if not failing:
                 self._notify(f"webhook: {self._host}: {problem}; trying again")
                 failing = True
-            if time.monotonic() - began + pause > self._give_up:
+            if time.monotonic() - since + pause > self._give_up:
                 return f"{problem}, for {self._give_up:g} s"
             with self._changed:
                 if self._changed.wait_for(lambda: self._closing, timeout=pause):

@@ -12,6 +12,7 @@ import pytest
 
 from stadet.engine.errors import UserError
 from stadet.tools.cli import main
+from stadet.tools.streams import webhook
 from stadet.tools.streams.events import EventLog
 from stadet.tools.streams.webhook import Webhook
 from tests.datasets.numbered_videos import write_numbered
@@ -160,6 +161,51 @@ def test_given_up_event_is_a_dead_letter(tmp_path):
         hook.send({"number": 0})
     (dead,) = lines(tmp_path / "dead.jsonl")
     assert dead["event"]["number"] == 0 and "500" in dead["reason"]
+
+
+def test_a_receiver_that_stays_dead_does_not_keep_each_event_for_so_long(tmp_path):
+    """All waited at the same time, so all are given up at the same time."""
+    with (
+        Receiver([500] * 1000) as receiver,
+        Webhook(receiver.address, tmp_path, first_pause=0.02, give_up=0.5) as hook,
+    ):
+        began = time.monotonic()
+        for number in range(10):
+            hook.send({"number": number})
+    assert time.monotonic() - began < 2
+    assert [row["event"]["number"] for row in lines(tmp_path / "dead.jsonl")] == list(range(10))
+
+
+def test_the_outbox_does_not_grow_with_delivered_events(tmp_path, monkeypatch):
+    monkeypatch.setattr(webhook, "LEFT_LINES", 10)
+    outbox, most = tmp_path / "outbox.jsonl", 0
+    with Receiver() as receiver:
+        with Webhook(receiver.address, tmp_path) as hook:
+            for number in range(100):
+                hook.send({"number": number})
+                while len(receiver.got) <= number:
+                    time.sleep(0.001)
+                most = max(most, len(lines(outbox)))
+        assert receiver.numbers() == list(range(100))
+    assert most <= 2 * 11 + 2 and outbox.read_text() == ""
+
+
+def test_what_waits_is_kept_when_the_outbox_is_shortened(tmp_path, monkeypatch):
+    """The receiver takes thirty of sixty events, then fails; the next run sends the others."""
+    monkeypatch.setattr(webhook, "LEFT_LINES", 3)
+    with Receiver([200] * 30 + [500] * 1000) as receiver:
+        with Webhook(receiver.address, tmp_path, linger=0.5) as hook:
+            for number in range(60):
+                hook.send({"number": number})
+            while len(receiver.times) < 31:
+                time.sleep(0.001)
+            kept = (tmp_path / "outbox.jsonl").read_text()  # what a kill would leave
+        assert receiver.numbers() == list(range(30))
+    (tmp_path / "outbox.jsonl").write_text(kept)
+    with Receiver() as receiver:
+        with Webhook(receiver.address, tmp_path):
+            pass
+        assert receiver.numbers() == list(range(30, 60))
 
 
 @pytest.mark.parametrize(
