@@ -204,7 +204,7 @@ def take_counts(
         errors = count_errors(counts, other)
     result = CountResult(counts, other, errors, [*notes, *counts.notes()])
     if out is not None:
-        _write(Path(out), result, predicted)
+        write_counts(Path(out), result, "predictions" if predicted else "the truth's boxes")
     return result
 
 
@@ -320,7 +320,20 @@ def starts_of(texts: Sequence[str], names: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _write(folder: Path, result: CountResult, predicted: bool) -> None:
+def write_counts(folder: Path, result: CountResult, source: str) -> str:
+    """Write the files of counts, `FILES`, into a folder.
+
+    Args:
+        folder: is made where it is missing.
+        result: the counts.
+        source: what was counted, in words for the page.
+
+    Returns:
+        The page.
+
+    Raises:
+        UserError: for a full disk and places that cannot be written.
+    """
     import json
 
     from stadet.detect.report.counts import counts_dict, counts_page
@@ -339,10 +352,11 @@ def _write(folder: Path, result: CountResult, predicted: bool) -> None:
         result.truth,
         result.errors,
         notes=result.notes,
-        source="predictions" if predicted else "the truth's boxes",
+        source=source,
     )
     with atomic_write(folder / "counts.html") as stream:
         stream.write(page)
+    return page
 
 
 if __name__ == "__main__":

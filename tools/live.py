@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ examples:
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --events -    # rules' hits too
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --webhook https://192.0.2.9/hits
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --events e.jsonl --clips hits
+  stad live camera:0 --checkpoint best.pt --scene scene.yaml --counts counts --serve 8000
   stad live camera:0 --checkpoint best.pt --scene scene.yaml --actors --events e.jsonl
   stad live camera:0 --checkpoint best.pt --record recordings --evidence-only
   stad live camera:0 --checkpoint runs/gestures/best.pt --show --area 0.25 0.1 0.75 0.9
@@ -55,6 +57,11 @@ def build_parser() -> argparse.ArgumentParser:
         default=2.0,
         metavar="S",
         help="shown before and after a hit (%(default)s)",
+    )
+    add(
+        "--counts",
+        metavar="FOLDER",
+        help="count meals, stock and use, a folder for each day; needs --scene (docs/counts.md)",
     )
     add("--events", metavar="FILE", help="append events as JSON Lines; - for standard output")
     add("--webhook", metavar="ADDRESS", help="post the events there, as JSON (docs/rules.md)")
@@ -101,6 +108,7 @@ def run(args: argparse.Namespace) -> None:
     from stadet.engine.errors import UserError
     from stadet.engine.limits import expect_within
     from stadet.tools.inference.runtimes import RuntimeOptions
+    from stadet.tools.streams.counts_board import CountsBoard
     from stadet.tools.streams.live import run_live
     from stadet.tools.streams.sessions import session_maker
 
@@ -112,15 +120,21 @@ def run(args: argparse.Namespace) -> None:
         raise UserError("--evidence-only: expected --record FOLDER with it")
     if args.clips and not args.scene:
         raise UserError("--clips: expected --scene FILE with it, whose rules are hit")
+    if args.counts and not args.scene:
+        raise UserError("--counts: expected --scene FILE with it, which says what is counted")
     expect_within("--clip-seconds", args.clip_seconds, 0, 60)
-    scene = None
+    scene = counts = None
     if args.scene:
         from stadet.datasets.live.source import parse_sources
         from stadet.detect.scene.file import read_scene
 
         scene = read_scene(args.scene)
-        for source in parse_sources(args.sources):
-            scene.camera_of(source.name)  # a stream without one is told before any opens
+        streams = [source.name for source in parse_sources(args.sources)]
+        for name in streams:
+            scene.camera_of(name)  # a stream without one is told before any opens
+        if args.counts:
+            say = functools.partial(print, file=sys.stderr, flush=True)
+            counts = CountsBoard(scene, args.counts, streams, notify=say)
     make_session = session_maker(
         Path(args.checkpoint),
         RuntimeOptions.for_file(
@@ -134,6 +148,7 @@ def run(args: argparse.Namespace) -> None:
         area=tuple(args.area),
         scene=scene,
         actors=args.actors,
+        counts=counts,
     )
     run_live(
         args.sources,
@@ -152,6 +167,7 @@ def run(args: argparse.Namespace) -> None:
         clips=args.clips,
         clip_seconds=args.clip_seconds,
         clip_wait=max((rule.longest_wait for rule in scene.rules), default=0.0) if scene else 0.0,
+        counts=counts,
         scene_cuts=args.scene_cuts,
         max_latency=args.max_latency,
         max_seconds=args.seconds,

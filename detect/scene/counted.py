@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -56,10 +56,13 @@ class SceneCounts:
     Attributes:
         scene: with counts.
         videos: by camera, then in order of their beginnings.
+        left: pieces by (camera, bin) with which the first video of the camera begins; others begin
+            with the initial stock.
     """
 
     scene: Scene
     videos: list[VideoCounts]
+    left: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def rules(self) -> CountRules:
@@ -80,7 +83,7 @@ class SceneCounts:
     def stock(self) -> list[StockOfVideo]:
         """Every bin in every video of its camera. Where the time of day is known, a video begins
         with what the one before it of the same camera left."""
-        left: dict[tuple[str, str], int] = {}
+        left = dict(self.left)
         found = []
         for video in self.videos:
             for box in self.bins_of(video.camera):

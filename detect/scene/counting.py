@@ -99,8 +99,8 @@ class VideoCounts:
         name: of the video.
         camera: its camera's name.
         begins: seconds after midnight at which it begins; None = not known.
-        frames: (F,) seconds of the frames that were watched.
-        lasts: (F,) seconds that each of them is shown.
+        frames: (F,) seconds of the frames that were watched; live: of the stretches.
+        lasts: (F,) seconds that each of them is shown, or lasts.
         meals: in order.
         moves: in order.
         uses: in order.
@@ -158,13 +158,53 @@ def count_video(
     Raises:
         UserError: for a scene without counts, and for a video whose frame rate is not known.
     """
+    deeds = video_deeds(scene, camera, video, names, size, watched)
+    clock = video.clock
+    assert clock is not None  # or there were no deeds
+    frames = np.arange(video.length) if watched is None else np.flatnonzero(watched)
+    starts = clock.seconds(frames)
+    lasts = clock.seconds(frames + 1) - starts
+    return counts_of_deeds(scene, camera, video.name, deeds, starts, lasts, begins)
+
+
+def video_deeds(
+    scene: Scene,
+    camera: Camera,
+    video: VideoTubes,
+    names: Sequence[str],
+    size: tuple[int, int],
+    watched: np.ndarray | None = None,
+) -> list[Deed]:
+    """What is done in a video, by start; arguments and errors are those of `count_video`."""
     counts = scene.counts
     if counts is None:
         raise UserError(f"{scene.source}: expected a section counts, found none; add it")
     joined = replace(video, tubes=joined_tubes(video, tuple(names), counts))
-    assert joined.clock is not None  # or no tubes had been joined
-    frames = np.arange(video.length) if watched is None else np.flatnonzero(watched)
-    deeds = _deeds(replace(scene, rules=counts.rules), counts, camera, joined, names, size, watched)
+    ruled = replace(scene, rules=counts.rules)
+    return _deeds(ruled, counts, camera, joined, names, size, watched)
+
+
+def counts_of_deeds(
+    scene: Scene,
+    camera: Camera,
+    name: str,
+    deeds: Sequence[Deed],
+    frames: np.ndarray,
+    lasts: np.ndarray,
+    begins: float | None = None,
+) -> VideoCounts:
+    """What the deeds of a video count.
+
+    Args:
+        scene: with counts.
+        camera: of the video.
+        name: of the video.
+        deeds: as of `video_deeds`; an actor is one action.
+        frames: (F,) seconds of frames, or of stretches, that were watched.
+        lasts: (F,) seconds that each of them lasts.
+        begins: seconds after midnight at which the video begins.
+    """
+    assert scene.counts is not None
     by_kind: dict[str, list[Deed]] = defaultdict(list)
     for deed in deeds:
         by_kind[deed.role.kind].append(deed)
@@ -175,13 +215,13 @@ def count_video(
         for deed in by_kind[kind]
     ]
     uses = [Use(deed.role.name, deed.start, deed.stop, deed.score) for deed in by_kind["use"]]
-    meals, loose, empty = _meals(counts, by_kind)
+    meals, loose, empty = _meals(scene.counts, by_kind)
     return VideoCounts(
-        video.name,
+        name,
         camera.name,
         begins,
-        joined.clock.seconds(frames),
-        joined.clock.seconds(frames + 1) - joined.clock.seconds(frames),
+        frames,
+        lasts,
         meals,
         sorted(moves, key=lambda move: (move.seconds, move.bin)),
         sorted(uses, key=lambda use: (use.start, use.tool)),

@@ -187,7 +187,8 @@ def test_the_zones_of_a_scene_are_drawn(data, tmp_path, capsys):
     assert stad("--data", data, "--scene", scene, "--out", out) == 0
     assert [path.name for path in out.glob("zones-*")] == ["zones-front_view.png"]
     drawn = cv2.imread(str(out / "zones-front_view.png"))
-    assert drawn.shape == (48, 64, 3) and (drawn != 90).any() and (drawn[:, 40:] == 90).any()
+    assert drawn.shape == (720, 960, 3)  # enlarged, to read the numbers of its grid
+    assert (drawn != 90).any() and (drawn[:, 600:] == 90).any()
     assert stad("--data", data, "--scene", scene) != 0
     content["cameras"].pop("front view")
     scene.write_text(json.dumps(content))

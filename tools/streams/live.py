@@ -20,6 +20,7 @@ from stadet.datasets.live.source import StreamSource, parse_sources
 from stadet.engine.files import disk_error
 from stadet.engine.folder_lock import folder_lock
 from stadet.tools.inference.windows import Windows
+from stadet.tools.streams.counts_board import CountsBoard
 from stadet.tools.streams.cuts import CutFinder
 from stadet.tools.streams.events import EventLog
 from stadet.tools.streams.hit_clips import HitClips
@@ -75,6 +76,7 @@ def run_live(
     clips: str | Path | None = None,
     clip_seconds: float = 2.0,
     clip_wait: float = 0.0,
+    counts: CountsBoard | None = None,
     scene_cuts: float | None = None,
     max_latency: float | None = None,
     max_seconds: float | None = None,
@@ -101,6 +103,7 @@ def run_live(
         clips: folder for a clip of every hit of a rule (`stadet.tools.streams.hit_clips`).
         clip_seconds: shown before and after a hit.
         clip_wait: the longest time from a hit's start until its rule is met, seconds.
+        counts: the board that the sessions count on; its files are written meanwhile.
         scene_cuts: share of the colours whose change from one frame to the next starts a new
             stream; None: only a gap, a new connection or another size does.
         max_latency: milliseconds that a picture may be late; where the 95th percentile is above,
@@ -147,9 +150,12 @@ def run_live(
             )
             for source in named
         ]
+        if counts is not None:
+            stack.enter_context(counts)
         page = None
         if serve is not None:
-            page = stack.enter_context(LivePage([source.name for source in named], serve, host))
+            names = [source.name for source in named]
+            page = stack.enter_context(LivePage(names, serve, host, counts))
             _say(f"live pictures: {page.address}")
         followers = [
             _Follower(

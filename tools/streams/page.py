@@ -13,6 +13,7 @@ import numpy as np
 
 from stadet.detect.drawing.image_file import encode_jpeg
 from stadet.engine.errors import UserError
+from stadet.tools.streams.counts_board import CountsBoard
 
 JPEG_QUALITY = 80
 MOST_VIEWERS = 32  # connections that watch at once
@@ -27,7 +28,7 @@ body {{ margin: 1rem; display: grid; gap: 1rem;
 h1 {{ grid-column: 1 / -1; font-size: 1.2rem; margin: 0 }}
 figure {{ margin: 0 }} img {{ width: 100%; height: auto; background: #8884 }}
 figcaption {{ font-variant-numeric: tabular-nums; padding: .3rem 0 }}
-</style></head><body><h1>stad live</h1>{figures}
+</style></head><body><h1>stad live</h1>{figures}{counts}
 <script>
 async function tell() {{
   try {{
@@ -35,6 +36,15 @@ async function tell() {{
     for (const [name, s] of Object.entries(streams)) {{
       const line = document.querySelector(`[data-stream="${{CSS.escape(name)}}"]`);
       if (line) line.textContent = s.line;
+    }}
+    const counted = document.getElementById("counts");
+    if (counted) {{
+      const lines = await (await fetch("counts.json")).json();
+      counted.replaceChildren(...lines.map((line) => {{
+        const row = document.createElement("li");
+        row.textContent = line;
+        return row;
+      }}));
     }}
   }} catch (error) {{ }}
   setTimeout(tell, 1000);
@@ -50,6 +60,14 @@ FIGURE = (
     '<figure><img data-src="stream/{path}" alt="live picture of {name}">'
     '<figcaption><strong>{name}</strong> <span data-stream="{name}"></span></figcaption></figure>'
 )
+
+
+COUNTS = (
+    '<section><h2>Counted today</h2><ul id="counts"></ul>'
+    '<p><a href="counts.html">with plots</a></p></section>'
+)
+EMPTY = "<!doctype html><title>Counts</title><p>Nothing was counted yet."
+COUNTS_REFRESH = "30"  # seconds
 
 
 class _Picture:
@@ -74,12 +92,20 @@ class LivePage:
         port: port to listen at; 0 takes a free one.
         host: address to listen at. The page has no password: keep the loopback address, or put a
             proxy with one in front.
+        counts: the board whose totals are shown, and whose page is at ``/counts.html``.
 
     Raises:
         UserError: where the port is taken.
     """
 
-    def __init__(self, names: list[str], port: int, host: str = "127.0.0.1"):
+    def __init__(
+        self,
+        names: list[str],
+        port: int,
+        host: str = "127.0.0.1",
+        counts: CountsBoard | None = None,
+    ):
+        self._counts = counts
         self._pictures = {name: _Picture() for name in names}
         page = self
 
@@ -155,10 +181,16 @@ class LivePage:
                 FIGURE.format(path=quote(name, safe=""), name=html.escape(name, quote=True))
                 for name in self._pictures
             )
-            _send(request, "text/html; charset=utf-8", PAGE.format(figures=figures).encode())
+            page = PAGE.format(figures=figures, counts=COUNTS if self._counts else "")
+            _send(request, "text/html; charset=utf-8", page.encode())
         elif path == "/status.json":
             status = {name: picture.status for name, picture in self._pictures.items()}
             _send(request, "application/json", json.dumps(status).encode())
+        elif path == "/counts.html" and self._counts is not None:
+            page = self._counts.page or EMPTY
+            _send(request, "text/html; charset=utf-8", page.encode(), Refresh=COUNTS_REFRESH)
+        elif path == "/counts.json" and self._counts is not None:
+            _send(request, "application/json", json.dumps(self._counts.lines).encode())
         elif path == "/health":
             _send(request, "text/plain", b"ok")
         elif path.startswith("/stream/") and path.removeprefix("/stream/") in self._pictures:
@@ -198,10 +230,12 @@ class LivePage:
                 picture.viewers -= 1
 
 
-def _send(request: BaseHTTPRequestHandler, kind: str, body: bytes) -> None:
+def _send(request: BaseHTTPRequestHandler, kind: str, body: bytes, **headers: str) -> None:
     request.send_response(200)
     request.send_header("Content-Type", kind)
     request.send_header("Content-Length", str(len(body)))
     request.send_header("Cache-Control", "no-store")
+    for name, value in headers.items():
+        request.send_header(name, value)
     request.end_headers()
     request.wfile.write(body)

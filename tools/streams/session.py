@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from stadet.datasets.live.reader import LiveFrame
 from stadet.detect.actors.tracker import ActorTracker
 from stadet.detect.drawing.render import Canvas, text_height
 from stadet.detect.scene.hits import hit_values
+from stadet.detect.scene.live_counts import LiveCounter, TubeBox
 from stadet.detect.scene.rules import RuleEngine, Seen, Told
 from stadet.detect.structures import NO_TRACK, Detections
 from stadet.detect.tubes.linking import LinkOptions
@@ -120,6 +121,8 @@ class DetectorSession(LiveSession):
         rules: of the stream's camera; their hits are events too.
         actors: whose the boxes are, who is then drawn and told, and whom the rules go by; None: an
             actor of the rules is a tube.
+        counter: is told the tubes, for the counts of the stream's camera.
+        time_of_day: for the counter, seconds after midnight.
     """
 
     def __init__(
@@ -132,8 +135,11 @@ class DetectorSession(LiveSession):
         name: str = "stream",
         rules: RuleEngine | None = None,
         actors: ActorTracker | None = None,
+        counter: LiveCounter | None = None,
+        time_of_day: Callable[[], float] = lambda: 0.0,
     ):
         super().__init__(fps)
+        self._counter, self._time_of_day = counter, time_of_day
         self._names, self._threshold = detector.names, threshold
         self._min_seconds, self._rules, self._actors = min_seconds, rules, actors
         self._stream = detector.stream(name=name)
@@ -143,6 +149,8 @@ class DetectorSession(LiveSession):
 
     def finish(self, seconds: float) -> list[Event]:
         events = self._end(set(), seconds)
+        if self._counter is not None:
+            self._counter.pause()
         return events + (_rule_events(self._rules.finish(), seconds) if self._rules else [])
 
     def _restart(self) -> None:
@@ -183,6 +191,13 @@ class DetectorSession(LiveSession):
         if self._rules is not None:
             told = self._rules.update(frame.seconds, self._seen(present, tick, image.shape))
             events += _rule_events(told, frame.seconds)
+        if self._counter is not None:
+            boxes = [
+                TubeBox(number, tube.label, tube.box, tube.score, self._tubes[number].actor)
+                for number, tube in present.items()
+                if tube.last_frame == tick
+            ]
+            self._counter.update(frame.seconds, boxes, image.shape[:2], self._time_of_day())
         happening = any(tube.told for tube in self._tubes.values())
         return LiveAnswer(image, tuple(events), detections, happening)
 

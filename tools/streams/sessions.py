@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from stadet.detect.actors.tracker import ActorTracker
 from stadet.detect.scene.rules import RuleEngine
@@ -19,6 +20,7 @@ from stadet.tools.inference.runtimes import (
     open_for_runtime,
 )
 from stadet.tools.inference.video_detector import VideoDetector
+from stadet.tools.streams.counts_board import CountsBoard
 from stadet.tools.streams.session import ClassifierSession, DetectorSession, LiveSession
 
 
@@ -34,6 +36,7 @@ def session_maker(
     area: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0),
     scene: Scene | None = None,
     actors: bool = False,
+    counts: CountsBoard | None = None,
 ) -> Callable[[str], LiveSession]:
     """Open a checkpoint; the result makes a `LiveSession` for a stream's name.
 
@@ -50,6 +53,7 @@ def session_maker(
         window_seconds, stride_seconds, area: see `ClassifierSession`.
         scene: rules of the streams, for a detector.
         actors: give hands and people ids, for a detector.
+        counts: counts what the streams show, by the same scene.
 
     Raises:
         UserError: for a file that is no checkpoint and for values out of their range.
@@ -79,6 +83,10 @@ def session_maker(
         given = predictor.wanted_fps  # a model without memory is shown as much as is asked for
         uses_earlier = predictor.model.context_frames != 0
         rate = predictor.timing.stream_fps if uses_earlier else given
+        counting: dict[str, Any] = {}
+        if counts is not None and name:
+            counter = counts.counter(name, file.names)
+            counting = {"counter": counter, "time_of_day": counts.time_of_day}
         return DetectorSession(
             VideoDetector(predictor),
             threshold=file.shown_threshold if threshold is None else threshold,
@@ -86,6 +94,7 @@ def session_maker(
             name=name or "check",
             rules=None if scene is None or not name else RuleEngine(scene, scene.camera_of(name)),
             actors=ActorTracker(fps=rate or 30.0) if actors else None,
+            **counting,
         )
 
     make_detector()  # what is wrong with the file is told before any stream opens

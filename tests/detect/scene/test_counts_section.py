@@ -73,7 +73,7 @@ def test_everything_is_read(tmp_path):
     assert not {("pick", "scoop"), ("put rice", "till")} & counts.opposites
     assert ("put rice", "put with tongs") in counts.alternatives
     assert not {("pick", "pick"), ("pick", "scoop")} & counts.alternatives
-    with pytest.raises(UserError, match=r"counts: class 'till' is none .*did you mean tills"):
+    with pytest.raises(UserError, match=r"counts: expected .* found 'till' \(did you mean tills"):
         scene.check_classes(
             ("put rice", "put with hands", "put with tongs", "take back", "tills", "pick")
         )
