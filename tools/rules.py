@@ -145,10 +145,11 @@ def check_scene(
     from stadet.tools.tubes import read_truth
 
     found = read_scene(scene)
-    given = [] if tubes is None else [read_tubes(tubes)]
-    truth = read_truth(data, ground_truth)
+    seen = None if tubes is None else read_tubes(tubes)
     shown: dict[str, list[str]] = {}
-    for one in [*given, *([] if truth is None else [truth])]:
+    for one in (seen, read_truth(data, ground_truth)):
+        if one is None:
+            continue
         found.check_classes(one.names)
         for name in one.videos:
             shown.setdefault(found.camera_of(name).name, []).append(name)
