@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from stadet.detect.classification_batch import UNKNOWN, ClassificationBatch
 from stadet.engine.distributed import mean_over_processes, unwrap
-from stadet.engine.loop import TrainingStep
+from stadet.engine.training_step import TrainingStep
 
 
 def logits_of(model: nn.Module, batch: ClassificationBatch) -> Tensor:

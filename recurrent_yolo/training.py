@@ -12,7 +12,7 @@ from stadet.detect.batch import ClipBatch
 from stadet.detect.detection_loss import DetectionLoss
 from stadet.engine.distributed import mean_over_processes
 from stadet.engine.errors import UserError
-from stadet.engine.loop import TrainingStep
+from stadet.engine.training_step import TrainingStep
 from stadet.recurrent_yolo.lookback import stream_age
 from stadet.recurrent_yolo.state import (
     State,

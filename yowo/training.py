@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from stadet.detect.batch import ClipBatch, Targets
 from stadet.engine.distributed import mean_over_processes, world_size
-from stadet.engine.loop import TrainingStep
+from stadet.engine.training_step import TrainingStep
 from stadet.yowo.loss import RegionLoss
 
 

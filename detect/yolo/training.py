@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from stadet.detect.batch import ClipBatch
 from stadet.detect.detection_loss import DetectionLoss
 from stadet.engine.distributed import mean_over_processes
-from stadet.engine.loop import TrainingStep
+from stadet.engine.training_step import TrainingStep
 
 
 class FrameTrainingStep(TrainingStep):

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from stadet.engine import distributed
-from stadet.engine.loop import LoopConfig, fit
+from stadet.engine.loop import fit
+from stadet.engine.loop_config import LoopConfig
 from stadet.engine.runlog import RunLog
 from tests.engine.toy import FunctionStep, ToyLoader, ToyModel, ToySampler
 from tests.processes import spawn

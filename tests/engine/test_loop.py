@@ -6,10 +6,11 @@ import threading
 import pytest
 import torch
 
-from stadet.engine import loop
+from stadet.engine import run_state
 from stadet.engine.checkpoint import load_checkpoint, save_checkpoint, seed_everything
 from stadet.engine.errors import UserError
-from stadet.engine.loop import LoopConfig, fit
+from stadet.engine.loop import fit
+from stadet.engine.loop_config import LoopConfig
 from stadet.engine.optimise import OptimiserConfig
 from stadet.engine.run_length import PlateauConfig
 from stadet.engine.runlog import RunLog
@@ -125,7 +126,7 @@ def test_a_run_stopped_anywhere_goes_on_exactly(tmp_path, monkeypatch, number, p
         here("validation")
         return validate(model)
 
-    real = loop.save_checkpoint
+    real = run_state.save_checkpoint
 
     def save(path, content):
         here("save")
@@ -133,7 +134,7 @@ def test_a_run_stopped_anywhere_goes_on_exactly(tmp_path, monkeypatch, number, p
 
     whole, whole_result = run(tmp_path / "whole", plain_step, model=CountingModel())
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "save_checkpoint", save)
+        patched.setattr(run_state, "save_checkpoint", save)
         options = {"model": CountingModel(), "loader": Loader, "judge": judge}
         _, stopped = run(tmp_path / "cut", step, **options)
     assert stopped.interrupted and stopped.stopped_by == number

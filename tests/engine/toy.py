@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stadet.engine.loop import TrainingStep
+from stadet.engine.training_step import TrainingStep
 
 
 @dataclass

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from stadet.detect.yolo.loss import YoloLoss
-from stadet.engine.loop import LoopConfig, fit
+from stadet.engine.loop import fit
+from stadet.engine.loop_config import LoopConfig
 from stadet.engine.runlog import RunLog
 from stadet.recurrent_yolo.model import RecurrentYOLO
 from stadet.recurrent_yolo.sampler import HybridClipSampler, SamplerConfig

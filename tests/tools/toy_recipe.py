@@ -12,7 +12,7 @@ from stadet.datasets.clips.samplers import frame_sampler
 from stadet.detect.batch import Predictions, normalise_frames
 from stadet.detect.detector import Detector
 from stadet.engine.errors import UserError
-from stadet.engine.loop import TrainingStep
+from stadet.engine.training_step import TrainingStep
 from stadet.tools.training.recipe import Recipe
 
 HEIGHT = 0.5  # of every box, in shares of the picture

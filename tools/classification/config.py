@@ -9,7 +9,7 @@ from stadet.datasets.clips.augment import AugmentConfig
 from stadet.datasets.labelled.camera_motion import CameraMotionConfig
 from stadet.datasets.labelled.clip_sampling import SamplingConfig
 from stadet.datasets.labelled.splits import SplitMethod
-from stadet.engine.loop import LoopConfig
+from stadet.engine.loop_config import LoopConfig
 
 SourceFormat = Literal["folders", "handwash", "ucf11", "ucf101", "hmdb51", "jester", "keypoints"]
 

@@ -11,7 +11,7 @@ from stadet.detect.inference import InferenceConfig
 from stadet.engine.config import VariantConfig
 from stadet.engine.errors import UserError
 from stadet.engine.limits import INFINITE, POSITIVE, expect_limits
-from stadet.engine.loop import LoopConfig
+from stadet.engine.loop_config import LoopConfig
 from stadet.recurrent_yolo.sampler import SamplerConfig
 from stadet.recurrent_yolo.sequences import SequenceConfig
 from stadet.recurrent_yolo.temporal import MemoryConfig

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from stadet.detect.inference import InferenceConfig
     from stadet.detect.structures import AnnotationSet
     from stadet.detect.yolo.weights_report import WeightsReport
-    from stadet.engine.loop import EpochSampler, TrainingStep
+    from stadet.engine.training_step import EpochSampler, TrainingStep
     from stadet.tools.training.data import Footage
 
 ENTRY_POINTS = "stadet.recipes"

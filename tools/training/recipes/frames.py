@@ -7,7 +7,7 @@ from stadet.datasets.clips.samplers import frame_sampler
 from stadet.detect.detection_loss import DetectionLoss
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.yolo.training import FrameTrainingStep
-from stadet.engine.loop import EpochSampler, TrainingStep
+from stadet.engine.training_step import EpochSampler, TrainingStep
 from stadet.tools.training.data import Footage, process_share
 from stadet.tools.training.recipe import Recipe
 

@@ -11,7 +11,7 @@ import numpy as np
 from stadet.anchors.anchors import Anchors
 from stadet.detect.detector import Detector
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
-from stadet.engine.loop import EpochSampler, TrainingStep
+from stadet.engine.training_step import EpochSampler, TrainingStep
 from stadet.recurrent_yolo.sequences import ActionSequence, action_sequences, repeat_factors
 from stadet.tools.training.command import say
 from stadet.tools.training.config import RecurrentConfig

@@ -16,7 +16,7 @@ from stadet.detect.structures import AnnotationSet
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.checkpoint import is_checkpoint, load_checkpoint
 from stadet.engine.errors import UserError
-from stadet.engine.loop import EpochSampler, TrainingStep
+from stadet.engine.training_step import EpochSampler, TrainingStep
 from stadet.tools.training.class_weights import class_weights
 from stadet.tools.training.config import YowoConfig
 from stadet.tools.training.data import Footage, class_counts, process_share
