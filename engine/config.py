@@ -6,6 +6,7 @@ unknown key.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import typing
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stadet.engine.errors import UserError, neighbours
+from stadet.engine.exact_values import build_exact
 from stadet.engine.reading import parse_yaml, read_yaml_document, shown
 
 Config = TypeVar("Config")
@@ -64,8 +66,6 @@ def from_dict(
 
     may_import: the values are the user's own, so a `VariantConfig` may import code they name.
     """
-    import jsonargparse
-
     if issubclass(kind, VariantConfig):
         kind = kind.variant(values, source, may_import=may_import)
     types = _types(kind)
@@ -80,6 +80,11 @@ def from_dict(
                 f"{source}: {key}: expected a value, found none (null); leave the key out for its "
                 "default"
             )
+    # jsonargparse converts, and words what is wrong; a dataclass refuses values by any exception
+    with contextlib.suppress(Exception):
+        return build_exact(kind, values)
+    import jsonargparse
+
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--root", type=kind)
     try:
