@@ -379,7 +379,15 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             found = await cameras()
         except LiveAway:
             found = None
-        return page("live.html", cameras=found, configured=live is not None)
+        counted = await live.counted() if live is not None and found is not None else []
+        return page("live.html", cameras=found, configured=live is not None, counted=counted)
+
+    @app.get("/live/counts", response_class=HTMLResponse)
+    async def live_counts() -> Response:
+        """What `stad live --counts` has counted, as its page."""
+        if live is None:
+            raise LiveAway
+        return Response(await live.counts_page(), media_type="text/html")
 
     @app.get("/runs", response_class=HTMLResponse)
     def runs() -> HTMLResponse:

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from stadet.engine.errors import UserError
 
 ANSWER_SECONDS = 5.0
-MOST_STATUS = 2**20  # bytes
+MOST_STATUS = 2**22  # bytes, also of a page of counts
 MOST_PICTURE = 2**25  # bytes
 PIECE = 2**16
 _BROKEN = (asyncio.IncompleteReadError, asyncio.LimitOverrunError)
@@ -48,19 +48,38 @@ class LiveSource:
 
     async def status(self) -> dict[str, dict[str, Any]]:
         """Figures of every camera by its name. `LiveAway` where nothing answers."""
-        async with self._get("/status.json") as reader:
+        try:
+            found = json.loads(await self._content("/status.json"))
+        except ValueError as error:
+            raise LiveAway from error
+        if not isinstance(found, dict):
+            raise LiveAway
+        return found
+
+    async def counted(self) -> list[str]:
+        """Totals of meals, stock and use in lines; empty where `stad live` does not count."""
+        try:
+            found = json.loads(await self._content("/counts.json"))
+        except (LiveAway, ValueError):
+            return []
+        return [str(line) for line in found] if isinstance(found, list) else []
+
+    async def counts_page(self) -> bytes:
+        """The page of the counts. `LiveAway` where there is none."""
+        return await self._content("/counts.html")
+
+    async def _content(self, path: str) -> bytes:
+        """A whole answer."""
+        async with self._get(path) as reader:
             try:
                 content = await asyncio.wait_for(reader.read(MOST_STATUS), ANSWER_SECONDS)
                 while more := await asyncio.wait_for(reader.read(MOST_STATUS), ANSWER_SECONDS):
                     content += more
                     if len(content) > MOST_STATUS:
                         raise LiveAway
-                found = json.loads(content)
-            except (OSError, ValueError, asyncio.TimeoutError) as error:
+            except (OSError, asyncio.TimeoutError) as error:
                 raise LiveAway from error
-        if not isinstance(found, dict):
-            raise LiveAway
-        return found
+        return content
 
     async def pictures(self, name: str) -> AsyncIterator[bytes]:
         """Multipart JPEG of a camera (boundary ``frame``), until either side ends it."""

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -284,8 +285,15 @@ def test_live_cameras_away_and_back(make_client):
         live.show("door", np.zeros((32, 32, 3), np.uint8), {"line": "25 fps"})
         assert client.get("/api/live").json()["door"]["line"] == "25 fps"
         assert client.get("/api/live/window").status_code == 404
-        assert "25 fps" in client.get("/live").text
+        shown = client.get("/live").text
+        assert "25 fps" in shown and "Counted" not in shown
+        assert client.get("/live/counts").status_code == 503
     assert away()
+    counts = SimpleNamespace(lines=["2 meals with <9> items"], page="<p>plots</p>")
+    with LivePage(["door"], port=port, counts=counts) as live:
+        assert "2 meals with &lt;9&gt; items" in client.get("/live").text
+        answer = client.get("/live/counts")
+        assert answer.text == "<p>plots</p>" and answer.headers["Content-Security-Policy"]
 
 
 def test_something_else_at_the_cameras_address(make_client):
