@@ -385,9 +385,13 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     @app.get("/live/counts", response_class=HTMLResponse)
     async def live_counts() -> Response:
         """What `stad live --counts` has counted, as its page."""
-        if live is None:
-            raise LiveAway
-        return Response(await live.counts_page(), media_type="text/html")
+        try:
+            content = await live.counts_page() if live is not None else None
+        except LiveAway:
+            content = None
+        if content is None:
+            raise HTTPException(404, "no running stad live --counts")
+        return Response(content, media_type="text/html")
 
     @app.get("/runs", response_class=HTMLResponse)
     def runs() -> HTMLResponse:

@@ -287,7 +287,7 @@ def test_live_cameras_away_and_back(make_client):
         assert client.get("/api/live/window").status_code == 404
         shown = client.get("/live").text
         assert "25 fps" in shown and "Counted" not in shown
-        assert client.get("/live/counts").status_code == 503
+        assert client.get("/live/counts").status_code == 404
     assert away()
     counts = SimpleNamespace(lines=["2 meals with <9> items"], page="<p>plots</p>")
     with LivePage(["door"], port=port, counts=counts) as live:
