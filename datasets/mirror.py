@@ -11,8 +11,9 @@ from stadet.detect.structures import AnnotationSet, VideoAnnotations
 from stadet.detect.tubes.truth import truth_tubes
 
 CLEAR = 0.35  # box sizes that a box goes, or that its way encloses, before it counts as a side
-SHARE = 0.7  # of a class's tracks that go to one side before the class has a side
-LEAST = 2  # tracks of a class
+SHARE = 0.8  # of the tracks that go to either side, before the class has that side
+CLEARLY = 0.25  # share of a class's tracks that go to either side: in few looked-at frames few do
+LEAST = 2  # and the fewest such tracks
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class MirrorPair:
     Attributes:
         one, other: the classes; `one` goes right, or turns clockwise as seen on the picture.
         kind: `"direction"` (to the right and to the left) or `"turn"` (clockwise and against it).
-        tracks: how many of each go their way, and how many there are:
-            ((of one, all of one), (of other, all of other)).
+        tracks: how many of each go their way, and how many clearly go either way:
+            ((of one, all such of one), (of other, all such of other)).
     """
 
     one: str
@@ -52,8 +53,9 @@ def mirror_pairs(
     Single frames of them look alike, so a mirrored clip of one that moves as the other is a wrong
     example. Two measures of a track change their sign in a mirror and nothing else: the horizontal
     way from the first box to the last, and the signed area of the polygon that the centre runs
-    through. A class has a side where at least `SHARE` of its tracks go there by at least `CLEAR`
-    box sizes. Only motion is looked at: writing, and left and right hands, are for `flip_labels`.
+    through. Tracks that go to a side by at least `CLEAR` box sizes count, and a class has a side
+    where at least `SHARE` of them go there. Only motion is looked at: writing, and left and right
+    hands, are for `flip_labels`.
 
     Args:
         annotations: the side to train on.
@@ -78,12 +80,15 @@ def mirror_pairs(
 
 
 def _side(values: list[float]) -> tuple[int, tuple[int, int]]:
-    """1 or -1 where enough tracks agree, else 0; and how many do, of how many."""
+    """1 or -1 where enough tracks agree, else 0; and how many do, of how many that go anywhere."""
+    clear = [value for value in values if abs(value) >= CLEAR]
+    if len(clear) < max(LEAST, CLEARLY * len(values)):
+        return 0, (0, len(clear))
     for side in (1, -1):
-        count = sum(side * value >= CLEAR for value in values)
-        if len(values) >= LEAST and count >= SHARE * len(values):
-            return side, (count, len(values))
-    return 0, (0, len(values))
+        count = sum(side * value > 0 for value in clear)
+        if count >= SHARE * len(clear):
+            return side, (count, len(clear))
+    return 0, (0, len(clear))
 
 
 def _tracks(video: VideoAnnotations) -> list[tuple[int, tuple[float, float]]]:

@@ -70,6 +70,17 @@ def test_what_a_mirror_does_not_confuse_is_left_alone():
     assert pairs([(0, line(80)), (2, line(-80))] * 3) == []  # not each other's reversal
 
 
+def test_tracks_too_short_to_show_a_side_say_nothing_against_it():
+    """As of annotated runs of a few frames: half of an action's tracks are not seen to turn."""
+    turning, still = [(0, circle(1.0)), (1, circle(-1.0))] * 4, [(0, line(2)), (1, line(-2))] * 5
+    (found,) = pairs(turning + still)
+    assert (found.kind, found.tracks) == ("turn", ((4, 4), (4, 4)))
+    assert pairs(turning + still * 3) == []  # too few to tell
+    one_more = [(0, circle(-1.0)), (1, circle(1.0))]
+    assert pairs(turning + one_more + still)[0].tracks == ((4, 5), (4, 5))
+    assert pairs(turning + one_more * 2 + still) == []
+
+
 def test_one_track_is_no_evidence_and_exchanged_labels_are_no_conflict():
     sides = [(0, line(80)), (1, line(-80))]
     assert pairs(sides) == []
