@@ -231,10 +231,15 @@ def upright(frame: av.VideoFrame, path: Path | str) -> Upright:
 
     UserError for turns by other angles than quarters.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return Upright()
-    numbers = np.frombuffer(bytes(cast(Any, data)), dtype=np.int32)[:9].astype(np.float64)
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18.1 refuses all of it where FFmpeg adds Exif data, as of Motion JPEG
+        turn = np.radians(frame.rotation)
+        numbers = np.array([np.cos(turn), -np.sin(turn), 0, np.sin(turn), np.cos(turn), 0, 0, 0, 1])
+    else:
+        if data is None:
+            return Upright()
+        numbers = np.frombuffer(bytes(cast(Any, data)), dtype=np.int32)[:9].astype(np.float64)
     if len(numbers) == 9:
         a, b, _, c, d = numbers[:5]
         along, across = min(abs(a), abs(d)), min(abs(b), abs(c))

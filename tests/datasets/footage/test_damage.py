@@ -1,14 +1,19 @@
 """Damaged, mirrored and odd video files: random access equals a pass, or one line."""
 
+import io
+from fractions import Fraction
+
 import av
 import numpy as np
+import PIL.Image
 import pytest
 
 from stadet.datasets.footage.catalog import find_video_paths
-from stadet.datasets.footage.decode import Upright
+from stadet.datasets.footage.decode import Upright, upright
 from stadet.datasets.footage.index import clean_frames, load_or_build_index
 from stadet.datasets.footage.video import open_video
 from stadet.engine.errors import UserError
+from tests.datasets.numbered_videos import write_numbered
 from tests.fuzz.footage import small_videos
 
 
@@ -67,6 +72,43 @@ def test_display_matrices_as_ffmpeg_writes_them(tmp_path, options, wanted):
     turned = open_video(tmp_path / "b.mp4", index_dir=tmp_path)
     np.testing.assert_array_equal(turned.frame(3), wanted(plain))
     assert turned.size == turned.frame(3).shape[:2]
+
+
+def test_motion_jpeg_with_exif_data_is_read(tmp_path):
+    """PyAV 18.1 refuses a frame's side data where FFmpeg hands the pictures' Exif on."""
+    picture = np.random.default_rng(0).integers(0, 255, (6, 8, 3)).repeat(8, 0).repeat(8, 1)
+    image, exif = PIL.Image.fromarray(picture.astype(np.uint8)), PIL.Image.Exif()
+    exif[271] = "a camera's maker"
+    written = io.BytesIO()
+    image.save(written, "jpeg", quality=95, exif=exif)
+    path = tmp_path / "camera.avi"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for index in range(3):
+            packet = av.Packet(written.getvalue())
+            packet.stream, packet.pts, packet.dts = stream, index, index
+            packet.time_base = Fraction(1, 25)
+            output.mux(packet)
+    video = open_video(path, index_dir=tmp_path)
+    assert len(video) == 3 and video.size == (48, 64)
+    assert np.abs(video.frame(2).astype(int) - picture).mean() < 20
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_turn_is_the_same_without_side_data(tmp_path, degrees):
+    path = write_numbered(tmp_path / "a.mp4", count=2, rotation=degrees)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+
+    class Unreadable:
+        rotation = frame.rotation
+
+        @property
+        def side_data(self):
+            raise ValueError("31 is not a valid Type")
+
+    assert upright(Unreadable(), path) == upright(frame, path)
 
 
 def test_mirrors_and_turns_by_their_matrix():
