@@ -51,5 +51,5 @@ def batched_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: fl
         return rows[scores[rows].sort(descending=True)[1]]
     if not len(boxes):
         return torch.empty(0, dtype=torch.int64, device=boxes.device)
-    apart = labels.to(boxes) * (boxes.max() + torch.tensor(1).to(boxes))
+    apart = labels.to(boxes) * (boxes.max() + 1)
     return nms(boxes + apart[:, None], scores, iou_threshold)

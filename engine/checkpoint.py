@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -71,6 +72,27 @@ def is_checkpoint(path: str | os.PathLike) -> bool:
     with zipfile.ZipFile(path) as archive:
         pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
         return any(SCHEMA.encode() in archive.read(name) for name in pickles)
+
+
+@contextmanager
+def building_to_load() -> Iterator[None]:
+    """For a network that is built only to be filled by `load_state`, whatever a program has set.
+
+    torch's generator is left as it was (the initial weights that it drew for are replaced), the
+    weights are float32 on the CPU under `torch.set_default_dtype` and `set_default_device` too, and
+    are ordinary tensors inside `torch.inference_mode`.
+    """
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with (
+            torch.random.fork_rng(devices=[]),
+            torch.device("cpu"),
+            torch.inference_mode(False),
+        ):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def load_state(model: nn.Module, weights: Mapping[str, Tensor], complaint: str) -> None:

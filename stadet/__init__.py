@@ -263,7 +263,8 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 # In a checkout the packages (detect/, datasets/, ..) are next to this file's folder.
 _CHECKOUT = Path(__file__).resolve().parent.parent
-if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "detect").is_dir():
+_IN_CHECKOUT = (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "detect").is_dir()
+if _IN_CHECKOUT and __name__ == "stadet":  # walking through packages also finds `stadet.stadet`
     __path__.append(str(_CHECKOUT))
 
 

@@ -70,6 +70,16 @@ def test_packages_are_attributes():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_walking_through_the_packages_of_a_checkout_ends():
+    import pkgutil
+
+    import stadet.stadet  # the package's own folder lies in the checkout, too
+
+    assert len(stadet.stadet.__path__) == 1
+    found = {module.name for module in pkgutil.iter_modules(stadet.__path__, "stadet.")}
+    assert {"stadet.detect", "stadet.tools"} <= found
+
+
 def test_an_old_python_is_one_line():
     code = "import sys; sys.version_info, sys.version = (3, 9, 1), '3.9.1 (main)'; import stadet"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

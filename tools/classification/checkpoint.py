@@ -15,7 +15,7 @@ from stadet.classify.models.multi_head import MultiHead
 from stadet.classify.models.registry import build_model, model_options
 from stadet.classify.rejection import Rejection
 from stadet.datasets.clips.timing import Timing, read_timing
-from stadet.engine.checkpoint import UNFIT, load_checkpoint, load_state
+from stadet.engine.checkpoint import UNFIT, building_to_load, load_checkpoint, load_state
 from stadet.engine.config import from_dict, to_dict
 from stadet.engine.errors import UserError
 from stadet.tools.classification.config import ClassifierConfig
@@ -113,7 +113,8 @@ def open_classifier(
     if not 0 <= head < len(heads):
         raise UserError(f"checkpoint {path}: expected a head from 0 to {len(heads) - 1}")
     config = _as_it_was_trained(config, content)
-    model: nn.Module = build_classifier(config, heads)
+    with building_to_load():
+        model: nn.Module = build_classifier(config, heads)
     load_state(model, content["model"], f"checkpoint {path}: {UNFIT}")
     if isinstance(model, MultiHead):
         model = model.branch(head)

@@ -13,7 +13,7 @@ from stadet.datasets.clips.timing import Timing, read_timing
 from stadet.datasets.splits.split import Split
 from stadet.detect.detector import Detector
 from stadet.detect.ultralytics_models.checkpoint import is_ultralytics_file
-from stadet.engine.checkpoint import UNFIT, load_checkpoint, load_state
+from stadet.engine.checkpoint import UNFIT, building_to_load, load_checkpoint, load_state
 from stadet.engine.config import from_dict, to_dict
 from stadet.engine.errors import UserError
 from stadet.tools.training.config import TrainConfig
@@ -81,11 +81,17 @@ def open_detector(path: str | Path, device: torch.device | str = "cpu") -> Detec
     if is_ultralytics_file(path):
         return _open_ultralytics(path, device)
     content = load_checkpoint(path)
+    if content.get("kind") == "classifier":
+        raise UserError(
+            f"checkpoint {path}: expected a detector, found a clip classifier, which stad classify "
+            "and stadet.open_classifier take"
+        )
     try:
         config = from_dict(TrainConfig, content["config"], f"checkpoint {path}")
         names = tuple(content["names"])
         anchors = read_anchors(content, config)
-        model = config.recipe.build(len(names), anchors)
+        with building_to_load():
+            model = config.recipe.build(len(names), anchors)
         load_state(model, content["model"], f"checkpoint {path}: {UNFIT}")
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise UserError(f"checkpoint {path}: not of a detector ({error})") from error
@@ -107,7 +113,8 @@ def _open_ultralytics(path: str | Path, device: torch.device | str) -> DetectorF
 
     file = read_ultralytics_file(path)
     config = config_of(file)
-    model = cast("UltralyticsDetector", config.recipe.build(len(file.names), None))
+    with building_to_load():
+        model = cast("UltralyticsDetector", config.recipe.build(len(file.names), None))
     load_state(model.network, file.weights, f"weights {path}: {UNFIT}")
     split = Split({}).record()  # which frames it was trained on is not said
     return DetectorFile(Path(path), model.to(device).eval(), file.names, config, None, split, None)
