@@ -11,9 +11,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 import stadet
 from stadet.engine import progress
+
+# A busy machine takes longer for an example now and then; what fails is printed, not stored.
+settings.register_profile("stad", deadline=None, database=None)
+settings.load_profile("stad")
 
 ROOT = Path(stadet.__file__).resolve().parent.parent
 PACKAGES = stadet._PACKAGES

@@ -1,7 +1,11 @@
 """What `Detector` promises, over every detector of the toolkit."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -15,7 +19,7 @@ from stadet.engine.errors import UserError
 from stadet.recurrent_yolo.single_step import SingleStep
 from stadet.recurrent_yolo.stacked import StackedYOLO
 from stadet.recurrent_yolo.temporal import TemporalBlock
-from stadet.tools.inference.detectors import open_detector
+from stadet.tools.inference.detectors import DetectorFile, open_detector
 from stadet.yowo.feature_bank import FeatureBank
 from stadet.yowo.streaming import TemporalEvery
 from tests.recurrent_yolo.tiny import detector as small_yolov3
@@ -25,39 +29,52 @@ from tests.tools.small_checkpoints import SIZE, save_small_checkpoint
 LENGTH = 12  # frames of a stream, more than a clip
 
 
-def opened(folder, kind: str) -> Detector:
-    model = open_detector(save_small_checkpoint(folder / f"{kind}.pt", kind)).model
-    for module in model.modules():
+@cache
+def made(kind: str) -> DetectorFile:
+    """The opened checkpoint of each kind, made once; tests get copies of its model."""
+    with TemporaryDirectory() as folder:
+        detector = open_detector(save_small_checkpoint(Path(folder) / "best.pt", kind))
+    for module in detector.model.modules():
         if isinstance(module, TemporalBlock):  # a memory that says something
             randomise(module)
-    if isinstance(model, StackedYOLO):
-        randomise(next(m for m in model.modules() if isinstance(m, torch.nn.Conv2d)))
-    return model
+    if isinstance(detector.model, StackedYOLO):
+        randomise(next(m for m in detector.model.modules() if isinstance(m, torch.nn.Conv2d)))
+    return detector
 
 
-def exported(folder, kind: str) -> Detector:
+def opened(kind: str) -> Detector:
+    torch.manual_seed(0)  # of what the tests draw
+    return copy.deepcopy(made(kind).model)
+
+
+@cache
+def graph(kind: str) -> bytes:
+    from stadet.tools.inference.exported import export_detector
+
+    return export_detector(replace(made(kind), model=opened(kind)))
+
+
+def exported(kind: str) -> Detector:
     pytest.importorskip("onnxruntime")
-    from stadet.tools.inference.exported import export_detector, session_detector
+    from stadet.tools.inference.exported import session_detector
 
-    model = opened(folder, kind)
-    file = replace(open_detector(folder / f"{kind}.pt"), model=model)
-    return session_detector(export_detector(file), "onnx")
+    return session_detector(graph(kind), "onnx")
 
 
 MAKERS: dict[str, Callable[..., Detector]] = {
-    "yolov3": lambda folder: small_yolov3(),
-    "yolov3-tiny": lambda folder: opened(folder, "yolo"),
-    "recurrent-yolo": lambda folder: opened(folder, "recurrent-yolo"),
-    "stacked-yolo": lambda folder: opened(folder, "stacked-yolo"),
-    "ultralytics": lambda folder: opened(folder, "ultralytics"),
-    "recurrent-ultralytics": lambda folder: opened(folder, "recurrent-ultralytics"),
-    "yowo": lambda folder: opened(folder, "yowo"),
-    "3D branch every 2": lambda folder: TemporalEvery(opened(folder, "yowo"), 2),
-    "fixed shape": lambda folder: FixedShape(opened(folder, "recurrent-yolo")),
-    "exported yolo": lambda folder: exported(folder, "yolo"),
-    "exported recurrent-yolo": lambda folder: exported(folder, "recurrent-yolo"),
-    "exported recurrent-ultralytics": lambda folder: exported(folder, "recurrent-ultralytics"),
-    "exported yowo": lambda folder: exported(folder, "yowo"),
+    "yolov3": lambda: small_yolov3(),
+    "yolov3-tiny": lambda: opened("yolo"),
+    "recurrent-yolo": lambda: opened("recurrent-yolo"),
+    "stacked-yolo": lambda: opened("stacked-yolo"),
+    "ultralytics": lambda: opened("ultralytics"),
+    "recurrent-ultralytics": lambda: opened("recurrent-ultralytics"),
+    "yowo": lambda: opened("yowo"),
+    "3D branch every 2": lambda: TemporalEvery(opened("yowo"), 2),
+    "fixed shape": lambda: FixedShape(opened("recurrent-yolo")),
+    "exported yolo": lambda: exported("yolo"),
+    "exported recurrent-yolo": lambda: exported("recurrent-yolo"),
+    "exported recurrent-ultralytics": lambda: exported("recurrent-ultralytics"),
+    "exported yowo": lambda: exported("yowo"),
 }
 SINGLE_LANE = ("exported recurrent-yolo", "exported recurrent-ultralytics", "3D branch every 2")
 # whose batch is fixed, or a stream
@@ -69,8 +86,8 @@ def kind(request):
 
 
 @pytest.fixture
-def detector(kind, tmp_path):
-    return MAKERS[kind](tmp_path).eval()
+def detector(kind):
+    return MAKERS[kind]().eval()
 
 
 def clips(detector: Detector, lanes: int, seed: int = 0) -> torch.Tensor:
@@ -181,11 +198,11 @@ def windows(frames, length):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["yolov3-tiny", "recurrent-yolo", "feature bank"])
-def test_answers_come_for_every_batch_in_order(name, tmp_path):
+def test_answers_come_for_every_batch_in_order(name):
     if name == "feature bank":
-        model = FeatureBank(opened(tmp_path, "yowo"), clips=2, clip_length=4)
+        model = FeatureBank(opened("yowo"), clips=2, clip_length=4)
     else:
-        model = MAKERS[name](tmp_path)
+        model = MAKERS[name]()
     frames = torch.randint(0, 256, (1, LENGTH, 3, *SIZE), dtype=torch.uint8)
     given = list(windows(frames, model.period if model.period > 1 else 5))
     found = list(model.eval().answers(iter(given)))
@@ -201,8 +218,8 @@ def test_answers_come_for_every_batch_in_order(name, tmp_path):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["yolov3-tiny", "recurrent-yolo", "stacked-yolo", "yowo"])
-def test_the_single_step_is_what_the_stream_says(name, tmp_path):
-    model = MAKERS[name](tmp_path).eval()
+def test_the_single_step_is_what_the_stream_says(name):
+    model = MAKERS[name]().eval()
     step, state = model.single_step(1, SIZE)
     assert (state is None) == (not model.follows_streams) == (step is model)
     if state is None:
@@ -231,8 +248,8 @@ def test_the_defaults_are_those_of_a_frame_detector():
 
 
 @pytest.mark.parametrize("name", ["yolov3", "yolov3-tiny", "recurrent-yolo", "yowo"])
-def test_a_size_that_the_strides_do_not_divide_is_refused(name, tmp_path):
-    model = MAKERS[name](tmp_path)
+def test_a_size_that_the_strides_do_not_divide_is_refused(name):
+    model = MAKERS[name]()
     frames = np.zeros((1, model.clip_length, 3, 40, 64), dtype=np.uint8)
     with pytest.raises(UserError, match=r"divisible by 32, found \(40, 64\); use \(32, 64\)"):
         model(torch.from_numpy(frames))
