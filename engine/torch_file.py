@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import no_file
+from stadet.engine.mistaken_files import expect_weights_file
 
 _CHUNK = 1 << 20
 _ZIP_START = b"PK\x03\x04"
@@ -42,14 +44,16 @@ def load_torch_file(
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{what} {path}: {no_file(path)}")
+    expect_weights_file(path, what)
     expect_undamaged(path, what)
     try:
-        with torch.serialization.safe_globals(list(allowed)):
+        with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
             content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:  # its text tells how to load the file unsafely
         raise UserError(
-            f"{what} {path}: refused, it holds more than tensors and plain data, or is no file of "
-            f"torch; {unsafe}"
+            f"{what} {path}: refused, it holds more than tensors and plain data"
+            f"{_objects(path, allowed)}, or is no file of torch; {unsafe}"
         ) from error
     except MemoryError as error:
         raise UserError(f"{what} {path}: it is larger than the memory that is free") from error
@@ -61,6 +65,16 @@ def load_torch_file(
         ) from error
     expect_finite(content, f"{what} {path}", weights)
     return content
+
+
+def _objects(path: Path, allowed: Sequence[Any]) -> str:
+    """ " (such and such)": the objects that an archive of torch names beyond the allowed ones."""
+    try:
+        with torch.serialization.safe_globals(list(allowed)):
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # no archive, or a damaged pickle
+        return ""
+    return f" ({', '.join(sorted(names)[:3])})" if names else ""
 
 
 def expect_undamaged(path: str | os.PathLike, what: str = "checkpoint") -> None:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from stadet.detect.yolo.darknet_weights import read_darknet_file
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.errors import UserError
+from stadet.engine.state_dict import read_state_dict
 from stadet.yowo.darknet19 import Darknet19
 from stadet.yowo.model import BACKBONES, YOWO, build_backbone3d
-from stadet.yowo.peer_files import read_state_dict
 
+NOT_TENSORS = "save its state_dict() alone; Darknet's weights are for yowo.weights_2d"
 HEAD = "conv_final.weight"
 _CLASSIFIERS = ("fc.", "classifier.")
 _COUNTER = "num_batches_tracked"  # of batch norms; checkpoints of before 2018 have none
@@ -34,7 +35,7 @@ def load_yowo_checkpoint(
     the grid is finer than the published one. UserError for a checkpoint of another 3D backbone
     (named), and under `strict` for anything else that does not fit.
     """
-    weights = read_state_dict(path)
+    weights = read_state_dict(path, unsafe=NOT_TENSORS)
     if not any(name.startswith("backbone_2d.") for name in weights):
         seems = recognise_backbone(weights)
         hint = f"weights of the 3D backbone {seems}; give them as weights_3d" if seems else "others"
@@ -63,7 +64,7 @@ def load_kinetics_weights(
     The classifier is dropped, and said so. Of a whole YOWO checkpoint the 3D branch is taken.
     UserError as in `load_yowo_checkpoint`.
     """
-    weights = read_state_dict(path)
+    weights = read_state_dict(path, unsafe=NOT_TENSORS)
     if branch := _branch(weights):
         others = tuple(name for name in weights if not name.startswith("backbone_3d."))
         weights = branch

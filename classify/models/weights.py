@@ -17,10 +17,11 @@ from torch import Tensor
 from stadet.classify.models.classifier import ClipClassifier
 from stadet.classify.models.inflate import inflate
 from stadet.detect.backbones.networks import pixel_statistics
-from stadet.detect.backbones.weights import named_weights, read_state_dict
+from stadet.detect.backbones.weights import named_weights
 from stadet.detect.normalisation import Normalise
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.errors import UserError
+from stadet.engine.state_dict import read_state_dict
 
 VIDEO_NETWORKS = ("r3d_18", "mc3_18", "r2plus1d_18")
 

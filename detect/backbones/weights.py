@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -19,7 +18,8 @@ from stadet.detect.backbones.networks import (
 )
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.errors import UserError, neighbours
-from stadet.engine.torch_file import expect_finite, first_line, load_torch_file
+from stadet.engine.state_dict import read_state_dict
+from stadet.engine.torch_file import first_line
 
 _COUNT = "num_batches_tracked"  # files from before PyTorch 0.4.1 lack it; nothing depends on it
 
@@ -72,48 +72,6 @@ def _common(key: str) -> str:
     return key.replace(".", "_")
 
 
-def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
-    """The tensors of a PyTorch file: a state dict, or one under `"state_dict"` or `"model"`.
-
-    Data parallelism's `module.` prefixes are taken off. A `.safetensors` file is read where that
-    package is installed, as it is with timm. Raises UserError for a missing, damaged or unsafe file
-    (nothing but tensors and plain data is loaded), and for one without tensors.
-    """
-    if Path(path).suffix == ".safetensors":
-        return _read_safetensors(path)
-    content = load_torch_file(path, what="weights", unsafe="save its state_dict() alone")
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    tensors = {}
-    if isinstance(content, Mapping):
-        tensors = {
-            str(k).removeprefix("module."): v for k, v in content.items() if isinstance(v, Tensor)
-        }
-    if not tensors:
-        raise UserError(f"weights {path}: expected named tensors, found {type(content).__name__}")
-    return tensors
-
-
-def _read_safetensors(path: str | os.PathLike) -> dict[str, Tensor]:
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise UserError(
-            f"weights {path}: expected the package safetensors, which is not installed: pip "
-            "install 'stadet[timm]'"
-        ) from error
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"weights {path}: expected a safetensors file ({first_line(error)})"
-        ) from error
-    expect_finite(tensors, f"weights {path}")
-    return tensors
-
-
 def named_weights(network: str | None, name: str) -> dict[str, Tensor]:
     """The library's weights of this name for one of its networks, downloaded or cached.
 
@@ -153,7 +111,7 @@ def _expect_name(network: str, name: str) -> None:
 
         library, shown = "torchvision", network
         names = list(get_model_weights(network).__members__)
-    names.append("DEFAULT")
+    names = [*dict.fromkeys([*names, "DEFAULT"])]
     if name not in names:
         raise UserError(
             f"weights {name}: neither a file nor one of {library}'s for {shown} "

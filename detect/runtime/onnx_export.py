@@ -146,7 +146,10 @@ def read_description(content: bytes, name: str, schema: str | None = SCHEMA) -> 
         if schema is not None and found != KINDS[schema]:
             raise UserError(f"{name}: expected an exported {KINDS[schema]}, found a {found}")
         return description
-    raise UserError(f"{name}: expected an ONNX file made by stad export, found another program's")
+    raise UserError(
+        f"{name}: expected an ONNX file made by stad export, found another program's; give "
+        "the checkpoint (.pt) that it was made of"
+    )
 
 
 def import_onnx() -> Any:

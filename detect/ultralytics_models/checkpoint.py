@@ -24,7 +24,7 @@ from stadet.detect.yolo.ultralytics_body import (
 )
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.errors import UserError
-from stadet.engine.reading import safe_label
+from stadet.engine.reading import safe_label, shown
 
 TASKS = {"Segment": "segmentation", "Pose": "pose", "OBB": "oriented boxes", "Classify": "classes"}
 DEFAULT_SIZE = 640
@@ -136,7 +136,9 @@ def _names(module: nn.Module, path: str | os.PathLike) -> tuple[str, ...]:
     if isinstance(names, Mapping):
         names = [names.get(label) for label in range(len(names))]
     if not isinstance(names, (list, tuple)) or not names or len(set(map(str, names))) < len(names):
-        raise UserError(f"weights {path}: expected the names of its classes, each once, found none")
+        raise UserError(
+            f"weights {path}: expected the names of its classes, each once, found {shown(names)}"
+        )
     return tuple(safe_label(name, f"weights {path}") for name in names)
 
 

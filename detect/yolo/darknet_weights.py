@@ -1,5 +1,5 @@
-"""Darknet `.weights` files: yolov3, yolov3-tiny, and backbones cut off by Darknet's `partial`
-(darknet53.conv.74, yolov3-tiny.conv.15).
+"""Darknet `.weights` files: yolov3, yolov3-tiny, the classifier darknet53, and backbones cut off by
+Darknet's `partial` (darknet53.conv.74, yolov3-tiny.conv.15).
 
 A file is a header (major, minor, revision: int32; images seen: int64 from version 0.2 on, int32
 before) and float32 numbers, little-endian, for each convolution in the order of the configuration:
@@ -21,10 +21,21 @@ from torch import Tensor, nn
 from stadet.detect.yolo.darknet53 import ConvBlock, Darknet53
 from stadet.detect.yolo.head import OutputConv, YoloDetector
 from stadet.detect.yolo.weights_report import WeightsReport
+from stadet.detect.yolo.yolov3 import YOLOv3
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
+from stadet.engine.mistaken_files import expect_weights_file
 
 VERSION = (0, 2, 5)  # written by `save_darknet_weights`
+
+
+_NOT_DARKNET = (
+    (b"PK", "a torch checkpoint (zip)"),
+    (b"\x80\x02", "a torch checkpoint (of before 1.6)"),
+)
+
+
+_IMAGENET = 1000 * (1024 + 1)  # numbers of darknet53.weights behind the backbone: its classifier
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,8 @@ def load_darknet_weights(model: YoloDetector | Darknet53, path: str | os.PathLik
     layers = list(_layers(model))
     numbers, _ = read_darknet_file(path)
     file_sizes = _file_sizes(model, layers, len(numbers), path)
-    used, unused = [], []
+    used: list[str] = []
+    unused = [] if len(numbers) == sum(file_sizes) else ["the classifier of ImageNet"]
     offset = 0
     with torch.no_grad():
         for layer, file_size in zip(layers, file_sizes, strict=False):
@@ -95,8 +107,10 @@ def read_darknet_file(path: str | os.PathLike) -> tuple[np.ndarray, int]:
             content = stream.read()
     except OSError as error:
         raise UserError(f"{path}: expected a Darknet weights file, {error.strerror}") from None
-    if content[:2] == b"PK":
-        raise UserError(f"{path}: expected a Darknet weights file, found a torch checkpoint (zip)")
+    expect_weights_file(path)
+    for start, kind in _NOT_DARKNET:
+        if content.startswith(start):
+            raise UserError(f"{path}: expected a Darknet weights file, found {kind}")
     major, minor = struct.unpack("<ii", content[:8].ljust(8, b"\0"))
     wide = major * 10 + minor >= 2 and major < 1000 and minor < 1000
     header = struct.Struct("<iiiq" if wide else "<iiii")
@@ -127,6 +141,9 @@ def _file_sizes(
     for stop in stops:
         if sum(sizes[:stop]) == found:
             return sizes[:stop]
+    backbone = sum(sizes[: min(stops)])
+    if isinstance(model, YOLOv3) and found == backbone + _IMAGENET:
+        return sizes[: min(stops)]
     # of another number of classes: each of the 5 + C values of each anchor costs in_channels + 1
     body = sum(layer.size for layer in layers if layer.output is None)
     a_value = sum(conv.num_anchors * (conv.in_channels + 1) for conv in outputs)

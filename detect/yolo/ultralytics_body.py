@@ -14,6 +14,8 @@ from stadet.detect.yolo.darknet53 import ConvBlock
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.detect.yolo.yolov3 import YOLOv3
 from stadet.engine.errors import UserError
+from stadet.engine.mistaken_files import expect_weights_file
+from stadet.engine.state_dict import STAND_INS, Opaque
 from stadet.engine.torch_file import (
     expect_finite,
     expect_undamaged,
@@ -28,7 +30,10 @@ SCALE_LAYERS = (
     ("23", "26.cv1", "26.cv2", "27.0.cv1", "27.0.cv2", "27.1.cv1", "27.1.cv2"),
 )
 SAFE_CLASSES = {"ultralytics.utils.IterableSimpleNamespace"}  # besides modules of torch and theirs
-MAKE_ONE = "make one with `YOLO('yolov3.yaml').save(path)` or train one with ultralytics"
+MAKE_ONE = (
+    "make one with `YOLO('yolov3.yaml').save(path)` or train one with ultralytics; for their other "
+    "networks set model=ultralytics and ultralytics.weights"
+)
 
 
 def keep_offline() -> None:
@@ -111,7 +116,7 @@ def load_ultralytics_file(path: str | os.PathLike) -> Any:
 
     UserError as of `checkpoint_classes`.
     """
-    classes = checkpoint_classes(path)
+    classes = checkpoint_classes(path, stand_ins=True)
     return load_torch_file(path, what="weights", unsafe=MAKE_ONE, allowed=classes)
 
 
@@ -132,13 +137,16 @@ def float_state(state: Mapping[str, Tensor], path: str | os.PathLike) -> dict[st
     }
 
 
-def checkpoint_classes(path: str | os.PathLike) -> list[type]:
+def checkpoint_classes(path: str | os.PathLike, *, stand_ins: bool = False) -> list[Any]:
     """The classes that an ultralytics checkpoint needs besides tensors; nothing of it is run.
 
-    Raises UserError if one is neither a network module of torch or ultralytics nor a settings
+    stand_ins: for what is saved beside the network (scores of numpy, paths, the loss) give
+    `(Opaque, name)`, as `torch.serialization.safe_globals` takes it, instead of a refusal. Raises
+    UserError if another one is neither a network module of torch or ultralytics nor a settings
     namespace, or if the file is missing or no checkpoint.
     """
     if os.path.isfile(path):
+        expect_weights_file(path)
         expect_undamaged(path, "weights")
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
@@ -148,7 +156,7 @@ def checkpoint_classes(path: str | os.PathLike) -> list[type]:
         reason = first_line(error)
         raise UserError(f"{path}: expected an ultralytics checkpoint; {reason}") from None
     keep_offline()
-    classes = [_safe_class(name) for name in names]
+    classes = [_safe_class(name) or (_stand_in(name) if stand_ins else None) for name in names]
     refused = [name for name, found in zip(names, classes, strict=True) if found is None]
     if refused:
         raise UserError(
@@ -156,6 +164,13 @@ def checkpoint_classes(path: str | os.PathLike) -> list[type]:
             "do not open it with other tools unless you trust where it comes from"
         )
     return [found for found in classes if found is not None]
+
+
+def _stand_in(name: str) -> tuple[type, str] | None:
+    """An inert replacement of something that is no part of the network."""
+    beside = {full for _, full in STAND_INS}
+    known = name in beside or name.startswith(("ultralytics.utils.", "ultralytics.yolo.utils."))
+    return (Opaque, name) if known else None
 
 
 def _safe_class(name: str) -> type | None:

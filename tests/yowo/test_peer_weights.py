@@ -8,8 +8,8 @@ import torch
 from stadet.anchors.anchors import Anchors
 from stadet.anchors.presets import YOWO_UCF24
 from stadet.engine.errors import UserError
+from stadet.engine.state_dict import read_state_dict
 from stadet.yowo.model import YOWO
-from stadet.yowo.peer_files import read_state_dict
 from stadet.yowo.peer_weights import (
     load_darknet19_weights,
     load_kinetics_weights,

@@ -14,6 +14,7 @@ from stadet.detect.view import pair
 from stadet.engine.config import from_dict
 from stadet.engine.errors import UserError
 from stadet.engine.files import no_file
+from stadet.engine.mistaken_files import expect_weights_file
 from stadet.tools.inference.detectors import (
     DetectorFile,
     checkpoint_description,
@@ -92,6 +93,7 @@ def read_exported(path: str | Path, schema: str | None) -> tuple[bytes, dict[str
     where = f"exported file {path}"
     if not path.is_file():
         raise UserError(f"{where}: {no_file(path)}")
+    expect_weights_file(path, "exported file")
     content = path.read_bytes()
     expect_undamaged(content, where, sealed=False)
     description = read_description(content, where, schema)

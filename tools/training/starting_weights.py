@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.engine.checkpoint import is_checkpoint, load_checkpoint
 from stadet.engine.errors import UserError
 from stadet.engine.files import no_file
+from stadet.engine.mistaken_files import expect_weights_file
 
 
 def load_starting_weights(
@@ -29,7 +31,7 @@ def load_starting_weights(
     path = Path(path)
     if not path.is_file():
         raise UserError(f"weights {path}: {no_file(path)}")
-    ours = path.suffix == ".pt" and is_checkpoint(path)
+    ours = is_checkpoint(path)
     if isinstance(model, BackboneYOLO) and not ours:
         raise UserError(
             f"weights {path}: expected a checkpoint of stad train for yolo.network=backbone; "
@@ -37,18 +39,30 @@ def load_starting_weights(
         )
     if isinstance(model, UltralyticsDetector) and not ours:
         return load_ultralytics_weights(model, path)[0]
-    if path.suffix != ".pt":
-        from stadet.detect.yolo.darknet_weights import load_darknet_weights
-
-        return load_darknet_weights(model, path)
     if not ours:
-        from stadet.detect.yolo.ultralytics_body import load_ultralytics_body
-
-        return load_ultralytics_body(model, path)
+        return _load_public(model, path)
     content = load_checkpoint(path)
     if not allow_overlap:
         refuse_overlap(Split.from_record(content["split"]), split, what=f"weights {path}")
     return load_matching(model, content["model"], path.name)
+
+
+def _load_public(model: nn.Module, path: Path) -> WeightsReport:
+    """Fill a YOLOv3 from a Darknet file, or its body from a checkpoint of ultralytics."""
+    from stadet.detect.yolo.darknet_weights import load_darknet_weights
+    from stadet.detect.yolo.ultralytics_body import load_ultralytics_body
+    from stadet.detect.yolo.yolov3 import YOLOv3
+
+    if not zipfile.is_zipfile(path):
+        return load_darknet_weights(model, path)
+    if isinstance(model, YOLOv3):
+        return load_ultralytics_body(model, path)
+    expect_weights_file(path)
+    raise UserError(
+        f"weights {path}: expected a Darknet file or a checkpoint of stad train for a "
+        f"{type(model).__name__}, found a file of torch; ultralytics' yolov3 fits "
+        "yolo.network=yolov3, their other networks are for model=ultralytics"
+    )
 
 
 def load_matching(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> WeightsReport:

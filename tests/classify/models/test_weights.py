@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from stadet.classify.models.registry import build_model
-from stadet.classify.models.weights import fill, load_weights, read_state_dict
+from stadet.classify.models.weights import fill, load_weights
 from stadet.engine.errors import UserError
+from stadet.engine.state_dict import read_state_dict
 from tests.classify.tiny_models import tiny_model
 
 

@@ -1,5 +1,8 @@
 """Files of `yolo train`: read without their code, predicted with, refused by one line."""
 
+import pathlib
+
+import numpy as np
 import pytest
 import torch
 
@@ -90,3 +93,20 @@ def test_code_is_not_run(tmp_path, capsys):
     with pytest.raises(UserError) as error:
         open_detector(path)
     assert "\n" not in str(error.value) and "ran" not in capsys.readouterr().out
+
+
+def test_what_is_saved_beside_the_network_is_passed_over(tmp_path):
+    """A score of numpy (`yolo train val=False`), paths, the loss (before ultralytics 8.3)."""
+    network = build("yolo11n")
+    from ultralytics.cfg import get_cfg
+
+    network.args = get_cfg()
+    network.criterion = network.init_criterion()
+    path = save(tmp_path / "last.pt", network)
+    content = torch.load(path, weights_only=False)
+    content |= {"best_fitness": np.float64(0.5), "train_metrics": {"fitness": np.zeros(3)}}
+    content["train_args"]["project"] = pathlib.Path("runs")
+    torch.save(content, path)
+    found = open_detector(path)
+    for key, tensor in network.float().state_dict().items():
+        assert torch.equal(found.model.network.state_dict()[key], tensor), key

@@ -218,10 +218,21 @@ def test_broken_files(tmp_path):
         load_darknet_weights(model, path)
     for short in (b"", content[:10], content[:18]):
         path.write_bytes(short)
-        with pytest.raises(UserError, match="header"):
+        with pytest.raises(UserError, match=r"header|empty file"):
             load_darknet_weights(model, path)
     path.write_bytes(content[:20])
     with pytest.raises(UserError, match="found 0;"):
         load_darknet_weights(model, path)
     with pytest.raises(UserError, match="No such file"):
         load_darknet_weights(model, tmp_path / "none.weights")
+
+
+def test_the_classifier_darknet53_gives_the_backbone(tmp_path):
+    """The published darknet53.weights: the backbone, then a 1x1 convolution to 1000 classes."""
+    source, model = YOLOv3(CLASSES, ANCHORS, width=0.125), YOLOv3(CLASSES, ANCHORS, width=0.125)
+    save_darknet_weights(source.backbone, tmp_path / "backbone.weights")
+    content = (tmp_path / "backbone.weights").read_bytes()
+    (tmp_path / "darknet53.weights").write_bytes(content + bytes(4 * 1000 * 1025))
+    report = load_darknet_weights(model, tmp_path / "darknet53.weights")
+    assert len(report.used) == 52 and report.unused == ("the classifier of ImageNet",)
+    assert all(parts_equal(source.backbone, model.backbone).values())

@@ -140,3 +140,14 @@ def test_weights_trained_on_what_judges(tmp_path):
         load_starting_weights(frame_detector(), path, judged)
     load_starting_weights(frame_detector(), path, judged, allow_overlap=True)
     load_starting_weights(frame_detector(), path, seen)
+
+
+def test_a_file_of_torch_for_yolov3_tiny_is_refused_in_a_line(tmp_path):
+    torch.save({"model.0.conv.weight": torch.zeros(3)}, tmp_path / "yolov8n.pt")
+    with pytest.raises(UserError, match="for a YOLOv3Tiny, found a file of torch; ultra"):
+        load_starting_weights(frame_detector(), tmp_path / "yolov8n.pt", SPLIT)
+
+
+def test_a_darknet_file_is_known_by_its_content(tmp_path):
+    save_darknet_weights(frame_detector(seed=1), tmp_path / "named.pt")
+    assert not load_starting_weights(frame_detector(), tmp_path / "named.pt", SPLIT).missing
