@@ -50,7 +50,8 @@ class DatasetConfig:
         flip_labels: labels exchanged in a mirrored frame.
         split: training, validation and test sides.
         action: of cvat: "label", the name of the attribute that holds the class, or "checkboxes".
-        first_frame: of yolo-txt: the number in a label file's name that means the first frame.
+        first_frame: of yolo-txt, and of coco-video without videos: the number in a frame's file
+            name that means the first frame.
         frame_folder_fps: frame rate of frame folders, 1/s.
         label_map: of ava: file of action ids and names, next to the annotations.
         excluded: of ava: csv of `video, second` that do not count.

@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--annotation-size", type=int, nargs=2, metavar=("H", "W"), help="what boxes refer to"
     )
     source.add_argument("--action", help='cvat: "label", "checkboxes" or an attribute\'s name')
-    source.add_argument("--first-frame", type=int, help="yolo-txt: number of the first frame")
+    source.add_argument("--first-frame", type=int, help="yolo-txt, coco-video: its number")
     target = parser.add_argument_group("to")
     target.add_argument("--to", choices=(*TARGETS, "detections"), required=True)
     target.add_argument("--out", type=Path, required=True, metavar="PATH")

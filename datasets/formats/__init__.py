@@ -32,7 +32,7 @@ class Format:
 FORMATS = {
     "cvat": Format("stadet.datasets.formats.cvat:read_cvat", ("action", "annotation_size")),
     "coco-video": Format(
-        "stadet.datasets.formats.coco_video:read_coco_video", ("annotation_size",)
+        "stadet.datasets.formats.coco_video:read_coco_video", ("annotation_size", "first_frame")
     ),
     "yolo-txt": Format("stadet.datasets.formats.yolo_txt:read_yolo_txt", ("first_frame",)),
     "ucf24": Format("stadet.datasets.formats.ucf24:read_ucf24", ("annotation_size",)),

@@ -5,8 +5,8 @@ rate varies), `images {id, video_id, frame_id}` (0-based; the looked-at frames, 
 `categories {id, name}`, `annotations {id, image_id, category_id, track_id, bbox [x, y, w, h],
 iscrowd}` in pixels of the video; `iscrowd` or `ignore` marks a region that counts neither way.
 `length`, the number of frames, may be missing in files of other programs: then the video is taken
-to end with its last image. A box of several classes is one annotation a class, with the same track
-and bbox.
+to end with its last image. COCO files of images alone, TAO's and YouTube-VIS's are read too
+(`coco_layouts`). A box of several classes is one annotation a class, with the same track and bbox.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from stadet.datasets.footage.info import VideoInfo, find_video
+from stadet.datasets.formats.coco_layouts import as_coco_video
 from stadet.datasets.formats.rows import build_video, class_index, rescale
 from stadet.detect.boxes import xywh_to_xyxy, xyxy_to_xywh
 from stadet.detect.clock import Clock
@@ -53,18 +54,24 @@ def read_coco_video(
     names: Sequence[str] | None = None,
     findings: Findings | None = None,
     annotation_size: tuple[int, int] | None = None,
+    first_frame: int | None = None,
 ) -> AnnotationSet:
     """Read a COCO-video file, or the only JSON file in a folder; its images are the looked-at
     frames.
 
     videos: measured facts, which then overrule the file's (boxes are scaled where sizes differ);
     names: order of classes, by default that of the category ids; annotation_size: (height, width)
-    that the boxes refer to, by default the file's.
+    that the boxes refer to, by default the file's; first_frame: the number in an image's name that
+    means a video's first frame, of files without videos (`coco_layouts`).
     UserError for broken JSON, missing keys, unknown ids, duplicate names, frames past the end and a
     size whose sides are swapped.
     """
     path = only_file(path, (".json",), _WHAT)
-    document = _Document(path, findings if findings is not None else Findings())
+    findings = findings if findings is not None else Findings()
+    content = read_json(path, _WHAT)
+    if isinstance(content, dict):
+        content = as_coco_video(content, Path(path), videos, first_frame, findings)
+    document = _Document(path, content, findings)
     order = tuple(names) if names else document.names
     column = document.columns(order)
     result: dict[str, VideoAnnotations] = {}
@@ -142,9 +149,8 @@ def write_coco_video(path: str | Path, annotations: AnnotationSet) -> None:
 class _Document:
     """The file's records by id, each reference checked."""
 
-    def __init__(self, path: Path, findings: Findings):
+    def __init__(self, path: Path, content: Any, findings: Findings):
         self.path, self.findings = path, findings
-        content = read_json(path, _WHAT)
         if not isinstance(content, dict):
             raise UserError(f"{path}: expected a JSON object, found a {type(content).__name__}")
         self.categories = self._by_id(content, "categories")

@@ -5,7 +5,7 @@ import pytest
 
 from stadet.datasets.footage.info import VideoInfo
 from stadet.datasets.formats.yolo_txt import read_yolo_txt, write_yolo_txt
-from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.detect.structures import NO_TRACK, AnnotationSet, VideoAnnotations
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
 
@@ -13,6 +13,7 @@ INFO = {"a": VideoInfo("a", (100, 200), 30.0, 6), "C/b": VideoInfo("C/b", (50, 5
 
 
 def put(tmp_path, files, names="names: [pick, put]"):
+    tmp_path.mkdir(exist_ok=True)
     (tmp_path / "data.yaml").write_text(names)
     for name, text in files.items():
         path = tmp_path / "labels" / name
@@ -71,8 +72,9 @@ def test_numbers_may_count_from_one(tmp_path):
         ({"a/1.txt": "2 .5 .5 .1 .1"}, "line 1: expected a class of 0..1, found 2"),
         ({"a/1.txt": "0.5 .5 .5 .1 .1"}, "expected a class of 0..1, found 0.5"),
         ({"a/1.txt": "0 nan .5 .1 .1"}, "1.txt, line 1: expected a finite number"),
-        ({"c/1.txt": ""}, "expected a video called 'c'"),
-        ({"1.txt": ""}, "expected labels/<video>"),
+        ({"c/1.txt": ""}, r"c/1.txt: expected <video>/.* of one of the videos C/b, a"),
+        ({"1.txt": ""}, "expected <video>/<frame>.txt"),
+        ({"a/1.txt": "0 .5 .5 .1 .1 .1 .1 .1"}, "line 1: expected 5 numbers .* found 8"),
         ({"a/1.txt": "", "a/01.txt": ""}, "another label file"),
         ({}, "found none"),
     ],
@@ -121,3 +123,49 @@ def test_frames_with_an_ignored_region_are_not_written(tmp_path):
     again = read_yolo_txt(tmp_path / "out", videos=INFO).videos["a"]
     assert again.frames.tolist() == [3]
     assert np.flatnonzero(~again.looked_at).tolist() == [2]
+
+
+def test_polygons_of_segmentation_and_oriented_boxes_become_upright_boxes(tmp_path):
+    findings = Findings()
+    line = "1 .5 .2 .7 .4 .5 .6 .3 .4\n0 .5 .5 .2 .2"
+    video = read_yolo_txt(put(tmp_path, {"a/1.txt": line}), videos=INFO, findings=findings).videos[
+        "a"
+    ]
+    height, width = video.size
+    upright = [0.3 * width, 0.2 * height, 0.7 * width, 0.6 * height]
+    np.testing.assert_allclose(video.boxes[video.labels[:, 1]], [upright])
+    assert "1 polygons read as the boxes around them (first: 1.txt line 1)" in findings.lines()[0]
+
+
+def test_a_sixth_whole_number_is_a_track_and_a_score_is_left_out(tmp_path):
+    tracked = put(tmp_path / "t", {"a/1.txt": "0 .5 .5 .1 .1 7", "a/2.txt": "0 .5 .5 .1 .1 7"})
+    assert read_yolo_txt(tracked, videos=INFO).videos["a"].track_ids.tolist() == [7, 7]
+    findings = Findings()
+    scored = put(tmp_path / "s", {"a/1.txt": "0 .5 .5 .1 .1 .83"})
+    found = read_yolo_txt(scored, videos=INFO, findings=findings).videos["a"]
+    assert found.track_ids.tolist() == [NO_TRACK] and "scores?" in findings.lines()[0]
+
+
+def test_keypoints_behind_a_box_are_left_out(tmp_path):
+    described = "names: [x, y]\nkpt_shape: [2, 2]"
+    files = {"a/1.txt": "0 .5 .5 .2 .2 .1 .1 .9 .9", "a/2.txt": "0 .5 .5 .2 .2 .1 .1 .9 .9 3"}
+    video = read_yolo_txt(put(tmp_path, files, described), videos=INFO).videos["a"]
+    np.testing.assert_allclose(np.ptp(video.boxes[:, ::2], axis=1), 0.2 * video.size[1])
+
+
+def test_layouts_of_other_programs(tmp_path):
+    """Sides as folders, lists of names beside the labels, Roboflow's names, CVAT's frame names."""
+    files = {"train/a_1.txt": "", "val/a_2.txt": "", "test/a_mp4-3_jpg.rf.0a1b2c.txt": ""}
+    root = put(tmp_path / "sides", files)
+    (root / "labels" / "README.roboflow.txt").write_text("exported by ..")
+    video = read_yolo_txt(root, videos=INFO).videos["a"]
+    assert np.flatnonzero(video.looked_at).tolist() == [1, 2, 3]
+    alone = tmp_path / "cvat"
+    (alone / "obj_train_data").mkdir(parents=True)
+    (alone / "obj_train_data" / "frame_000002.txt").write_text("1 .5 .5 .1 .1")
+    (alone / "obj.names").write_text("pick up\nput back\n")
+    (alone / "train.txt").write_text("data/obj_train_data/frame_000002.PNG\n")
+    found = read_yolo_txt(alone, videos={"a": INFO["a"]})
+    assert found.names == ("pick up", "put back") and found.videos["a"].frames.tolist() == [2]
+    with pytest.raises(UserError, match="of one of the videos C/b, a"):
+        read_yolo_txt(alone, videos=INFO)
