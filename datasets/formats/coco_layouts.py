@@ -27,7 +27,7 @@ def as_coco_video(
     first_frame, by default from that of a frame folder's first image, else from 0. UserError where
     no image is of the footage, and for frames that it does not have.
     """
-    images = content.get("images")
+    images: Any = content.get("images")
     if images is None and _are_records(content.get("videos")):
         return _from_youtube_vis(content, path)
     if not _are_records(images):
@@ -74,7 +74,7 @@ def _from_names(
     for image in kept:
         image["frame_id"] -= first_number(videos[image["video_id"]], first_frame)
     known = {image.get("id") for image in kept}
-    rows = content.get("annotations")
+    rows: Any = content.get("annotations")
     if _are_records(rows):
         rows = [row for row in rows if row.get("image_id") in known]
     sizes = {image["video_id"]: image for image in kept}
