@@ -103,8 +103,8 @@ def answer(detector: Detector, frames, state=None, starts_stream=None, valid=Non
     return torch.cat([found.boxes, found.objectness[..., None], found.scores], -1), state
 
 
-def expect_same(found, wanted):
-    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=2e-3)
+def expect_same(found, wanted, tolerance=2e-3):
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=tolerance)
 
 
 def test_the_attributes_are_those_of_the_contract(detector, kind):
@@ -146,7 +146,8 @@ def test_a_batch_is_its_clips_one_by_one(detector, kind):
     if kind == "fixed shape":
         detector = FixedShape(detector.model)
     alone = [answer(detector, frames[lane : lane + 1])[0] for lane in range(2)]
-    expect_same(together, torch.cat(alone))
+    # pixels: many layers that nobody trained amplify what a batch of another size rounds otherwise
+    expect_same(together, torch.cat(alone), 1e-2 if kind == "ultralytics" else 2e-3)
 
 
 def test_a_stream_in_pieces_is_the_whole_stream(detector):
