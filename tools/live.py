@@ -86,7 +86,12 @@ def build_parser() -> argparse.ArgumentParser:
         help="begin a new stream where this share of the colours changes from one frame to the "
         "next (without a value: 0.5)",
     )
-    add("--max-outage", type=float, metavar="S", help="give up after so long without a connection")
+    add(
+        "--max-outage",
+        type=float,
+        metavar="S",
+        help="end where a stream is away for so long",
+    )
     add("--seconds", type=float, help="end after so long")
     add("--device", help="cpu, cuda or cuda:N (default: the GPU if there is one)")
     add_runtime_arguments(parser)

@@ -183,7 +183,15 @@ def expect_opens(source: StreamSource) -> Capture:
     try:
         return Capture(source)
     except ConnectionError as error:
+        hints = {
+            SourceKind.CAMERA: "check that it is plugged in and that no other program uses it",
+            SourceKind.PIPE: "check the program that writes it",
+            SourceKind.FILE: "check that it is a whole video",
+        }
+        hint = hints.get(
+            source.kind,
+            "check the address, that the camera is on, and its user name and password",
+        )
         raise UserError(
-            f"{source.shown}: expected a stream that opens, found none ({error}); check the "
-            "address, that the camera is on, and its user name and password"
+            f"{source.shown}: expected a stream that opens, found none ({error}); {hint}"
         ) from error

@@ -12,12 +12,14 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import (
     FileResponse,
@@ -31,6 +33,7 @@ from fastapi.responses import (
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, select_autoescape
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
 from stadet.engine.errors import UserError
@@ -43,7 +46,8 @@ from stadet.tools.service.guard import (
     refusal,
     token_of_form,
 )
-from stadet.tools.service.live import LiveAway, LiveSource
+from stadet.tools.service.live import LiveSource
+from stadet.tools.service.live_routes import add_live_routes
 from stadet.tools.service.models import ModelShelf
 from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState, new_id
 from stadet.tools.service.scene_routes import add_scene_routes
@@ -71,6 +75,7 @@ RESULTS = {
     "boxed.mp4": "video/mp4",
 }
 PICTURE = re.compile(r"step\d{2,3}\.jpg")
+ENDLESS = ("follow_job", "live_pictures")  # routes whose answers have no size
 EVENT_SECONDS = 0.5
 WRONG_TOKEN_SECONDS = 1.0  # before a wrong token is told
 
@@ -108,7 +113,6 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     queue = JobQueue(settings.queue)
     workers = Workers(settings, queue)
     shelf = ModelShelf(settings.models)
-    live = LiveSource(settings.live) if settings.live else None
     pages = Environment(
         loader=PackageLoader("stadet.tools.service"), autoescape=select_autoescape(default=True)
     )
@@ -170,8 +174,21 @@ def make_app(settings: ServiceSettings) -> FastAPI:
 
     def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
         limit = int(settings.upload_mb * 2**20)
-        text = pages.get_template(template).render(**values, limit=limit, version=app.version)
+        text = pages.get_template(template).render(
+            **values, limit=limit, most=MOST_VIDEOS, version=app.version
+        )
         return HTMLResponse(text, status)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def refused(request: Request, error: StarletteHTTPException) -> Response:
+        """A page for who looks at pages, else JSON."""
+        path = request.url.path
+        if path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+            return await http_exception_handler(request, error)
+        code = error.status_code
+        return page(
+            "error.html", code, code=code, words=HTTPStatus(code).phrase, detail=error.detail
+        )
 
     @app.get("/health", response_class=PlainTextResponse)
     async def health() -> str:
@@ -340,59 +357,6 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             **loaded,
         )
 
-    async def cameras() -> dict[str, dict[str, Any]]:
-        if live is None:
-            raise LiveAway
-        return await live.status()
-
-    @app.exception_handler(LiveAway)
-    async def live_away(_: Request, error: LiveAway) -> JSONResponse:
-        return JSONResponse({"detail": "no live cameras answer"}, 503)
-
-    @app.get("/api/live")
-    async def live_status() -> dict[str, dict[str, Any]]:
-        """Figures of the live cameras by name: latency, frames a second, what was dropped."""
-        return await cameras()
-
-    @app.get("/api/live/{name}")
-    async def live_pictures(name: str) -> StreamingResponse:
-        """The pictures of a live camera as multipart JPEG."""
-        if name not in await cameras() or live is None:
-            raise HTTPException(404, "no such camera")
-        return StreamingResponse(
-            live.pictures(name),
-            media_type="multipart/x-mixed-replace; boundary=frame",
-            headers={"Cache-Control": "no-store"},
-        )
-
-    @app.get("/api/live/{name}/frame", response_class=Response)
-    async def live_frame(name: str) -> Response:
-        """The newest picture of a live camera as JPEG."""
-        if name not in await cameras() or live is None:
-            raise HTTPException(404, "no such camera")
-        jpeg = await live.picture(name)
-        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
-
-    @app.get("/live", response_class=HTMLResponse)
-    async def live_page() -> HTMLResponse:
-        try:
-            found = await cameras()
-        except LiveAway:
-            found = None
-        counted = await live.counted() if live is not None and found is not None else []
-        return page("live.html", cameras=found, configured=live is not None, counted=counted)
-
-    @app.get("/live/counts", response_class=HTMLResponse)
-    async def live_counts() -> Response:
-        """What `stad live --counts` has counted, as its page."""
-        try:
-            content = await live.counts_page() if live is not None else None
-        except LiveAway:
-            content = None
-        if content is None:
-            raise HTTPException(404, "no running stad live --counts")
-        return Response(content, media_type="text/html")
-
     @app.get("/runs", response_class=HTMLResponse)
     def runs() -> HTMLResponse:
         return page("runs.html", runs=sorted(_runs(settings.runs)))
@@ -404,12 +368,8 @@ def make_app(settings: ServiceSettings) -> FastAPI:
             raise HTTPException(404, "no such run")
         return FileResponse(places[run], media_type="text/html")
 
-    async def live_names() -> list[str]:
-        try:
-            return list(await cameras())
-        except LiveAway:
-            return []
-
+    live = LiveSource(settings.live) if settings.live else None
+    live_names = add_live_routes(app, live, page)
     shelf_of_scenes = SceneShelf(settings.scenes) if settings.scenes else None
     add_scene_routes(app, shelf_of_scenes, queue, live_names, page)
 
@@ -431,7 +391,7 @@ def make_app(settings: ServiceSettings) -> FastAPI:
     app.openapi()  # kept, so that it names each way once
     for route in app.routes:
         # a download's size may be asked for first; what never ends has none
-        if not isinstance(route, APIRoute) or route.endpoint in (follow_job, live_pictures):
+        if not isinstance(route, APIRoute) or route.name in ENDLESS:
             continue
         if "GET" in (methods := route.methods or set()):
             methods.add("HEAD")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stadet.tools.service.settings import ServiceSettings, is_loopback
+from stadet.engine.addresses import names_loopback
+from stadet.tools.service.settings import ServiceSettings
 
 COOKIE = "stad_token"
 UPLOAD = "/api/uploads"  # streamed to disk, under limits of its own
@@ -26,9 +27,7 @@ def refusal(request: Request, settings: ServiceSettings) -> Response | None:
     if request.method not in ("GET", "HEAD") and origin and origin.partition("://")[2] != host:
         return JSONResponse({"detail": "refused: sent from another site"}, 403)
     if not settings.token:
-        # a name that leads here is no proof: another site's may, once its page is loaded
-        name = urlsplit(f"//{host}").hostname if host.isascii() and "/" not in host else None
-        if name is None or not is_loopback(name):
+        if not names_loopback(host):
             return JSONResponse(
                 {
                     "detail": "refused: expected localhost or 127.0.0.1 as the host; other names "

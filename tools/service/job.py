@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stadet.datasets.footage.decode import decode_limits
 from stadet.engine.errors import UserError
@@ -17,6 +17,9 @@ from stadet.tools.service.admission import VideoLimits, check_video
 from stadet.tools.service.child import end_with_parent, limit_memory
 from stadet.tools.service.models import ModelShelf
 from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState
+
+if TYPE_CHECKING:
+    from stadet.datasets.footage.video import Video
 
 TELL_SECONDS = 0.5
 DETECTIONS, TUBES, EVENTS = "detections.jsonl", "tubes.json", "events.json"
@@ -30,7 +33,7 @@ class Reporter:
     """Says how far a job is, at most twice a second; raises `Cancelled` once nobody wants it.
 
     A stage has several bars of progress (detecting, then drawing), each of which takes half of what
-    is left of it.
+    is left of it. A bar of one item tells nothing and takes nothing.
     """
 
     def __init__(self, queue: JobQueue, job_id: str):
@@ -38,19 +41,23 @@ class Reporter:
         self._told = 0.0
         self._first, self._last = 0.0, 1.0
         self._message = ""
+        self._bar: tuple[str, int] | None = None
+        self._before = 0
 
     def stage(self, message: str, first: float, last: float) -> None:
         """Begin a stage that takes the job from the share `first` to `last`."""
         self._message, self._first, self._last = message, first, last
-        self._before = 0
+        self._bar = None
         self._tell(first)
 
     def __call__(self, description: str, done: int, total: int | None) -> None:
-        now = time.monotonic()
-        if done < self._before:  # another bar
+        if total is None or total < 2:
+            return
+        now, bar = time.monotonic(), (description, total)
+        if self._bar is not None and (bar != self._bar or done < self._before):  # another bar
             self._first = (self._first + self._last) / 2
-        self._before = done
-        if total and now - self._told >= TELL_SECONDS:
+        self._bar, self._before = bar, done
+        if now - self._told >= TELL_SECONDS:
             self._told = now
             share = min(done / total, 1.0)
             self._tell(self._first + (self._last - self._first) / 2 * share)
@@ -136,8 +143,7 @@ def _detect(job: Job, video: Path, model: Path, results: Path, tell: Reporter) -
     ]
     opened = open_video(video)
     facts = {
-        # a frame lasts until the next one is due
-        "seconds": round(float(opened.timestamps[-1]) + 1 / opened.fps, 3),
+        "seconds": _length(opened),
         "frames": len(opened),
         "size": list(opened.size[::-1]),
         "classes": list(made.names),
@@ -149,19 +155,27 @@ def _detect(job: Job, video: Path, model: Path, results: Path, tell: Reporter) -
     (results / EVENTS).write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
 
 
+def _length(video: Video) -> float:
+    """Seconds; a frame lasts until the next one is due."""
+    return round(float(video.timestamps[-1]) + 1 / video.fps, 3)
+
+
 def _classify(
     job: Job, videos: dict[str, Path], model: Path, results: Path, tell: Reporter
 ) -> None:
     from stadet.classify.checklist import check_timelines
     from stadet.classify.timeline import segments
+    from stadet.datasets.footage.video import open_video
     from stadet.tools.classification.classify import classify, classify_windows
 
     window = float(job.options.get("window_seconds", 0) or 0)
     long_video = window > 0
     places = [str(path) for path in videos.values()]
     shown = {Path(name).stem: original for name, original in job.inputs.items()}
+    by_name = {path.stem: path for path in videos.values()}
     tell.stage("classifying", 0.1, 0.9)
     answers: list[dict[str, Any]] = []
+    least = 0.0
     if long_video:
         timelines = classify_windows(places, str(model), window, out=results / "timelines")
         for line in timelines:
@@ -176,7 +190,8 @@ def _classify(
                         "score": round(segment.score, 4),
                     }
                 )
-        steps = check_timelines(timelines, float(job.options.get("min_seconds", 1.0)))
+        least = float(job.options.get("min_seconds", 1.0))
+        steps = check_timelines(timelines, least)
     else:
         found = classify(places, str(model))
         rejected = found.rejection.rejects(found.answers)
@@ -189,6 +204,7 @@ def _classify(
                     "input": name,
                     "class": None if rejected[row] else found.answers.names[best],
                     "nearest": found.answers.names[best],
+                    "seconds": _length(open_video(by_name[name])),
                     "score": round(float(probabilities[best]), 4),
                 }
             )
@@ -199,22 +215,31 @@ def _classify(
     tell.stage("pictures of the steps", 0.9, 1.0)
     rows = []
     for number, step in enumerate(steps):
-        first = next((answer for answer in answers if answer["class"] == step.name), None)
+        seen = [
+            answer
+            for answer in answers
+            if step.done and answer["class"] == step.name and _lasting(answer) >= least - 0.002
+        ]  # the times above are rounded
         picture = None
-        if first is not None:
+        if seen:
             picture = f"step{number:02d}.jpg"
-            source = next(path for path in videos.values() if path.stem == first["input"])
-            _thumbnail(source, first, results / picture)
+            longest = max(seen, key=_lasting)
+            _thumbnail(by_name[longest["input"]], longest, results / picture)
         rows.append(
             {
                 "step": step.name,
                 "done": step.done,
-                "seconds": round(step.seconds, 2),
-                "videos": sorted({a["video"] for a in answers if a["class"] == step.name}),
+                "seconds": round(sum(map(_lasting, seen)), 2),
+                "videos": sorted({a["video"] for a in seen}),
                 "picture": picture,
             }
         )
     (results / "steps.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+
+
+def _lasting(answer: dict[str, Any]) -> float:
+    """Seconds of a segment of a long video, or of a clip."""
+    return answer["end"] - answer["start"] if "start" in answer else answer["seconds"]
 
 
 def _thumbnail(video: Path, answer: dict[str, Any], place: Path) -> None:

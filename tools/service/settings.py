@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from stadet.engine.addresses import is_loopback
 from stadet.engine.errors import UserError
 from stadet.engine.files import disk_error
 from stadet.engine.limits import INFINITE, expect_limits
@@ -120,13 +120,3 @@ class ServiceSettings:
     def queue(self) -> Path:
         """The queue's database."""
         return self.data / "queue.sqlite"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -17,6 +17,8 @@ import numpy as np
 
 from stadet.datasets.live.reader import LiveFrame, StreamCounts, StreamReader
 from stadet.datasets.live.source import StreamSource, parse_sources
+from stadet.engine.addresses import is_loopback
+from stadet.engine.errors import UserError
 from stadet.engine.files import disk_error
 from stadet.engine.folder_lock import folder_lock
 from stadet.tools.inference.windows import Windows
@@ -110,7 +112,7 @@ def run_live(
             every second frame is left out, then two of three, .., and that is told; well below it,
             fewer are left out again.
         max_seconds: end after so much time.
-        max_outage: seconds without a connection after which a stream is given up.
+        max_outage: seconds that a stream may be without a connection before the run ends.
         stop: ends the run when set.
         on_answer: called with (name, frame, answer) for every answer.
 
@@ -157,6 +159,8 @@ def run_live(
             names = [source.name for source in named]
             page = stack.enter_context(LivePage(names, serve, host, counts))
             _say(f"live pictures: {page.address}")
+            if not is_loopback(host):
+                _say(f"whoever reaches {host} sees them: the page has no password")
         followers = [
             _Follower(
                 source,
@@ -209,7 +213,7 @@ class _Follower:
         self._paced = 0.0  # when that was changed
         self._patience, self._eased = EASY_SECONDS, False
         self._seen = 0
-        self._checked = 0.0
+        self._checked = math.inf  # the first pictures are late: the model warms up
         self._answered = 0
         self._peak = 0.0
         self._last_seconds = 0.0
@@ -225,10 +229,19 @@ class _Follower:
                 except TimeoutError:
                     continue
                 if frame is None:
+                    self._expect_frames()
                     break
                 self._take(frame)
         finally:
             self._finish()
+
+    def _expect_frames(self) -> None:
+        counts = self.reader.counts
+        if not counts.received:
+            raise UserError(
+                f"{self.reader.source.shown}: expected frames that can be decoded, found none "
+                f"({counts.damaged} damaged or too large)"
+            )
 
     def _finish(self) -> None:
         try:
@@ -254,6 +267,8 @@ class _Follower:
         if answer is None:
             return
         self._answered += 1
+        if self._answered == 1:
+            self._checked = time.monotonic()
         figures = self._meter.figures()
         draw_line(answer.image, _status_line(figures, self.reader.counts))
         events: Sequence[Event] = answer.events
@@ -373,10 +388,11 @@ def _follow_all(
 
 
 def _show(windows: Windows, followers: list[_Follower]) -> bool:
-    """Show the newest pictures; False once the user has asked to quit."""
+    """Show the pictures that are new; False once the user has asked to quit."""
     for follower in followers:
-        if follower.picture is not None:
-            windows.show(follower.name, follower.picture)
+        picture, follower.picture = follower.picture, None
+        if picture is not None:
+            windows.show(follower.name, picture)
     return not windows.quit_pressed()
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 import numpy as np
 
 from stadet.detect.drawing.image_file import encode_jpeg
+from stadet.engine.addresses import is_loopback, names_loopback
 from stadet.engine.errors import UserError
 from stadet.tools.streams.counts_board import CountsBoard
 
@@ -91,7 +92,8 @@ class LivePage:
         names: names of the streams.
         port: port to listen at; 0 takes a free one.
         host: address to listen at. The page has no password: keep the loopback address, or put a
-            proxy with one in front.
+            proxy with one in front. At a loopback address only requests for one are answered, so
+            that no other site's page reaches the pictures by a name of its own.
         counts: the board whose totals are shown, and whose page is at ``/counts.html``.
 
     Raises:
@@ -107,6 +109,7 @@ class LivePage:
     ):
         self._counts = counts
         self._pictures = {name: _Picture() for name in names}
+        self._local = is_loopback(host)
         page = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -175,6 +178,9 @@ class LivePage:
         self.close()
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
+        if self._local and not names_loopback(request.headers.get("Host", "localhost")):
+            request.send_error(403, "expected localhost or 127.0.0.1 as the host")
+            return
         path = unquote(urlsplit(request.path).path)
         if path == "/":
             figures = "".join(

@@ -75,15 +75,16 @@ def test_a_class_for_each_video(client, tmp_path):
 
 
 def test_missing_steps_are_named_and_done_ones_have_a_picture(client, tmp_path):
-    videos = [film(tmp_path / f"{n}.mp4", [200 + n] * 8) for n in range(2)]
+    videos = [film(tmp_path / f"{n}.mp4", [200 + n] * (8 + n)) for n in range(2)]
     job = run(client, *videos, kind="steps")
     steps = {row["step"]: row for row in result(client, job, "steps.json").json()}
     assert steps["bright"]["done"] and not steps["dark"]["done"]
+    assert steps["bright"]["seconds"] == pytest.approx(1.7)  # 8 and 9 frames, ten a second
     assert set(steps["bright"]["videos"]) == {"0.mp4", "1.mp4"}
     picture = result(client, job, steps["bright"]["picture"])
     assert picture.status_code == 200 and picture.headers["content-type"] == "image/jpeg"
     page = client.get(f"/jobs/{job['id']}").text
-    assert "1 of 2 steps are missing: dark" in page
+    assert "1 of 2 steps are missing: dark" in page and "done, 1.7 s" in page
     assert "light.pt" in client.get("/handwash").text
 
 
@@ -97,6 +98,20 @@ def test_a_long_video_as_a_timeline(client, tmp_path):
     answers = result(client, job, "answers.json").json()
     assert [row["class"] for row in answers] == ["bright", "dark"]
     assert answers[0]["end"] == pytest.approx(3.0, abs=0.6)
+
+
+def test_a_step_that_is_too_short_has_no_picture(client, tmp_path):
+    """Its time does not count either, nor that of a short stretch of one that is done."""
+    video = film(tmp_path / "long.mp4", [215] * 30 + [35] * 12 + [215] * 12)
+    job = run(client, video, kind="steps", window_seconds=0.5, min_seconds=2.0)
+    rows = result(client, job, "answers.json").json()
+    assert {row["class"] for row in rows} == {"bright", "dark"}
+    steps = {row["step"]: row for row in result(client, job, "steps.json").json()}
+    missing = {"step": "dark", "done": False, "seconds": 0, "videos": [], "picture": None}
+    assert steps["dark"] == missing
+    lasting = [r["end"] - r["start"] for r in rows if r["class"] == "bright"]
+    assert steps["bright"]["seconds"] == pytest.approx(sum(s for s in lasting if s >= 2), abs=0.01)
+    assert len(lasting) == 2 and min(lasting) < 2
 
 
 def test_a_detector_is_asked_for(client, tmp_path):

@@ -200,6 +200,31 @@ def test_from_a_clip_to_its_events(page, address, tmp_path):
 
 
 @pytest.mark.parametrize("page", [{"viewport": PHONE}], indirect=True)
+def test_several_videos_are_a_job_each_and_the_list_follows_them(page, address, tmp_path):
+    clips = [write_numbered(tmp_path / f"{name}.mp4", count=8) for name in ("one", "two")]
+    page.goto(address)
+    before = page.locator("#jobs tbody tr").count()
+    page.locator("#videos").set_input_files(clips)
+    choose(page, "counter.pt")
+    page.get_by_role("button", name="Start").click()
+    until(page, "n => document.querySelectorAll('#jobs tbody tr').length === n", before + 2)
+    page.evaluate("document.title = 'not loaded again'")
+    until(page, "!document.querySelector('#jobs tr[data-ended=no]')")
+    assert page.locator("#jobs .state").all_inner_texts()[:2] == ["done", "done"]
+    assert page.title() == "not loaded again"
+    picture(page, "jobs")
+    assert fits(page)
+
+
+def test_what_is_not_there_is_a_page(chromium, address):
+    page = chromium.new_page()
+    assert page.goto(f"{address}jobs/{'0' * 32}").status == 404
+    assert page.locator("h1").inner_text() == "404: Not Found"
+    assert "no such job" in page.locator("main").inner_text()
+    page.close()
+
+
+@pytest.mark.parametrize("page", [{"viewport": PHONE}], indirect=True)
 def test_missing_steps_are_named(page, address, tmp_path):
     page.goto(f"{address}handwash")
     clips = [film(tmp_path / f"{name}.mp4", name) for name in ("palm", "wrist")]

@@ -9,6 +9,7 @@ import threading
 import time
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -165,6 +166,14 @@ def test_late_pictures_lower_the_pace_and_early_ones_raise_it(tmp_path, monkeypa
     assert report.counts.received == 240
 
 
+def test_the_first_pictures_do_not_set_the_pace(tmp_path, capfd):
+    """A model that is slow at its first frames only is not slow."""
+    video = write_numbered(tmp_path / "a.mp4", count=60, rate=40)
+    slow = Sleeper(lambda frame: 0.1 if frame.seconds < 0.5 else 0.0)
+    run_live([str(video)], lambda name: slow, realtime=True, max_latency=60)
+    assert "answering for" not in capfd.readouterr().err
+
+
 def test_recording_evidence_only(tmp_path):
     """Evidence from 2 s to 3 s of 8: frames from 2 s to 5 s are kept, since 2 s follow it."""
     video = write_numbered(tmp_path / "a.mp4", count=80, rate=10)
@@ -197,6 +206,15 @@ def test_bad_input_is_one_line(tmp_path, capfd, arguments, line):
     assert main(["live", *arguments, "--checkpoint", str(path), "--device", "cpu"]) == 2
     said = capfd.readouterr().err
     assert line in said and said.count("\n") == 1
+
+
+def test_a_file_without_a_frame_that_can_be_decoded_is_one_line(tmp_path, capfd):
+    picture = tmp_path / "a.png"
+    picture.write_bytes(cv2.imencode(".png", numbered_frame(3))[1].tobytes()[:-40])
+    path = checkpoint(tmp_path, "yolo")
+    assert main(["live", str(picture), "--checkpoint", str(path), "--device", "cpu"]) == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1 and "expected frames that can be decoded, found none" in said
 
 
 @pytest.mark.parametrize("scene_cuts, starts", [(0.5, [0, 1, 4]), (None, [0])])

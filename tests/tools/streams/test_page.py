@@ -3,7 +3,7 @@
 import json
 import threading
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -32,6 +32,13 @@ def test_names_are_escaped(page):
     assert "front &lt;&quot;door&quot;&gt;" in shown and NAME not in shown
     assert "stream/front%20%3C%22door%22%3E" in shown
     assert "http://" not in shown and "https://" not in shown
+
+
+def test_a_name_that_leads_here_is_no_proof(page):
+    """Another site's page may reach this address by a name of its own, and read what it gets."""
+    with pytest.raises(HTTPError) as caught:
+        urlopen(Request(f"{page.address}status.json", headers={"Host": "evil.example"}), timeout=10)
+    assert caught.value.code == 403
 
 
 def test_status(page):

@@ -38,17 +38,30 @@ if (form) {
       drop.classList.toggle("over", kind === "dragover");
       if (kind === "drop") input.files = event.dataTransfer.files;
     });
+  const start = async (model, kind, uploads) => {
+    const wanted = { kind, model, uploads, window_seconds: Number(find("window")?.value || 0) };
+    if (find("threshold")?.value) wanted.threshold = Number(find("threshold").value);
+    return told(await fetch("/api/jobs", {
+      method: "POST", headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(wanted) }));
+  };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const files = [...input.files];
+    const model = find("model").selectedOptions[0];
+    const kind = form.dataset.steps === "yes" ? "steps"
+      : model.dataset.kind === "detector" ? "detect" : "classify";
     const button = form.querySelector("button[type=submit]");
     const bar = find("sent");
     const total = files.reduce((sum, file) => sum + file.size, 0) || 1;
     button.disabled = true;
     bar.hidden = false;
+    let begun = 0;  // jobs of a detector: one a video
     try {
       const uploads = [];
-      let before = 0;
+      let before = 0, job;
+      if (kind !== "detect" && files.length > Number(form.dataset.most))
+        throw new Error(`at most ${form.dataset.most} videos at once, found ${files.length}`);
       for (const file of files)
         if (file.size > limit())
           throw new Error(`${file.name}: larger than the ${Math.round(limit() / 2 ** 20)} MiB that are taken`);
@@ -56,23 +69,42 @@ if (form) {
         say(`Sending ${file.name}`);
         uploads.push(await send(file, (sent) => { bar.value = (before + sent) / total; }));
         before += file.size;
+        if (kind === "detect") {
+          job = await start(model.value, kind, uploads.splice(0));
+          begun += 1;
+        }
       }
-      const model = find("model").selectedOptions[0];
-      const kind = form.dataset.steps === "yes" ? "steps"
-        : model.dataset.kind === "detector" ? "detect" : "classify";
-      const wanted = { kind, model: model.value, uploads,
-                       window_seconds: Number(find("window")?.value || 0) };
-      if (find("threshold")?.value) wanted.threshold = Number(find("threshold").value);
-      const job = await told(await fetch("/api/jobs", {
-        method: "POST", headers: { "Content-Type": "application/json" },
-        body: JSON.stringify(wanted) }));
-      location.href = "/jobs/" + job.id;
+      job ??= await start(model.value, kind, uploads);
+      location.href = begun > 1 ? "/" : "/jobs/" + job.id;
     } catch (error) {
-      say(error.message);
+      say(error.message + (begun ? `; the ${begun} before are at work` : ""));
       button.disabled = false;
       bar.hidden = true;
     }
   });
+}
+
+const jobs = find("jobs");
+if (jobs) {
+  const tell = async () => {
+    const waiting = [...jobs.querySelectorAll("tr[data-ended=no]")];
+    if (!waiting.length) return;
+    try {
+      const found = new Map((await told(await fetch("/api/jobs"))).jobs.map((job) => [job.id, job]));
+      for (const row of waiting) {
+        const job = found.get(row.dataset.job);
+        if (!job) continue;
+        const state = row.querySelector(".state");
+        state.textContent = job.state;
+        state.className = "state " + job.state;
+        row.querySelector(".more").textContent = job.state === "failed" ? job.message
+          : job.state === "running" ? `${Math.round(100 * job.progress)} %` : "";
+        row.dataset.ended = ["done", "failed", "cancelled"].includes(job.state) ? "yes" : "no";
+      }
+    } catch { /* the service is away; it may come back */ }
+    setTimeout(tell, 2000);
+  };
+  tell();
 }
 
 const follow = find("follow");
