@@ -15,8 +15,18 @@ from pathlib import Path
 from stadet.tools.classification.cross_validation import judge_last
 from stadet.tools.classification.run_table import PlannedRun, run_all, text_table
 
+# the recipe before it was grey
+COLOURED = (
+    "model.options={}",
+    "augment.colour=0.8",
+    "augment.contrast=0.3",
+    "augment.hue=12",
+    "augment.saturation=60",
+    "loop.epochs=10",
+)
 # while the recipe was being found: two differences a clip, 8 epochs, 8 clips averaged
 EARLY = (
+    *COLOURED,
     "sampling.frames=3",
     "loop.epochs=8",
     "loop.validate_every=8",
@@ -44,10 +54,12 @@ RUNS = {
         "augment.saturation=100",
         "augment.zoom=[0.8,1.8]",
     ),
+    "coloured recipe": COLOURED,
+    "coloured, the same pair each time": (*COLOURED, "sampling.jitter=false"),
+    "coloured, one frame from each half": (*COLOURED, "sampling.policy=uniform-frames"),
     "final recipe": (),
-    "final, the same pair each time": ("sampling.jitter=false",),
-    "final, one frame from each half": ("sampling.policy=uniform-frames",),
     "resnet3d": (
+        *COLOURED,
         "model.name=resnet3d",
         "model.options={width: 0.25, dropout: 0.3}",
         "sampling.frames=8",

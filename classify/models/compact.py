@@ -42,9 +42,11 @@ class CompactClassifier(ClipClassifier):
 
     colour: the network sees the frames; motion: it sees the difference of each frame to the one
     before in the clip (arXiv 1608.00859), in which everything static vanishes, so that nothing can
-    be learnt of the place; with both, six channels. Clips of any T from 1 (with motion from 2, of
-    which the first frame is only looked back to) and any size from 16 pixels; meant for about
-    64 x 96. channels: of the stem; the last block has eight times as many.
+    be learnt of the place; with both, six channels. grey: the frames are first averaged over their
+    colours, so that those of skin and place tell nothing; a third of the channels. Clips of any T
+    from 1 (with motion from 2, of which the first frame is only looked back to) and any size from
+    16 pixels; meant for about 64 x 96. channels: of the stem; the last block has eight times as
+    many.
     """
 
     cam_layer = "maps"
@@ -56,16 +58,19 @@ class CompactClassifier(ClipClassifier):
         channels: int = 24,
         colour: bool = False,
         motion: bool = True,
+        grey: bool = False,
         dropout: float = 0.3,
         clip_length: int = 3,
     ) -> None:
         super().__init__()
         if not (colour or motion):
             raise UserError("compact: expected colour, motion or both, found neither")
-        self.colour, self.motion, self.clip_length = colour, motion, clip_length
+        self.colour, self.motion, self.grey = colour, motion, grey
+        self.clip_length = clip_length
         self.normalise = Normalise("imagenet")
+        seen = (1 if grey else 3) * (colour + motion)
         self.stem = nn.Sequential(
-            nn.Conv2d(3 * (colour + motion), channels, 5, stride=2, padding=2, bias=False),
+            nn.Conv2d(seen, channels, 5, stride=2, padding=2, bias=False),
             nn.BatchNorm2d(channels),
             nn.ReLU(),
         )
@@ -80,6 +85,8 @@ class CompactClassifier(ClipClassifier):
         """(B, T, 3, H, W) to maps (B, 8 * channels, T', h, w); T' is T, or T - 1 with motion."""
         check_clips(frames, model="compact", shortest=2 if self.motion else 1, smallest=16)
         x = self.normalise(frames)
+        if self.grey:
+            x = x.mean(dim=2, keepdim=True)
         if self.motion:
             change = DIFFERENCE_SCALE * (x[:, 1:] - x[:, :-1])
             x = torch.cat([x[:, 1:], change], dim=2) if self.colour else change

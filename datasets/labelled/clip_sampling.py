@@ -107,6 +107,8 @@ class SamplingConfig:
         jitter: draw the frames in training; False takes those of evaluation.
         pad_short: repeat frames of a video shorter than a clip, instead of refusing it
             (`uniform-frames`, `dense`, `random-frames` and `slowed` always do).
+        speed: of `strided`, up to which factor `step` is smaller or larger in training, so that
+            what others do faster or more slowly is known, too; 1 = always `step`.
     """
 
     policy: Policy = "uniform-frames"
@@ -117,11 +119,14 @@ class SamplingConfig:
     test_clips: int = 1
     jitter: bool = True
     pad_short: bool = False
+    speed: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("frames", "step", "clips", "train_clips", "test_clips"):
             if getattr(self, name) < 1:
                 raise UserError(f"sampling.{name}: expected 1 or more, found {getattr(self, name)}")
+        if not 1 <= self.speed <= 10:
+            raise UserError(f"sampling.speed: expected a factor from 1 to 10, found {self.speed}")
 
     @property
     def least_frames(self) -> int:
@@ -141,6 +146,9 @@ def training_clip(num_frames: int, config: SamplingConfig, number: int, rng: Rng
     draw = rng if config.jitter else None
     if config.policy == "uniform-clips":
         return uniform_clips(num_frames, config.frames, config.clips, draw)[number]
+    if config.policy == "strided" and config.speed > 1 and draw is not None:
+        step = _drawn_step(num_frames, config, draw)
+        return strided(num_frames, config.frames, step, draw)
     return _one(num_frames, config, draw)
 
 
@@ -163,6 +171,13 @@ def evaluation_clips(num_frames: int, config: SamplingConfig) -> np.ndarray:
         return np.minimum(starts + config.step * np.arange(config.frames), num_frames - 1)
     rng = np.random.default_rng(0)
     return np.stack([_one(num_frames, config, rng) for _ in range(count)])
+
+
+def _drawn_step(num_frames: int, config: SamplingConfig, rng: Rng) -> int:
+    """A step whose logarithm is uniform; one above `config.step` has room in the video."""
+    step = max(1, round(config.step * config.speed ** rng.uniform(-1, 1)))
+    longest = (num_frames - 1) // max(config.frames - 1, 1)
+    return min(step, max(longest, config.step))
 
 
 def _one(num_frames: int, config: SamplingConfig, rng: Rng | None) -> np.ndarray:

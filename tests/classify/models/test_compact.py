@@ -43,6 +43,20 @@ def test_a_longer_clip_is_the_mean_over_its_pairs():
     torch.testing.assert_close(network(frames)[0], pairs.mean(0), atol=1e-5, rtol=1e-4)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("colour", [False, True])
+def test_grey_does_not_see_colours(colour):
+    frames = 0.25 + clip() / 510  # in [0.25, 0.75]
+    deviation = model().normalise.std.flatten()
+    shift = 0.1 * torch.sin(torch.arange(4.0))[:, None, None]  # of each frame, from red to green
+    recoloured = frames.clone()
+    recoloured[:, :, 0] += shift * deviation[0]
+    recoloured[:, :, 1] -= shift * deviation[1]
+    grey, coloured = model(colour=colour, grey=True), model(colour=colour)
+    torch.testing.assert_close(grey(recoloured), grey(frames), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(coloured(recoloured), coloured(frames), atol=1e-5, rtol=1e-4)
+
+
 def test_neither_colour_nor_motion_is_refused():
     with pytest.raises(UserError, match="expected colour, motion or both, found neither"):
         model(motion=False)

@@ -129,6 +129,40 @@ def test_without_jitter_training_sees_what_evaluation_sees():
             np.testing.assert_array_equal(training_clip(90, config, number, rng), fixed[number])
 
 
+@given(st.integers(2, 60), st.integers(2, 6), st.integers(1, 9), st.floats(1.01, 4), st.data())
+def test_speed_varies_the_step_of_training_within_the_video(frames, length, step, speed, data):
+    config = SamplingConfig("strided", length, step, speed=speed, pad_short=True)
+    seed = data.draw(st.integers(0, 9))
+    clip = training_clip(frames, config, 0, np.random.default_rng(seed))
+    steps = np.diff(clip)
+    if frames > (length - 1) * step:
+        (drawn,) = set(steps.tolist())
+        assert max(1, round(step / speed)) <= drawn <= max(1, round(step * speed))
+    still = SamplingConfig("strided", length, step, pad_short=True)
+    np.testing.assert_array_equal(evaluation_clips(frames, config), evaluation_clips(frames, still))
+
+
+def test_speed_draws_every_step_up_to_its_factor_as_often_faster_as_slower():
+    config = SamplingConfig("strided", 2, step=8, speed=2.0)
+    rng = np.random.default_rng(0)
+    steps = [int(np.diff(training_clip(300, config, 0, rng))[0]) for _ in range(2000)]
+    assert set(steps) == set(range(4, 17))
+    assert np.mean(np.array(steps) < 8) == pytest.approx(0.45, abs=0.05)  # 8 takes its share
+    assert {int(np.diff(training_clip(10, config, 0, rng))[0]) for _ in range(99)} == {
+        4,
+        5,
+        6,
+        7,
+        8,
+        9,
+    }
+
+
+def test_a_speed_below_one_is_refused():
+    with pytest.raises(UserError, match=r"sampling.speed: expected a factor from 1 to 10, found 0"):
+        SamplingConfig(speed=0.5)
+
+
 def test_a_count_below_one_is_refused():
     with pytest.raises(UserError, match=r"sampling.frames: expected 1 or more, found 0"):
         SamplingConfig(frames=0)
