@@ -24,6 +24,8 @@ NO_TRACK = -1  # track id of a box that belongs to no track
 
 
 def _expect(array: np.ndarray, shape: tuple[int | None, ...], what: str) -> None:
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{what}: expected a numpy array, found {type(array).__name__}")
     fits = array.ndim == len(shape) and all(
         want is None or got == want for got, want in zip(array.shape, shape, strict=True)
     )

@@ -22,7 +22,7 @@ Config = TypeVar("Config")
 
 
 def load_config(
-    kind: type[Config], path: str | Path | None = None, overrides: Sequence[str] = ()
+    kind: type[Config], path: str | Path | None = None, overrides: str | Sequence[str] = ()
 ) -> Config:
     """Configuration from its defaults, a YAML file and overrides.
 
@@ -37,7 +37,7 @@ def load_config(
     merged: dict[str, Any] = {}
     if path is not None:
         merged = read_yaml(path)
-    for override in overrides:
+    for override in [overrides] if isinstance(overrides, str) else overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise UserError(f"override {override!r}: expected key.path=value")

@@ -148,6 +148,11 @@ def expect_absent(*paths: str | os.PathLike, overwrite: bool = False) -> None:
             raise UserError(f"{path} exists; give --overwrite to replace it, or another --out")
 
 
+def path_list(given: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    """One path, or several, as a list: a text is one path and not its letters."""
+    return [given] if isinstance(given, (str, Path)) else list(given)
+
+
 def file_names(videos: Iterable[str]) -> list[str]:
     """A name without folders for each video, no two alike."""
     names: list[str] = []

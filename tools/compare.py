@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def compare(
-    runs: Sequence[str | Path], *, out: str | Path, bootstrap: int = 1000
+    runs: str | Path | Sequence[str | Path], *, out: str | Path, bootstrap: int = 1000
 ) -> ComparisonResult:
     """Compare evaluated runs and write `compare.json`, `compare.md` and `compare.html`.
 
@@ -73,9 +73,11 @@ def compare(
     """
     from stadet.detect.report import comparison
     from stadet.engine.errors import UserError
+    from stadet.engine.files import path_list
 
+    runs = path_list(runs)
     if len(runs) < 2:
-        raise UserError("expected two or more runs to compare, found one")
+        raise UserError(f"expected two or more runs to compare, found {len(runs)}")
     found = comparison.compare([comparison.read_run(path) for path in runs], bootstrap)
     return ComparisonResult(found, comparison.write_comparison(Path(out), found))
 

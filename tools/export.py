@@ -89,7 +89,7 @@ def export(
     *,
     batch: int | None = None,
     head: int = 0,
-    int8: Sequence[str | Path] = (),
+    int8: str | Path | Sequence[str | Path] = (),
     calibration_clips: int = CLIPS,
 ) -> Path:
     """Write a checkpoint as an ONNX file, from uint8 frames to boxes or, of a classifier, classes.
@@ -110,12 +110,12 @@ def export(
         UserError: for another suffix, numbers below 1, and what is not a checkpoint.
     """
     from stadet.engine.errors import UserError
-    from stadet.engine.files import atomic_write
+    from stadet.engine.files import atomic_write, path_list
     from stadet.engine.limits import expect_within
     from stadet.tools.inference.kinds import kind_of
     from stadet.tools.inference.runtimes import EXPORTED
 
-    out = Path(out)
+    int8, out = path_list(int8), Path(out)
     if out.suffix != EXPORTED:
         raise UserError(f"--out: expected a name that ends in {EXPORTED}, found {out.name}")
     expect_within("--batch", batch, 1)

@@ -28,7 +28,7 @@ BLOCK_SECONDS = 4  # as the restaurant report: frames that are closer in time ne
 
 
 def write_footage(
-    directory: Path,
+    directory: str | Path,
     config: FootageConfig,
     *,
     overwrite: bool = False,
@@ -53,6 +53,7 @@ def write_footage(
         UserError: `directory` holds something already and `overwrite` is not set, or it cannot be
             written to.
     """
+    directory = Path(directory)
     _make_room(directory, overwrite)
     videos: dict[str, Any] = {}
     workers = min(workers or os.cpu_count() or 1, config.scenes)

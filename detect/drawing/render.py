@@ -76,11 +76,21 @@ class Canvas:
     """Draws several things into one frame: boxes at once, all text on leaving the `with` block.
 
     image: (H, W, 3) uint8 RGB, drawn into; names: of the C classes. What has another order of
-    classes (a file of another program) is drawn with its own `names`. A class has the colour of its
+    classes (a file of another program) is drawn with its own `names`. ValueError for an image that
+    OpenCV cannot draw into. A class has the colour of its
     name (`stadet.detect.drawing.colours`).
     """
 
     def __init__(self, image: np.ndarray, names: Sequence[str]):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise ValueError(
+                f"expected an image (H, W, 3) of uint8, found {image.dtype} {image.shape}"
+            )
+        if not image.flags.writeable or image.strides[1:] != (3, 1) or image.strides[0] < 0:
+            raise ValueError(
+                "expected an image to draw into, found one that is read-only or turned; "
+                "image.copy() makes one"
+            )
         self.image = image
         self._names = names
         self._line = line_width(image.shape[:2])

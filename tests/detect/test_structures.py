@@ -87,6 +87,8 @@ def test_shapes_are_checked():
             np.zeros((2, 1), dtype=bool),
             np.zeros(2),
         )
+    with pytest.raises(ValueError, match=r"boxes: expected a numpy array, found list"):
+        FrameAnnotations([[0, 0, 1, 1]], np.zeros((1, 3), dtype=bool), np.zeros(1))
     with pytest.raises(ValueError, match="Tube"):
         Tube(0, np.zeros(4), 0)
 

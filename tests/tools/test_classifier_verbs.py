@@ -114,7 +114,7 @@ def test_bad_videos_stop_the_job_unless_skipped(tmp_path, capsys):
     assert stad(train_classifier, *run) == 2
     assert "has 2 frames, a clip needs 4; choose shorter clips" in capsys.readouterr().err
     assert stad(train_classifier, *run, "loop.epochs=1", "--skip-bad") == 0
-    assert "left out: train/dark/short" in capsys.readouterr().out
+    assert "left out: train/dark/short" in capsys.readouterr().err
     assert "1 videos were left out" in (tmp_path / "run/report/report.html").read_text()
 
 
@@ -428,6 +428,12 @@ def test_an_array_is_classified_as_its_video(data, trained):
     assert not classifier.rejection.rejects(wanted).any()
     both = [Video.from_array(images), Video.from_array(images[::-1], name="backwards")]
     assert classifier(both).videos == ("array", "backwards")
+    watched = [
+        classifier.watch(video, 0.2, 0.1).probabilities for video in (path, open_video(path))
+    ]
+    np.testing.assert_array_equal(*watched)
+    with pytest.raises(UserError, match="expected paths and videos, found ndarray; of arrays make"):
+        classifier([images])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from stadet.datasets.footage.video import Video
 from stadet.datasets.splits.split import Split
 from stadet.detect.classification_batch import UNKNOWN
 from stadet.engine.errors import UserError
-from stadet.engine.files import atomic_write, expect_absent, file_names
+from stadet.engine.files import atomic_write, expect_absent, file_names, path_list
 from stadet.tools.classification.video_answers import (
     VideoClassifier,
     open_classifier,
@@ -241,7 +241,7 @@ def _open_videos(
     skip_bad: bool,
     whole: bool,
 ) -> list[Video]:
-    given = [sources] if isinstance(sources, (str, Path)) else sources
+    given = path_list(sources)
     paths = expand_sources([str(source) for source in given], cameras=False)
     videos, bad = open_sources(paths, classifier, skip_bad=skip_bad, whole=whole)
     for video in bad:

@@ -121,8 +121,12 @@ class VideoClassifier:
         rate = rate_text(video.clock)
         return f"{rate} fps, shown to the model at {self.fps:.4g} fps (--fps native: every frame)"
 
-    def watch(self, video: Video, window_seconds: float, stride_seconds: float) -> Timeline:
+    def watch(
+        self, video: str | Path | Video, window_seconds: float, stride_seconds: float
+    ) -> Timeline:
         """The answers to overlapping windows of a long video."""
+        if not isinstance(video, Video):
+            video = open_video(video)
         spans = window_spans(len(video), video.clock, window_seconds, stride_seconds)
         clips, window = [], []
         for number, (start, stop) in enumerate(spans):
@@ -196,7 +200,7 @@ class VideoClassifier:
 
 def open_classifier(
     path: str | Path,
-    device: str | None = None,
+    device: str | torch.device | None = None,
     *,
     head: int = 0,
     threshold: float | None = None,
@@ -241,6 +245,12 @@ def videos_to_classify(videos: ClassifierSource, classifier: VideoClassifier) ->
         # an array has no rate: it is taken to be that of the training
         videos = Video.from_array(videos, fps=classifier.fps or 25)
     given = [videos] if isinstance(videos, (str, Path, Video)) else list(videos)
+    for video in given:
+        if not isinstance(video, (str, Path, Video)):
+            raise UserError(
+                f"expected paths and videos, found {type(video).__name__}; of arrays make "
+                "Video.from_array(array, fps=.., name=..)"
+            )
     paths = expand_sources([str(v) for v in given if not isinstance(v, Video)], cameras=False)
     opened = [v for v in given if isinstance(v, Video)]
     opened += [open_video(path, name=name) for name, path in paths.items()]

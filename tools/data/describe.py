@@ -16,7 +16,7 @@ from stadet.detect.scene.scene import Camera
 from stadet.detect.structures import AnnotationSet
 from stadet.detect.suspects.suspect import Suspect
 from stadet.engine.errors import UserError
-from stadet.engine.files import atomic_write
+from stadet.engine.files import atomic_write, path_list
 from stadet.engine.limits import expect_within
 
 
@@ -48,7 +48,7 @@ def describe(
     out: str | Path | None = None,
     samples: int = 20,
     seed: int = 0,
-    suspects: Sequence[str | Path] | None = None,
+    suspects: str | Path | Sequence[str | Path] | None = None,
     scene: str | Path | None = None,
 ) -> Description:
     """Describe a data set.
@@ -84,7 +84,7 @@ def describe(
     if suspects is not None:
         from stadet.tools.data.suspects import list_suspects, summary
 
-        found = list_suspects(dataset, annotations, suspects, out, samples)
+        found = list_suspects(dataset, annotations, path_list(suspects), out, samples)
         text = f"{text}\n\n{summary(found)}"
     description = Description(dataset, statistics, sides, text, found)
     if out is not None:

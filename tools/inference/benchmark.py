@@ -23,7 +23,7 @@ from stadet.detect.detections.reader import read_detections
 from stadet.detect.metrics.frame_map import frame_map
 from stadet.detect.structures import AnnotationSet, Detections
 from stadet.engine.errors import UserError
-from stadet.engine.files import atomic_write, expect_absent
+from stadet.engine.files import atomic_write, expect_absent, path_list
 from stadet.engine.progress import progress_bar
 from stadet.tools.classification.benchmark import ClassifierSubject
 from stadet.tools.inference.kinds import Kind, expect_one_kind
@@ -125,7 +125,7 @@ def benchmark(
     for path in checkpoints:
         if not Path(path).is_file():
             raise UserError(f"{path}: expected a checkpoint or an exported file, found none")
-    videos = [video] if isinstance(video, (str, Path)) else list(video)
+    videos = path_list(video)
     subject = _subject(expect_one_kind([Path(p) for p in checkpoints]), videos, frames, data, clips)
     jobs = [
         (Path(path), runtime)

@@ -186,7 +186,10 @@ def array_stream(
 def check_frame(
     frame: object, channels: Channels, size: tuple[int, int] | None, index: int
 ) -> np.ndarray:
-    """A frame as (H, W, 3) uint8 RGB. UserError for another shape, type or size."""
+    """A frame as (H, W, 3) uint8 RGB, of an array or what numpy takes for one (a PIL image, a
+    tensor). UserError for another shape, type or size."""
+    if hasattr(frame, "__array__") or hasattr(frame, "__array_interface__"):
+        frame = np.asarray(frame)
     if not (
         isinstance(frame, np.ndarray)
         and frame.dtype == np.uint8
@@ -194,16 +197,27 @@ def check_frame(
         and frame.shape[2] == 3
         and frame.size
     ):
-        found = (
-            f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else repr(type(frame))
+        raise UserError(
+            f"frame {index}: expected an array (H, W, 3) of uint8, found {_found(frame)}"
         )
-        raise UserError(f"frame {index}: expected an array (H, W, 3) of uint8, found {found}")
     if size is not None and frame.shape[:2] != size:
         raise UserError(
             f"frame {index}: expected {size[1]}x{size[0]} pixels as before, found "
             f"{frame.shape[1]}x{frame.shape[0]}; frames of another size are another stream"
         )
     return np.ascontiguousarray(frame[..., ::-1]) if channels == "bgr" else frame
+
+
+def _found(frame: object) -> str:
+    """What was given instead of a frame, and for the usual slips how it becomes one."""
+    if not isinstance(frame, np.ndarray):
+        return type(frame).__name__
+    found = f"{frame.dtype} {frame.shape}"
+    if frame.ndim == 3 and frame.shape[0] == 3 and frame.shape[2] != 3:
+        return f"{found}; image.transpose(1, 2, 0) puts the colours last"
+    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype.kind == "f":
+        return f"{found}; of values from 0 to 1 (image * 255).round().astype(np.uint8) makes it"
+    return found
 
 
 def _even(fps: float | None) -> Clock | None:

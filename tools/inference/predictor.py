@@ -57,6 +57,10 @@ class Predictor:
         self.detector, self.device, self.precision = detector, device, runtime.autocast
         self.model = prepare_model(detector, runtime, device)
         self.cuts = None if scene_cuts is None else _scene_cuts(self.model, scene_cuts)
+        if tiles is not None and not (
+            isinstance(tiles, (tuple, list)) and len(tiles) == 2 and min(tiles) >= 1
+        ):
+            raise UserError(f"--tiles: expected rows and columns of at least 1, found {tiles}")
         self.tiles = tiles
         wanted = check_rate(fps, "--fps")
         self.wanted_fps = wanted if isinstance(wanted, float) else None

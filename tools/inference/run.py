@@ -11,7 +11,7 @@ from stadet.datasets.clips.timing import Rate
 from stadet.detect.report.pages import render as fill
 from stadet.detect.tubes.events import Event, EventOptions, time_text
 from stadet.detect.tubes.linking import LinkOptions
-from stadet.engine.files import atomic_write, expect_absent, file_names
+from stadet.engine.files import atomic_write, expect_absent, file_names, path_list
 from stadet.engine.limits import expect_within
 from stadet.tools.events import log_events
 from stadet.tools.inference.detectors import DetectorFile
@@ -101,7 +101,7 @@ def run_videos(
         UserError: where `out` holds results already (unless `overwrite`), and for videos that
             cannot be read.
     """
-    given = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    given = path_list(sources)
     places = expand_sources([str(source) for source in given], cameras=False)
     expect_absent(*result_files(places, out), overwrite=overwrite)
     predictor = open_run_predictor(

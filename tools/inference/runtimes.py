@@ -36,6 +36,15 @@ class RuntimeOptions:
     temporal_every: int = 1
     feature_bank: bool = False
 
+    def __post_init__(self) -> None:
+        from stadet.engine.errors import UserError
+
+        for name, known in (("runtime", RUNTIMES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f"{name}: expected one of {', '.join(known)}, found {getattr(self, name)!r}"
+                )
+
     @classmethod
     def for_file(
         cls,
@@ -111,7 +120,7 @@ def refuse_for_classifiers(options: RuntimeOptions) -> None:
         _refuse(options, "expected a YOWO checkpoint, found a classifier")
 
 
-def choose_device(name: str | None, options: RuntimeOptions) -> torch.device:
+def choose_device(name: str | torch.device | None, options: RuntimeOptions) -> torch.device:
     """The device asked for, or the GPU if there is one.
 
     UserError for a device that is not there, and for sessions off the CPU.
@@ -120,6 +129,7 @@ def choose_device(name: str | None, options: RuntimeOptions) -> torch.device:
 
     from stadet.engine.errors import UserError
 
+    name = None if name is None else str(name)
     if options.exported:
         if name not in (None, "cpu"):
             place = "the first GPU" if options.runtime == "tensorrt" else "the CPU"

@@ -116,8 +116,7 @@ class VideoDetector:
             >>> for found in detector("kitchen.mp4", threshold=0.4):            # doctest: +SKIP
             ...     print(found.seconds, found.with_classes("wipe").boxes)
         """
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise UserError(f"threshold: expected one from 0 to 1, found {threshold}")
+        _expect_threshold(threshold)
         if max_frames is not None and max_frames < 1:
             raise UserError(f"max_frames: expected at least 1, found {max_frames}")
         streams = _streams(source, fps=fps, timestamps=timestamps, channels=channels)
@@ -148,13 +147,16 @@ class VideoDetector:
             name: becomes `Detections.video`.
 
         Raises:
-            UserError: for a detector that needs later frames before it answers (`feature_bank`).
+            UserError: for a detector that needs later frames before it answers (`feature_bank`),
+                and for another threshold, rate or order of colours.
         """
         if self._predictor.model.needs_later_frames:
             raise UserError(
                 "feature_bank: needs later frames before it answers, so it cannot answer frame by "
                 "frame; call the detector with an iterator of frames instead"
             )
+        _expect_threshold(threshold)
+        _expect_frames(fps, channels)
         return DetectionStream(self, fps=fps, channels=channels, threshold=threshold, name=name)
 
     def _detections(
@@ -209,6 +211,7 @@ class DetectionStream:
     def reset(self) -> None:
         """Forget everything: the next frame is frame 0 of another stream, of any size."""
         self._frame = -1
+        self._seconds = float("-inf")
         self._size: tuple[int, int] | None = None
         self._waiting: deque[np.ndarray] = deque()
         self._answers: Iterator[tuple[int, Detections]] | None = None
@@ -230,13 +233,22 @@ class DetectionStream:
             Its `Detections`, the first with frame index 0.
 
         Raises:
-            UserError: for a frame of another shape or type; the stream then continues without it.
+            UserError: for a frame of another shape or type, and for times that do not increase;
+                the stream then continues without it.
         """
         image = check_frame(frame, self._channels, self._size, self._frame + 1)
-        self._frame += 1
         timed = seconds is not None
+        if self._ticks is not None and seconds is None and not self._fps:
+            raise UserError(f"frame {self._frame + 1}: expected its time, found none")
+        if seconds is not None and not self._seconds < seconds < float("inf"):
+            raise UserError(
+                f"frame {self._frame + 1}: expected increasing seconds, found {seconds} after "
+                f"{self._seconds}"
+            )
+        self._frame += 1
         if seconds is None and self._fps:
             seconds = self._frame / self._fps
+        self._seconds = self._seconds if seconds is None else seconds
         if self._answers is None:
             self._size = size = (image.shape[0], image.shape[1])
             self._begin(
@@ -259,8 +271,7 @@ class DetectionStream:
         """The model's answer; that of its tick for a frame between two ticks of the model's rate,
         while a tick without a frame shows the one before it again."""
         if self._ticks is not None:
-            if seconds is None:
-                raise UserError(f"frame {self._frame}: expected its time, found none")
+            assert seconds is not None  # asked for before the frame was counted
             tick = self._ticks(seconds)
             if self._last is not None:
                 before, found = self._last
@@ -289,7 +300,7 @@ class DetectionStream:
 
 def open_detector(
     path: str | Path,
-    device: str | None = None,
+    device: str | torch.device | None = None,
     *,
     runtime: Literal["eager", "compiled", "onnx", "openvino", "tensorrt"] | None = None,
     precision: Literal["fp32", "bf16"] = "fp32",
@@ -337,8 +348,8 @@ def open_detector(
     """
     options = RuntimeOptions.for_file(path, runtime, precision, temporal_every, feature_bank)
     where = choose_device(device, options)
-    if window < 1:
-        raise UserError(f"window: expected at least 1, found {window}")
+    if not isinstance(window, int) or window < 1:
+        raise UserError(f"window: expected a whole number of at least 1, found {window}")
     file: DetectorFile = open_for_runtime(path, options)
     floor = use_floor(file) if score_floor is None else score_floor
     return VideoDetector(
@@ -355,6 +366,18 @@ def open_detector(
     )
 
 
+def _expect_threshold(threshold: float | None) -> None:
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"threshold: expected one from 0 to 1, found {threshold}")
+
+
+def _expect_frames(fps: float | None, channels: Channels) -> None:
+    if channels not in ("rgb", "bgr"):
+        raise UserError(f'channels: expected "rgb" or "bgr", found {channels!r}')
+    if fps is not None and not 0 < fps < float("inf"):
+        raise UserError(f"fps: expected a number above 0, found {fps}")
+
+
 def _streams(
     source: Source,
     *,
@@ -363,10 +386,7 @@ def _streams(
     channels: Channels,
 ) -> Iterable[FrameStream]:
     """Each video of a source, opened as it is reached; what can be told at once is."""
-    if channels not in ("rgb", "bgr"):
-        raise UserError(f'channels: expected "rgb" or "bgr", found {channels!r}')
-    if fps is not None and not fps > 0:
-        raise UserError(f"fps: expected a number above 0, found {fps}")
+    _expect_frames(fps, channels)
     if fps is not None and timestamps is not None:
         raise UserError("expected fps or timestamps, found both; leave one out")
     if isinstance(source, (str, Path)):
@@ -376,6 +396,9 @@ def _streams(
     if isinstance(source, Sequence) and isinstance(source[0], (str, Path)):
         if timestamps is not None:
             raise UserError("timestamps: expected only with arrays of frames, found a path")
+        for place in source:
+            if not isinstance(place, (str, Path)):
+                raise UserError(f"expected paths after {source[0]}, found {type(place).__name__}")
         return path_streams([str(place) for place in source], fps=fps)
     if isinstance(source, Video):
         if timestamps is not None or fps is not None:

@@ -155,6 +155,21 @@ def test_a_part_of_a_wider_picture():
     assert (sheet[:, :320] == GROUND).all()
 
 
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((8, 9, 3)), "found float64"),
+        (np.zeros((8, 9), np.uint8), r"found uint8 \(8, 9\)"),
+        (np.zeros((8, 9, 3), np.uint8)[..., ::-1], r"image.copy\(\) makes one"),
+        (np.zeros((8, 9, 3), np.uint8)[::-1], r"image.copy\(\) makes one"),
+        (np.broadcast_to(np.uint8(3), (8, 9, 3)), r"image.copy\(\) makes one"),
+    ],
+)
+def test_what_opencv_cannot_draw_into(image, message):
+    with pytest.raises(ValueError, match=message):
+        Canvas(image, ["wipe"])
+
+
 def test_another_order_of_classes():
     image = blank()
     with Canvas(image, ("something else",)) as canvas:

@@ -1,13 +1,18 @@
 """One detector by every door: paths, arrays, iterators, single frames and `stad predict`."""
 
+import copy
 import itertools
 import json
+import pickle
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
+import torch
 
 from stadet.datasets.footage.video import open_video
 from stadet.detect.detections.reader import read_detections
@@ -199,6 +204,9 @@ IMAGE = np.zeros((20, 30, 3), dtype=np.uint8)
         ([IMAGE], {"channels": "gbr"}, 'expected "rgb" or "bgr", found \'gbr\''),
         ([IMAGE], {"threshold": 50}, "threshold: expected one from 0 to 1, found 50"),
         ([IMAGE], {"max_frames": 0}, "max_frames: expected at least 1, found 0"),
+        ([IMAGE.transpose(2, 0, 1)], {}, r"image.transpose\(1, 2, 0\) puts the colours last"),
+        ([IMAGE / 255], {}, r"found float64 .*; of values from 0 to 1 \(image \* 255\)"),
+        (["a.mp4", IMAGE], {}, "expected paths after a.mp4, found ndarray"),
         ("{video}", {"fps": 2}, "expected no fps with a video file"),
         ("{video}", {"timestamps": [2]}, "expected only with arrays of frames, found a path"),
     ],
@@ -219,6 +227,76 @@ def test_a_stream_goes_on_after_a_bad_frame(checkpoints):
     assert stream(IMAGE).frame == 1
     stream.reset()
     assert stream(IMAGE[:10]).frame == 0
+
+
+def test_a_stream_refuses_a_time_before_it_counts_the_frame(checkpoints):
+    stream = open_detector(checkpoints["recurrent-yolo"], "cpu").stream()
+    assert stream(IMAGE, seconds=0.5).frame == 0
+    for seconds, message in ((0.4, "increasing seconds, found 0.4"), (float("nan"), "found nan")):
+        with pytest.raises(UserError, match=f"frame 1: expected {message}|frame 1: .*{message}"):
+            stream(IMAGE, seconds=seconds)
+    assert stream(IMAGE, seconds=0.6).frame == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runtime": "torch"}, "runtime: expected one of eager, .*, found 'torch'"),
+        ({"precision": "fp16"}, "precision: expected one of fp32, bf16, found 'fp16'"),
+        ({"tiles": 2}, "--tiles: expected rows and columns of at least 1, found 2"),
+        ({"tiles": (0, 2)}, "--tiles: expected rows and columns of at least 1"),
+        ({"window": 2.5}, "window: expected a whole number"),
+        ({"device": "cuda:99"}, "--device: expected one of cpu"),
+    ],
+)
+def test_options_are_checked_when_a_detector_opens(checkpoints, options, message):
+    with pytest.raises(UserError, match=message):
+        open_detector(checkpoints["yolo"], **options)
+
+
+@pytest.mark.parametrize(("name", "value"), [("threshold", 4), ("fps", -1), ("channels", "xyz")])
+def test_options_are_checked_when_a_stream_begins(checkpoints, name, value):
+    with pytest.raises(UserError, match=f"{name}: expected"):
+        open_detector(checkpoints["yolo"], "cpu").stream(**{name: value})
+
+
+def test_pictures_and_tensors_are_frames(checkpoints):
+    detector = open_detector(checkpoints["yolo"], torch.device("cpu"))
+    wanted = list(detector([IMAGE]))
+    same(detector([PIL.Image.fromarray(IMAGE)]), wanted)
+    same(detector([torch.from_numpy(IMAGE)]), wanted)
+    same(detector([np.asfortranarray(IMAGE)]), wanted)
+
+
+def test_an_opened_detector_leaves_a_program_as_it_was(checkpoints):
+    """Random numbers, default type and default device of torch: neither changed nor heeded."""
+    before, wanted = torch.get_rng_state(), list(open_detector(checkpoints["yolo"])([IMAGE]))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        with torch.inference_mode():
+            detector = open_detector(checkpoints["yolo"], "cpu")
+        same(detector([IMAGE]), wanted)
+        assert torch.get_default_dtype() == torch.float64 and torch.empty(1).is_meta
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+
+
+def test_copies_answer_alike(checkpoints, footage):
+    detector = open_detector(checkpoints["recurrent-yolo"], "cpu")
+    wanted = list(detector(footage / "even.mp4"))
+    for copied in (copy.deepcopy(detector), pickle.loads(pickle.dumps(detector))):
+        same(copied(footage / "even.mp4"), wanted)
+
+
+def test_threads_do_not_share_a_memory(checkpoints, footage):
+    detector = open_detector(checkpoints["recurrent-yolo"], "cpu")
+    wanted = list(detector(footage / "even.mp4"))
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(lambda _: list(detector(footage / "even.mp4")), range(2)):
+            same(found, wanted)
 
 
 def test_an_exported_file_opens_by_itself(checkpoints, footage, tmp_path):
