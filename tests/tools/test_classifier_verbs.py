@@ -114,7 +114,7 @@ def test_bad_videos_stop_the_job_unless_skipped(tmp_path, capsys):
     assert stad(train_classifier, *run) == 2
     assert "has 2 frames, a clip needs 4; choose shorter clips" in capsys.readouterr().err
     assert stad(train_classifier, *run, "loop.epochs=1", "--skip-bad") == 0
-    assert "left out: train/dark/short" in capsys.readouterr().err
+    assert "left out: train/dark/short" in capsys.readouterr().out
     assert "1 videos were left out" in (tmp_path / "run/report/report.html").read_text()
 
 
