@@ -17,9 +17,18 @@ def picture(page, name):
 
 
 def until(page, expression, given=None, seconds=60):
-    """Wait until an expression in the page is true (its policy forbids `wait_for_function`)."""
+    """Wait until an expression in the page is true (its policy forbids `wait_for_function`), also
+    while the browser goes to another page."""
+    from playwright.sync_api import Error
+
     deadline = time.monotonic() + seconds
-    while not page.evaluate(expression, given):
+    while True:
+        try:
+            if page.evaluate(expression, given):
+                return
+        except Error as error:
+            if "context was destroyed" not in str(error):
+                raise
         assert time.monotonic() < deadline, f"never: {expression}"
         time.sleep(0.05)
 
