@@ -27,12 +27,13 @@ from stadet.datasets.footage.cache_files import KEEP_DAYS, note_use, prune
 from stadet.datasets.footage.cached_video import JPEG, RAW, CachedVideo, load_cached, save_index
 from stadet.datasets.footage.index import INDEX_VERSION
 from stadet.datasets.footage.video import Video
+from stadet.detect.scaling import scaled
 from stadet.detect.view import View
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error, remove_leftovers
 from stadet.engine.progress import progress_bar
 
-CACHE_VERSION = 2  # with checksums
+CACHE_VERSION = 3  # shrunk by `stadet.detect.scaling`
 VERSION = f"{INDEX_VERSION}.{CACHE_VERSION}"  # of the file names
 RAW_LIMIT_BYTES = 4 << 30
 JPEG_QUALITY = 92
@@ -257,17 +258,9 @@ def _fill(job: _Job, done: Callable[[], object], stop: threading.Event) -> None:
 
 
 def _reduce(image: np.ndarray, job: _Job) -> np.ndarray:
-    import cv2
-
-    size = job.size
     if job.fit in EXACT:
-        return View.fit(job.video.size, size, job.fit).apply(image)
-    if image.shape[:2] != size:
-        # two neighbours cover all pixels down to half the size, at a sixth of the cost of averaging
-        halves = 2 * size[0] >= image.shape[0] and 2 * size[1] >= image.shape[1]
-        method = cv2.INTER_LINEAR if halves else cv2.INTER_AREA
-        image = cv2.resize(image, (size[1], size[0]), interpolation=method)
-    return image
+        return View.fit(job.video.size, job.size, job.fit).apply(image)
+    return scaled(image, job.size)
 
 
 def _encode(image: np.ndarray, kind: str) -> bytes | memoryview:

@@ -1,14 +1,16 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stadet.detect.view import PAD_VALUE, View
+from stadet.detect.view import PAD_VALUE, View, _placed
 from tests.planted import find_rectangle, rectangle_image
 
 SIDES = st.integers(16, 900)
 SIZES = st.tuples(SIDES, SIDES)
 SEEDS = st.integers(0, 2**32 - 1)
+SHIFTS = st.integers(-25, 25)
 
 
 def random_boxes(rng, size, count=5):
@@ -107,6 +109,15 @@ def test_borders_are_grey_and_nothing_else_is():
     image = View.letterbox((100, 200), (64, 64)).apply(white)
     assert (image[:15] == PAD_VALUE).all() and (image[49:] == PAD_VALUE).all()
     assert (image[17:47] == 255).all()
+
+
+@given(st.tuples(SHIFTS, SHIFTS), SEEDS)
+def test_a_shift_by_whole_pixels_is_that_of_a_warp(offset, seed):
+    image = np.random.default_rng(seed).integers(0, 256, (12, 17, 3), dtype=np.uint8)
+    matrix = np.array([[1.0, 0, offset[1]], [0, 1, offset[0]]])
+    wanted = cv2.warpAffine(image, matrix, (20, 15), borderValue=(PAD_VALUE,) * 3)
+    moved = _placed(image, (1.0, 1.0), (float(offset[0]), float(offset[1])), (15, 20))
+    np.testing.assert_array_equal(moved, wanted)
 
 
 def test_shrinking_averages_instead_of_skipping():
