@@ -73,7 +73,7 @@ def test_evaluate_arrays(capsys):
 
 
 def test_tubes_and_events(video, checkpoint, capsys):
-    events = example("tubes_and_events")["main"](str(checkpoint), str(video), 0.01)
+    events = example("tubes_and_events")["main"](str(checkpoint), str(video), 0.001)
     assert len(capsys.readouterr().out.splitlines()) == len(events) > 0
     assert all(0 <= event.start < event.stop <= COUNT / 25 + 1e-9 for event in events)
 
