@@ -11,40 +11,65 @@ from stadet.classify.timeline import Timeline, segments
 
 
 @dataclass(frozen=True)
+class Span:
+    """Where a step was seen: a stretch of a long video in seconds, or with `None` a whole clip."""
+
+    video: str
+    start: float | None = None
+    stop: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts; 0 for a whole clip, whose length is not known here."""
+        return 0.0 if self.start is None or self.stop is None else self.stop - self.start
+
+    def __str__(self) -> str:
+        return (
+            self.video if self.stop is None else f"{self.video} {self.start:.1f}-{self.stop:.1f} s"
+        )
+
+
+@dataclass(frozen=True)
 class Step:
-    """One step of the routine: where it was seen (videos, or spans of a long video in words), and
-    for how many seconds where that is known. Not seen at all: missing."""
+    """One step of the routine and where it was seen. Not seen at all: missing."""
 
     name: str
-    seen: tuple[str, ...]
-    seconds: float = 0.0
+    spans: tuple[Span, ...]
 
     @property
     def done(self) -> bool:
-        return bool(self.seen)
+        return bool(self.spans)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """The spans in words."""
+        return tuple(map(str, self.spans))
+
+    @property
+    def seconds(self) -> float:
+        """For how long it was seen in long videos."""
+        return sum(span.seconds for span in self.spans)
 
 
 def check_videos(answers: Answers, rejection: Rejection) -> list[Step]:
     """Each class is a step; a video that is not turned away is a step done."""
     none = rejection.rejects(answers)
-    seen: dict[int, list[str]] = {}
+    spans: dict[int, list[Span]] = {}
     for video, label, rejected in zip(answers.videos, answers.predicted, none, strict=True):
         if not rejected:
-            seen.setdefault(int(label), []).append(video)
-    return _steps(answers.names, seen, {})
+            spans.setdefault(int(label), []).append(Span(video))
+    return _steps(answers.names, spans)
 
 
 def check_timelines(timelines: Sequence[Timeline], min_seconds: float) -> list[Step]:
     """A step is done where one segment of it lasts `min_seconds` or longer."""
-    seen: dict[int, list[str]] = {}
-    seconds: dict[int, float] = {}
+    spans: dict[int, list[Span]] = {}
     for line in timelines:
         for segment in segments(line):
             if segment.duration >= min_seconds:
-                words = f"{line.video} {segment.start:.1f}-{segment.stop:.1f} s"
-                seen.setdefault(segment.label, []).append(words)
-                seconds[segment.label] = seconds.get(segment.label, 0.0) + segment.duration
-    return _steps(timelines[0].names if timelines else (), seen, seconds)
+                span = Span(line.video, segment.start, segment.stop)
+                spans.setdefault(segment.label, []).append(span)
+    return _steps(timelines[0].names if timelines else (), spans)
 
 
 def describe(steps: Iterable[Step]) -> list[str]:
@@ -65,10 +90,5 @@ def describe(steps: Iterable[Step]) -> list[str]:
     return lines
 
 
-def _steps(
-    names: Sequence[str], seen: dict[int, list[str]], seconds: dict[int, float]
-) -> list[Step]:
-    return [
-        Step(name, tuple(seen.get(label, ())), seconds.get(label, 0.0))
-        for label, name in enumerate(names)
-    ]
+def _steps(names: Sequence[str], spans: dict[int, list[Span]]) -> list[Step]:
+    return [Step(name, tuple(spans.get(label, ()))) for label, name in enumerate(names)]

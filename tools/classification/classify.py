@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,8 @@ from stadet.tools.classification.video_answers import (
 )
 from stadet.tools.inference.runtimes import RuntimeOptions
 from stadet.tools.inference.sources import expand_sources
+
+CHECKLIST = ("name", "seen", "seconds", "done")  # of a step, in a checklist's file
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +204,8 @@ def watch_videos(
 def write_checklist(path: str | Path, steps: Sequence[Step]) -> None:
     """Write a checklist as JSON."""
     with atomic_write(path) as stream:
-        json.dump([{**asdict(step), "done": step.done} for step in steps], stream, indent=1)
+        rows = [{key: getattr(step, key) for key in CHECKLIST} for step in steps]
+        json.dump(rows, stream, indent=1)
 
 
 def open_verb_classifier(

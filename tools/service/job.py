@@ -19,6 +19,7 @@ from stadet.tools.service.models import ModelShelf
 from stadet.tools.service.queue import Job, JobKind, JobQueue, JobState
 
 if TYPE_CHECKING:
+    from stadet.classify.checklist import Span
     from stadet.datasets.footage.video import Video
 
 TELL_SECONDS = 0.5
@@ -175,7 +176,7 @@ def _classify(
     by_name = {path.stem: path for path in videos.values()}
     tell.stage("classifying", 0.1, 0.9)
     answers: list[dict[str, Any]] = []
-    least = 0.0
+    lengths: dict[str, float] = {}  # of clips
     if long_video:
         timelines = classify_windows(places, str(model), window, out=results / "timelines")
         for line in timelines:
@@ -190,10 +191,10 @@ def _classify(
                         "score": round(segment.score, 4),
                     }
                 )
-        least = float(job.options.get("min_seconds", 1.0))
-        steps = check_timelines(timelines, least)
+        steps = check_timelines(timelines, float(job.options.get("min_seconds", 1.0)))
     else:
         found = classify(places, str(model))
+        lengths = {name: _length(open_video(path)) for name, path in by_name.items()}
         rejected = found.rejection.rejects(found.answers)
         for row, name in enumerate(found.answers.videos):
             probabilities = found.answers.probabilities[row]
@@ -204,7 +205,7 @@ def _classify(
                     "input": name,
                     "class": None if rejected[row] else found.answers.names[best],
                     "nearest": found.answers.names[best],
-                    "seconds": _length(open_video(by_name[name])),
+                    "seconds": lengths[name],
                     "score": round(float(probabilities[best]), 4),
                 }
             )
@@ -215,34 +216,25 @@ def _classify(
     tell.stage("pictures of the steps", 0.9, 1.0)
     rows = []
     for number, step in enumerate(steps):
-        seen = [
-            answer
-            for answer in answers
-            if step.done and answer["class"] == step.name and _lasting(answer) >= least - 0.002
-        ]  # the times above are rounded
+        lasting = {span: lengths.get(span.video, span.seconds) for span in step.spans}
         picture = None
-        if seen:
+        if lasting:
             picture = f"step{number:02d}.jpg"
-            longest = max(seen, key=_lasting)
-            _thumbnail(by_name[longest["input"]], longest, results / picture)
+            longest = max(lasting, key=lambda span: lasting[span])
+            _thumbnail(by_name[longest.video], longest, results / picture)
         rows.append(
             {
                 "step": step.name,
                 "done": step.done,
-                "seconds": round(sum(map(_lasting, seen)), 2),
-                "videos": sorted({a["video"] for a in seen}),
+                "seconds": round(sum(lasting.values()), 2),
+                "videos": sorted({shown.get(span.video, span.video) for span in step.spans}),
                 "picture": picture,
             }
         )
     (results / "steps.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
 
 
-def _lasting(answer: dict[str, Any]) -> float:
-    """Seconds of a segment of a long video, or of a clip."""
-    return answer["end"] - answer["start"] if "start" in answer else answer["seconds"]
-
-
-def _thumbnail(video: Path, answer: dict[str, Any], place: Path) -> None:
+def _thumbnail(video: Path, span: Span, place: Path) -> None:
     """A picture from the middle of what was recognised, 320 pixels wide."""
     import cv2
 
@@ -250,11 +242,9 @@ def _thumbnail(video: Path, answer: dict[str, Any], place: Path) -> None:
 
     opened = open_video(video)
     times = opened.timestamps
-    middle = (
-        (answer["start"] + answer["end"]) / 2
-        if "start" in answer
-        else float(times[len(times) // 2])
-    )
+    middle = float(times[len(times) // 2])
+    if span.start is not None and span.stop is not None:
+        middle = (span.start + span.stop) / 2
     frame = opened.frame(int(abs(times - middle).argmin()))
     height = max(1, round(frame.shape[0] * 320 / frame.shape[1]))
     small = cv2.resize(frame, (320, height), interpolation=cv2.INTER_AREA)
