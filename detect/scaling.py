@@ -12,9 +12,8 @@ def scaled(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     The filter is a triangle two output pixels wide (that of `Image.resize` with `BILINEAR` in
     Pillow, and of torchvision's `resize`). torch computes it for 8-bit colours in vector
-    instructions, in a ninth to a sixth of the time of OpenCV's `INTER_AREA`, and to the same bit
-    with and without them; Pillow, which is faster where a processor has none of them, comes within
-    one grey level.
+    instructions, in a fifth of the time of OpenCV's `INTER_AREA` (`benchmarks/network_size.py`);
+    Pillow, which is faster where a processor has none of them, comes within one grey level.
 
     Args:
         image: (H, W, 3) uint8.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stadet.engine.errors import UserError, neighbours
-from stadet.engine.exact_values import build_exact
+from stadet.engine.exact_values import InexactError, build_exact
 from stadet.engine.reading import parse_yaml, read_yaml_document, shown
 
 Config = TypeVar("Config")
@@ -80,8 +80,8 @@ def from_dict(
                 f"{source}: {key}: expected a value, found none (null); leave the key out for its "
                 "default"
             )
-    # jsonargparse converts, and words what is wrong; a dataclass refuses values by any exception
-    with contextlib.suppress(Exception):
+    # jsonargparse converts, and words what is wrong, also where a dataclass refuses its values
+    with contextlib.suppress(InexactError, UserError, ValueError, TypeError):
         return build_exact(kind, values)
     import jsonargparse
 

@@ -96,7 +96,11 @@ def _without_headings(categories: Any, rows: Any) -> Any:
     """Categories without those that only name a group of others, as Roboflow writes one."""
     if not (_are_records(categories) and _are_records(rows)):
         return categories
-    groups = {str(category.get("supercategory")) for category in categories}
+    groups = {  # COCO's own files name some categories as their own group
+        str(category.get("supercategory"))
+        for category in categories
+        if category.get("supercategory") != category.get("name")
+    }
     used = {row.get("category_id") for row in rows}
     return [c for c in categories if c.get("id") in used or str(c.get("name")) not in groups]
 

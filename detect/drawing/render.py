@@ -76,9 +76,8 @@ class Canvas:
     """Draws several things into one frame: boxes at once, all text on leaving the `with` block.
 
     image: (H, W, 3) uint8 RGB, drawn into; names: of the C classes. What has another order of
-    classes (a file of another program) is drawn with its own `names`. ValueError for an image that
-    OpenCV cannot draw into. A class has the colour of its
-    name (`stadet.detect.drawing.colours`).
+    classes (a file of another program) is drawn with its own `names`. A class has the colour of its
+    name (`stadet.detect.drawing.colours`). ValueError for an image that OpenCV cannot draw into.
     """
 
     def __init__(self, image: np.ndarray, names: Sequence[str]):

@@ -28,13 +28,10 @@ from stadet.engine.mistaken_files import expect_weights_file
 
 VERSION = (0, 2, 5)  # written by `save_darknet_weights`
 
-
 _NOT_DARKNET = (
     (b"PK", "a torch checkpoint (zip)"),
     (b"\x80\x02", "a torch checkpoint (of before 1.6)"),
 )
-
-
 _IMAGENET = 1000 * (1024 + 1)  # numbers of darknet53.weights behind the backbone: its classifier
 
 

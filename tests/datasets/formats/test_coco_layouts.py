@@ -81,6 +81,13 @@ def test_a_heading_of_roboflow_is_no_class(tmp_path):
     assert read_coco_video(path, videos=INFO).names == ("pick", "put")
 
 
+def test_a_class_that_is_its_own_group_stays_where_nothing_shows_it(tmp_path):
+    """As COCO's `person` in a file without people: every file has the same classes."""
+    person = {"id": 0, "name": "person", "supercategory": "person"}
+    path = coco(tmp_path, "kitchen_3.jpg", "kitchen_4.jpg", categories=[person, *KINDS])
+    assert read_coco_video(path, videos=INFO).names == ("person", "pick", "put")
+
+
 def test_tao(tmp_path):
     images = [{"id": 7, "video_id": 1, "frame_index": 12, "file_name": "val/kitchen/frame0013.jpg"}]
     rows = [{**ROWS[0], "track_id": 4, "video_id": 1}]
