@@ -18,15 +18,18 @@ WRAPPERS = ("module.", "_orig_mod.", "model.", "net.")  # of DataParallel, compi
 
 
 class Opaque:
-    """Stands for an object beside the weights (a score, the arguments of a training): nothing of
-    it is rebuilt, because numpy's own entry points can be made to read raw bytes as objects."""
+    """Replaces an object that was saved with the weights (a score, the arguments of a training).
+
+    Nothing of it is rebuilt, because numpy's own entry points can be made to read raw bytes as
+    objects.
+    """
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
     def __setstate__(self, _: object) -> None: ...
 
 
-_BESIDE = (  # what the usual training programs save beside the weights
+_SAVED_WITH = (  # the weights, by the usual training programs
     "argparse.Namespace",
     "types.SimpleNamespace",
     "pathlib.PosixPath",
@@ -38,7 +41,7 @@ _BESIDE = (  # what the usual training programs save beside the weights
     *(f"numpy.{c}.multiarray.{f}" for c in ("core", "_core") for f in ("scalar", "_reconstruct")),
     *(f"numpy.dtypes.{kind}DType" for kind in ("Float64", "Float32", "Int64", "Int32")),
 )
-STAND_INS = [(Opaque, name) for name in _BESIDE]
+STAND_INS = [(Opaque, name) for name in _SAVED_WITH]
 
 
 def read_state_dict(

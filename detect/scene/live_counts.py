@@ -135,7 +135,7 @@ class LiveCounter:
                 self._counted |= dict.fromkeys(going, seconds)
 
     def pause(self) -> None:
-        """What went on has ended: the stream begins anew."""
+        """End what goes on: a new stream begins."""
         with self._lock:
             self._close()
 

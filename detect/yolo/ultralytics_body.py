@@ -140,7 +140,7 @@ def float_state(state: Mapping[str, Tensor], path: str | os.PathLike) -> dict[st
 def checkpoint_classes(path: str | os.PathLike, *, stand_ins: bool = False) -> list[Any]:
     """The classes that an ultralytics checkpoint needs besides tensors; nothing of it is run.
 
-    stand_ins: for what is saved beside the network (scores of numpy, paths, the loss) give
+    stand_ins: for what is saved with the network (scores of numpy, paths, the loss) give
     `(Opaque, name)`, as `torch.serialization.safe_globals` takes it, instead of a refusal. Raises
     UserError if another one is neither a network module of torch or ultralytics nor a settings
     namespace, or if the file is missing or no checkpoint.
@@ -168,9 +168,9 @@ def checkpoint_classes(path: str | os.PathLike, *, stand_ins: bool = False) -> l
 
 def _stand_in(name: str) -> tuple[type, str] | None:
     """An inert replacement of something that is no part of the network."""
-    beside = {full for _, full in STAND_INS}
-    known = name in beside or name.startswith(("ultralytics.utils.", "ultralytics.yolo.utils."))
-    return (Opaque, name) if known else None
+    known = {full for _, full in STAND_INS}
+    inert = name in known or name.startswith(("ultralytics.utils.", "ultralytics.yolo.utils."))
+    return (Opaque, name) if inert else None
 
 
 def _safe_class(name: str) -> type | None:
