@@ -17,7 +17,6 @@ def stad(*arguments: str | Path, log: Path) -> None:
     with open(log, "a") as stream:
         done = subprocess.run(
             [sys.executable, "-m", "stadet.tools.cli", *map(str, arguments)],
-            cwd=ROOT,
             stdout=stream,
             stderr=subprocess.STDOUT,
             check=False,

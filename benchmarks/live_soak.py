@@ -32,7 +32,7 @@ from urllib.request import urlopen
 
 import cv2
 import psutil
-from experiment import film, stad
+from experiment import ROOT, film, stad
 
 from stadet.datasets.footage.video import open_video
 
@@ -42,7 +42,7 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 FILM = ["--minutes", "1", "--scenes", "1", "--views", "1", "--fps", str(FPS), "--workers", "1"]
 TRAIN = [
     *("data.size=[128, 224]", "data.workers=0", "yolo.width=0.25", "yolo.strides=[8, 16, 32]"),
-    *("yolo.num_anchors=9", "loop.precision=fp32", "loop.max_steps=40", "loop.validate_every=1"),
+    *("yolo.num_anchors=9", "loop.precision=fp32", "loop.max_steps=200", "loop.validate_every=1"),
 ]
 
 
@@ -172,7 +172,7 @@ def soak(
     """Follow the cameras; the reconnections of each."""
     log = out / "live.log"
     given = [*addresses.values(), "--checkpoint", checkpoint, "--fps", "native"]
-    given += ["--threshold", "0.05", "--serve", "0", "--events", out / "events.jsonl"]
+    given += ["--threshold", "0.25", "--serve", "0", "--events", out / "events.jsonl"]
     seconds = 60 * args.minutes
     cuts = [seconds * (n + 0.5) / args.cuts for n in range(args.cuts)]
     print(f"{'minute':>6} {'MiB':>6} " + "".join(f"{n:>34}" for n in addresses), flush=True)
@@ -257,7 +257,7 @@ def main() -> None:
         data = [f"data.dataset={footage / 'dataset.yaml'}", f"output={args.out / 'run'}"]
         stad(
             "train",
-            "configs/restaurant_yolov3_small.yaml",
+            ROOT / "configs/restaurant_yolov3_small.yaml",
             *TRAIN,
             *data,
             log=args.out / "train.log",

@@ -195,16 +195,17 @@ class Canvas:
         places += [top + row * height for row in range(1, 5)]  # a crowd: further down the box
         inside = [y for y in places if 0 <= y <= self.image.shape[0] - height] or [0]
         # the first of those that hide the least text
-        y = min(inside, key=lambda y: self._hidden((x, y, x + width, y + height)))
+        y = inside[int(self._hidden(x, np.array(inside), height, width).argmin())]
         self._paste(patch, x, y)
 
-    def _hidden(self, new: Rectangle) -> int:
-        """Pixels of text that `new` would cover."""
-        return sum(
-            max(0, min(new[2], old[2]) - max(new[0], old[0]))
-            * max(0, min(new[3], old[3]) - max(new[1], old[1]))
-            for old in self._taken
-        )
+    def _hidden(self, x: int, y: np.ndarray, height: int, width: int) -> np.ndarray:
+        """(P,) pixels of text that a patch would cover whose upper left corner is (x, y[p])."""
+        if not self._taken:
+            return np.zeros(len(y), dtype=np.int64)
+        x1, y1, x2, y2 = np.array(self._taken).T  # (T,) each
+        wide = np.minimum(x + width, x2) - np.maximum(x, x1)
+        tall = np.minimum(y[:, None] + height, y2) - np.maximum(y[:, None], y1)
+        return tall.clip(0) @ wide.clip(0)
 
     def _paste(self, patch: np.ndarray, x: int, y: int) -> None:
         """Paste at (x, y) >= 0; what sticks out of the frame is cut off."""
