@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from stadet.tools.cli import add_overwrite, make_parser
+from stadet.tools.pre_annotate import add_tracks, track_options
 
 SUMMARY = "annotations from one format to another"
 
@@ -23,9 +24,10 @@ examples:
 --out is a file for coco-video and label-studio (tasks to import; NAME.xml beside it is the
 labelling configuration), and a new folder for cvat (annotations/<video>.xml), fiftyone
 (manifest.json and labels/, a FiftyOneVideoLabelsDataset) and yolo-txt (labels/<video>/<frame>.txt);
-a folder also gets the dataset.yaml that reads it. Boxes of detections are linked to tracks by
-overlap, so that a person corrects tracks, not single boxes. detections: the same file in the form
-that --out names, .jsonl, .jsonl.gz, .jsonl.zst or .parquet (the quickest to read again and again).
+a folder also gets the dataset.yaml that reads it. Detections become the tracks that stad
+pre-annotate drafts, so that a person corrects tracks, not single boxes. detections: the same file
+in the form that --out names, .jsonl, .jsonl.gz, .jsonl.zst or .parquet (the quickest to read again
+and again).
 """
 
 
@@ -55,10 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="PX",
         help="cvat, label-studio: how far boxes may be off (default 0.5; of detections 2)",
     )
-    detections = parser.add_argument_group("detections")
-    detections.add_argument("--threshold", type=float, default=0.3, help="class score (0.3)")
-    detections.add_argument("--min-iou", type=float, default=0.3, help="to link boxes (0.3)")
-    detections.add_argument("--min-frames", type=int, default=1, help="shortest track (1)")
+    add_tracks(parser, "tracks of detections")
     add_overwrite(parser)
     return parser
 
@@ -69,7 +68,8 @@ def run(args: argparse.Namespace) -> None:
         others = [f"--{key}" for key, value in given.items() if value is not None]
         _recode(args.detections, args.out, others, overwrite=args.overwrite)
         return
-    from stadet.tools.data.convert import DetectionTracks, convert
+    from stadet.datasets.drafts import DraftOptions
+    from stadet.tools.data.convert import convert
 
     stated = {
         "annotation_size": tuple(args.annotation_size) if args.annotation_size else None,
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         names=args.names,
         options={key: value for key, value in stated.items() if value is not None},
         keyframe_tolerance=args.keyframe_tolerance,
-        tracks=DetectionTracks(args.threshold, args.min_iou, args.min_frames),
+        tracks=DraftOptions(**track_options(args)),
         overwrite=args.overwrite,
     )
     videos = list(written)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from stadet.tools.cli import make_parser
 
@@ -38,26 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument("--names", nargs="+", metavar="NAME", help="order of classes")
     parser.add_argument("--device", help="of the checkpoint: cpu, cuda or cuda:N")
-    tracks = parser.add_argument_group("tracks")
-    add = tracks.add_argument
-    add("--threshold", type=float, default=0.4, help="score that a track reaches (0.4)")
-    add("--max-gap", type=float, default=0.4, help="seconds without a detection bridged (0.4)")
-    add("--min-length", type=float, default=0.3, help="seconds of the shortest track (0.3)")
-    add(
-        "--switch",
-        type=float,
-        default=0.3,
-        help="seconds for which another class has to hold to end a track (0.3)",
-    )
-    add(
-        "--smooth",
-        type=float,
-        default=0.35,
-        metavar="S",
-        help="seconds over which boxes are smoothed by parabolas; 0 = not (0.35)",
-    )
-    add("--several-classes", action="store_true", help="an actor may do several things at once")
-    add(
+    tracks = add_tracks(parser, "tracks")
+    tracks.add_argument(
         "--tolerance",
         type=float,
         default=2.0,
@@ -77,12 +60,43 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def add_tracks(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
+    """Options of how detections become tracks, for `track_options`."""
+    group = parser.add_argument_group(title)
+    add = group.add_argument
+    add("--threshold", type=float, default=0.4, help="score that a track reaches (0.4)")
+    add("--max-gap", type=float, default=0.4, help="seconds without a detection bridged (0.4)")
+    add("--min-length", type=float, default=0.3, help="seconds of the shortest track (0.3)")
+    add(
+        "--switch",
+        type=float,
+        default=0.3,
+        help="seconds for which another class has to hold to end a track (0.3)",
+    )
+    add(
+        "--smooth",
+        type=float,
+        default=0.35,
+        metavar="S",
+        help="seconds over which boxes are smoothed by parabolas; 0 = not (0.35)",
+    )
+    add("--several-classes", action="store_true", help="an actor may do several things at once")
+    return group
+
+
+def track_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What `add_tracks` added, as fields of `DraftOptions`."""
+    keys = ("threshold", "max_gap", "min_length", "switch", "smooth", "several_classes")
+    return {key: getattr(args, key) for key in keys}
+
+
 def run(args: argparse.Namespace) -> None:
     from stadet.datasets.drafts import DraftOptions
     from stadet.tools.data.pre_annotate import pre_annotate
 
-    keys = ("threshold", "max_gap", "min_length", "switch", "smooth", "tolerance", "sure", "rival")
-    options = {key: getattr(args, key) for key in (*keys, "several_classes")}
+    options = DraftOptions(
+        **track_options(args), tolerance=args.tolerance, sure=args.sure, rival=args.rival
+    )
     written = pre_annotate(
         args.sources,
         args.out,
@@ -90,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
         detections=args.detections,
         hands=args.hands,
         names=args.names,
-        options=DraftOptions(**options),
+        options=options,
         device=args.device,
     )
     print(written.text())

@@ -8,12 +8,9 @@ import pytest
 import yaml
 
 from stadet.datasets.dataset import load_dataset
-from stadet.datasets.footage.info import VideoInfo
-from stadet.datasets.formats.pre_annotation import annotations_from_detections, link_boxes
-from stadet.detect.detections.detection_set import VideoDetections
 from stadet.detect.detections.reader import DetectionsWriter, read_detections
 from stadet.detect.structures import Detections
-from stadet.tools import convert
+from stadet.tools import convert, pre_annotate
 from stadet.tools.cli import run_verb
 
 LENGTH = 30
@@ -134,27 +131,38 @@ def test_a_data_set_file_keeps_its_maps_and_split(data, tmp_path):
     assert len(json.loads(side.read_text())["videos"]) == 1
 
 
-def test_detections_become_tracks(data, tmp_path, capsys):
+def test_detections_become_the_tracks_of_a_draft(data, tmp_path, capsys):
     path = tmp_path / "detections.jsonl"
     with DetectionsWriter(path, ["put", "pick"]) as writer:
         for frame in range(20):
-            boxes = np.array([[frame, 2, frame + 10, 12], [40, 0, 60, 9], [20, 12, 30, 22.0]])
+            boxes = np.array([[frame / 2, 2, frame / 2 + 10, 12], [40, 0, 60, 9], [20, 12, 30, 22]])
             scores = np.array([[0.9, 0.1], [0.9, 0.9], [0.2, 0.5 if frame != 7 else 0.1]])
             writer.write("c", frame, Detections(boxes, np.ones(3), scores))
         writer.processed("c", 0, 24)
     out = tmp_path / "out"
-    arguments = ["--detections", path, "--videos", data / "videos", "--threshold", "0.4"]
+    detections = ["--detections", path, "--threshold", "0.4"]
+    arguments = [*detections, "--videos", data / "videos"]
     assert stad(*arguments, "--to", "cvat", "--out", out) == 0
     video = load_dataset_of_one(out)
     assert np.flatnonzero(video.looked_at).tolist() == list(range(25))
-    first = video.labels[:, 0]
+    first = video.labels[:, 0]  # the box beyond the frame is left out
     assert np.unique(video.track_ids[first]).size == 1 and first.sum() == 20
-    assert np.unique(video.track_ids[~first]).size == 2 and (~first).sum() == 19  # cut at 7
+    assert np.unique(video.track_ids[~first]).size == 1 and (~first).sum() == 20
     xml = (out / "annotations" / "c.xml").read_text()
     assert xml.count('keyframe="1"') < 12 < xml.count('keyframe="0"')  # few boxes to correct
-    assert "1 videos, 25 looked-at frames, 39 boxes" in capsys.readouterr().out
-    assert stad(*arguments, "--min-frames", 10, "--to", "coco-video", "--out", out / "a.json") == 0
-    assert "32 boxes" in capsys.readouterr().out
+    assert "1 videos, 25 looked-at frames, 40 boxes" in capsys.readouterr().out
+    to_coco = ["--to", "coco-video", "--out", out / "a.json"]
+    assert stad(*arguments, *to_coco, "--threshold", 0.6, "--smooth", 0) == 0
+    assert "20 boxes" in capsys.readouterr().out
+    written = json.loads((out / "a.json").read_text())["annotations"]
+    assert sorted(row["bbox"][0] for row in written) == [f / 2 for f in range(20)]  # not thinned
+    draft = tmp_path / "draft"
+    arguments = [str(a) for a in (data / "videos", *detections, "--out", draft)]
+    assert run_verb(pre_annotate, arguments) == 0
+    other = load_dataset_of_one(draft)
+    for column in ("frames", "track_ids", "labels", "looked_at"):
+        np.testing.assert_array_equal(getattr(other, column), getattr(video, column))
+    np.testing.assert_allclose(other.boxes, video.boxes, atol=2 * 2 + 0.01)
 
 
 def load_dataset_of_one(folder):
@@ -163,28 +171,6 @@ def load_dataset_of_one(folder):
     path.write_text(yaml.safe_dump({**content, "split": {"method": "videos", "val": 0.0}}))
     (video,) = load_dataset(folder).annotations
     return video
-
-
-def test_linking_is_one_to_one_and_within_a_class():
-    frames = np.array([0, 0, 1, 1, 4, 4])
-    boxes = np.array([[0, 0, 10, 10], [2, 0, 12, 10]] * 3, dtype=float)
-    labels = np.ones((6, 1), bool)
-    seen = np.array([0, 1, 4])
-    assert link_boxes(frames, boxes, labels, seen, 0.3).tolist() == [0, 1, 0, 1, 0, 1]
-    assert link_boxes(frames, boxes, labels, np.arange(5), 0.3).tolist() == [0, 1, 0, 1, 2, 3]
-    swapped = boxes[[0, 1, 1, 0, 0, 1]]
-    assert link_boxes(frames, swapped, labels, seen, 0.3).tolist() == [0, 1, 1, 0, 0, 1]
-    two = np.eye(2, dtype=bool)[[0, 1, 1, 0, 0, 1]]
-    assert link_boxes(frames, boxes, two, seen, 0.3).tolist() == [0, 1, 1, 0, 0, 1]
-    assert link_boxes(frames[:0], boxes[:0], labels[:0], seen, 0.3).tolist() == []
-
-
-def test_no_detections_are_negatives():
-    empty = VideoDetections(
-        "a", np.zeros(0, int), np.zeros((0, 4)), np.zeros(0), np.zeros((0, 2)), np.array([[3, 5]])
-    )
-    video = annotations_from_detections(empty, VideoInfo("a", (9, 9), 5.0, 10), 0.5)
-    assert np.flatnonzero(video.looked_at).tolist() == [3, 4, 5] and len(video.boxes) == 0
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from stadet.datasets.dataset import load_dataset
+from stadet.datasets.drafts import DraftOptions, draft_annotations
 from stadet.datasets.footage.catalog import VideoCatalog, find_video_paths
 from stadet.datasets.footage.info import VideoInfo, find_video
 from stadet.datasets.formats import find_format
@@ -19,7 +20,6 @@ from stadet.datasets.formats.coco_video import write_coco_video
 from stadet.datasets.formats.cvat import write_cvat
 from stadet.datasets.formats.fiftyone import write_fiftyone
 from stadet.datasets.formats.label_studio import write_label_studio
-from stadet.datasets.formats.pre_annotation import annotations_from_detections
 from stadet.datasets.formats.yolo_txt import write_yolo_txt
 from stadet.datasets.splits.ranges import mask_to_ranges
 from stadet.detect.detections.reader import read_detections
@@ -32,21 +32,6 @@ from stadet.engine.reading import path_below
 TARGETS = ("coco-video", "cvat", "fiftyone", "label-studio", "yolo-txt")
 FILES = ("coco-video", "label-studio")  # one file; the others are folders
 NO_VIDEOS_NEEDED = ("coco-video", "ucf24", "act")  # their files hold sizes and rates
-
-
-@dataclass(frozen=True)
-class DetectionTracks:
-    """Options for making tracks to correct from detections.
-
-    Attributes:
-        threshold: least class score.
-        min_iou: IoU from which boxes of neighbouring frames are linked.
-        min_frames: shortest track, frames.
-    """
-
-    threshold: float = 0.3
-    min_iou: float = 0.3
-    min_frames: int = 1
 
 
 def convert(
@@ -62,7 +47,7 @@ def convert(
     names: Sequence[str] | None = None,
     options: Mapping[str, Any] | None = None,
     keyframe_tolerance: float | None = None,
-    tracks: DetectionTracks | None = None,
+    tracks: DraftOptions | None = None,
     overwrite: bool = False,
 ) -> AnnotationSet:
     """Write a data set, annotations or detections in another format.
@@ -81,7 +66,7 @@ def convert(
             (annotation_size, action, first_frame).
         keyframe_tolerance: cvat and label-studio: how far interpolated boxes may be off, pixels
             (default 0.5, of detections 2).
-        tracks: how detections become tracks.
+        tracks: how detections become tracks; its `tolerance` is not used.
         overwrite: replace the file of coco-video or label-studio; folders must be new.
 
     Returns:
@@ -114,7 +99,7 @@ def convert(
     else:
         footage = _from_data(data, side, findings) if data is not None else None
         source = _from_detections(
-            Path(detections), footage, videos, names, tracks or DetectionTracks(), findings
+            Path(detections), footage, videos, names, tracks or DraftOptions(), findings
         )
     findings.report()
     if keyframe_tolerance is None:
@@ -193,7 +178,7 @@ def _from_detections(
     footage: _Source | None,
     videos: Path | None,
     names: Sequence[str] | None,
-    tracks: DetectionTracks,
+    tracks: DraftOptions,
     findings: Findings,
 ) -> _Source:
     if footage is not None:
@@ -210,19 +195,8 @@ def _from_detections(
         if name is None:
             findings.note(path, "videos without footage left out", first=video.name)
             continue
-        try:
-            result[name] = annotations_from_detections(
-                video,
-                catalog[name],
-                tracks.threshold,
-                min_iou=tracks.min_iou,
-                min_frames=tracks.min_frames,
-            )
-        except (ValueError, IndexError) as error:
-            raise UserError(
-                f"{path}: video {name!r}: detections past its end ({error}); they "
-                "belong to another cut of it"
-            ) from None
+        whole = replace(tracks, tolerance=0.0)  # the format's writer thins, if any
+        result[name] = draft_annotations(video, catalog[name], whole).annotations
     extras = footage.extras if footage is not None else {}
     return _Source(AnnotationSet(detections.names, result), videos, extras)
 

@@ -8,7 +8,6 @@ import pytest
 from stadet.datasets.drafts import DraftOptions, draft_annotations
 from stadet.datasets.footage.info import VideoInfo
 from stadet.datasets.formats.cvat import read_cvat, write_cvat
-from stadet.datasets.formats.pre_annotation import annotations_from_detections
 from stadet.detect.actors.tubes import tubes_with_actors
 from stadet.detect.clock import Clock
 from stadet.detect.detections.collect import collect_detections
@@ -141,17 +140,6 @@ def test_an_actor_at_two_places_is_two_tracks():
     draft = draft_annotations(video(rows), INFO, DraftOptions(smooth=0)).annotations
     pairs = np.stack([draft.frames, draft.track_ids], axis=1)
     assert len(np.unique(pairs, axis=0)) == len(pairs) == 50
-
-
-def test_converted_detections_are_one_track_an_actor():
-    rows = ROWS + hand(range(5, 20), 1, 3, x=52, score=0.6)  # the same hand in another class
-    rows += hand(range(50, 55), 0, NO_TRACK)
-    found = annotations_from_detections(video(rows), INFO, 0.3)
-    assert len(np.unique(found.track_ids)) == 3
-    pairs = np.stack([found.frames, found.track_ids], axis=1)
-    assert len(np.unique(pairs, axis=0)) == len(pairs)
-    assert found.labels[found.frames == 7].tolist() == [[True, True]]
-    assert found.boxes[found.frames == 7][0, 0] == 50  # the stronger of the two
 
 
 def test_detections_files_keep_actors(tmp_path):
