@@ -1,4 +1,4 @@
-"""FiftyOne's folders: written by hand, round trips, and FiftyOne's own importer."""
+"""FiftyOne's folders: written by hand, round trips, and FiftyOne's own importer and exporter."""
 
 import json
 
@@ -130,3 +130,24 @@ def test_fiftyones_own_importer_reads_it(tmp_path):
                 box = np.round([200 * x, 100 * y, 200 * (x + w), 100 * (y + h)], 6)
                 found.append((d.label, NO_TRACK if d.index is None else d.index, *box))
         assert sorted(found) == expected
+
+
+def test_fiftyones_own_exporter_writes_what_it_was_given(tmp_path):
+    importers = pytest.importorskip("fiftyone.utils.data.importers")
+    exporters = pytest.importorskip("fiftyone.utils.data.exporters")
+    original = sample()
+    (tmp_path / "monday.mp4").write_bytes(b"a video, which is only copied")
+    write_fiftyone(tmp_path / "ours", original, files={"a/monday": "../monday.mp4"})
+    importer = importers.FiftyOneVideoLabelsDatasetImporter(str(tmp_path / "ours"))
+    importer.setup()
+    exporter = exporters.FiftyOneVideoLabelsDatasetExporter(str(tmp_path / "theirs"))
+    with exporter:
+        for path, _, label, frames in importer:
+            exporter.export_sample(path, label, frames)
+    findings = Findings()
+    again = read_fiftyone(tmp_path / "theirs", videos=VIDEOS, names=NAMES, findings=findings)
+    assert not findings.lines()
+    ours, theirs = original.videos["a/monday"], again.videos["a/monday"]
+    for column in ("looked_at", "frames", "labels", "track_ids"):
+        np.testing.assert_array_equal(getattr(theirs, column), getattr(ours, column))
+    np.testing.assert_allclose(theirs.boxes, ours.boxes, atol=1e-9)

@@ -1,4 +1,4 @@
-"""Label Studio's JSON: files written by hand, its SDK's interpolation, and round trips."""
+"""Label Studio's JSON: files written by hand, its SDK's interpolation and export, round trips."""
 
 import json
 from copy import deepcopy
@@ -126,6 +126,38 @@ def test_as_label_studios_sdk_fills_a_sequence(tmp_path, seed):
     video = read(tmp_path, task(region(sequence))).videos["kitchen/monday"]
     assert video.frames.tolist() == [row["frame"] - 1 for row in filled]
     np.testing.assert_allclose(video.boxes[:, 0] / 2, [row["x"] for row in filled], atol=1e-9)
+
+
+def test_label_studios_sdk_takes_and_exports_what_is_written(tmp_path):
+    interface = pytest.importorskip("label_studio_sdk.label_interface")
+    converter = pytest.importorskip("label_studio_sdk.converter")
+    info = VIDEOS["kitchen/monday"]
+    frames = np.array([3, 4, 5, 6, 7, 12])
+    boxes = np.array([[10.0 + f**1.5, 20, 50 + f**1.5, 60.5] for f in frames])
+    labels = np.array([[True, f == 12] for f in frames])
+    tracks = np.array([0, 0, 0, 0, 0, 1])
+    video = VideoAnnotations.build(
+        info.name, info.size, info.fps, np.ones(30, bool), frames, boxes, labels, tracks
+    )
+    written = AnnotationSet(("a & b", "c"), {info.name: video})
+    write_label_studio(tmp_path / "tasks.json", written, keyframe_tolerance=0)
+    configuration = (tmp_path / "tasks.xml").read_text()
+    label_interface = interface.LabelInterface(configuration)
+    label_interface.validate()
+    (one,) = json.loads((tmp_path / "tasks.json").read_text())
+    assert label_interface.validate_task({"data": one["data"]})
+    (annotation,) = one["annotations"]
+    assert label_interface.validate_prediction(annotation, return_errors=True) == []
+    (tmp_path / "project").mkdir()  # as the server stores a task, a file each
+    stored = {"id": 1, "data": one["data"], "annotations": [{"id": 2, **annotation}]}
+    (tmp_path / "project" / "1.json").write_text(json.dumps(stored))
+    exporter = converter.Converter(configuration, str(tmp_path))
+    exporter.convert_to_json(str(tmp_path / "project"), str(tmp_path / "export"))
+    again = read_label_studio(tmp_path / "export", videos=VIDEOS, names=written.names)
+    theirs = again.videos[info.name]
+    for column in ("frames", "labels", "track_ids"):
+        np.testing.assert_array_equal(getattr(theirs, column), getattr(video, column))
+    np.testing.assert_allclose(theirs.boxes, video.boxes, atol=1e-9)
 
 
 @settings(max_examples=25, deadline=None)

@@ -83,7 +83,7 @@ def test_empty_sides():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_equals_trackeval(seed):
-    metrics = pytest.importorskip("trackeval").metrics  # pip install trackeval==1.3.0
+    metrics = pytest.importorskip("trackeval").metrics
     videos = [made_up(seed, objects=6, frames=80), made_up(seed + 50), ({}, made_up(seed)[1])]
     hota, identity = metrics.HOTA(), metrics.Identity({"PRINT_CONFIG": False})
     rows = {str(i): _as_trackeval(*video) for i, video in enumerate(videos)}
