@@ -260,8 +260,8 @@ def apply_rules(
         overwrite: replace the files of an earlier call.
 
     Raises:
-        UserError: for files that cannot be read or do not fit each other, a video without or with
-            several cameras, and rules over unknown classes.
+        UserError: for files that cannot be read or do not fit each other, a scene without rules, a
+            video without or with several cameras, and rules over unknown classes.
     """
     from stadet.detect.scene.file import read_scene
     from stadet.detect.scene.hits import hits_in_tubes, write_hits_csv, write_hits_jsonl
@@ -279,6 +279,8 @@ def apply_rules(
         raise UserError("--clips: expected --data and --out with it, for the videos and the clips")
     if not isinstance(scene, Scene):
         scene = read_scene(scene)
+    if not scene.rules:
+        raise UserError(f"{scene.source}: expected rules, found none; docs/rules.md shows some")
     truth = read_truth(data, ground_truth)
     if tubes is not None:
         found = read_tubes(tubes)

@@ -21,7 +21,7 @@ class Capture:
     """A source opened once; iterate over it for ``(image, seconds)``.
 
     ``image`` is (H, W, 3) uint8 RGB, upright; ``seconds`` is the source's clock from its first
-    frame, never falling: a stream's timestamps where it has them, else the time of arrival.
+    frame: a stream's timestamps where it has them, which may jump, else the time of arrival.
     The iteration ends with the source, or raises `ConnectionError` where it breaks off.
 
     Attributes:
@@ -40,10 +40,7 @@ class Capture:
         self.live = self._backend.live
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, float]]:
-        last = 0.0
-        for image, seconds in self._backend:
-            last = max(last, seconds)
-            yield image, last
+        yield from self._backend
 
     def close(self) -> None:
         """Let go of the camera or connection."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stadet.datasets.live.capture import Capture, expect_opens
+from stadet.datasets.live.rising_clock import RisingClock
 from stadet.datasets.live.source import StreamSource
 from stadet.engine.errors import UserError
 
@@ -205,9 +206,17 @@ class StreamReader:
         live, offset, started = self._capture.live, self._clock, time.monotonic()
         if self._received:
             offset += started - (self._last_arrival or started)  # the outage passed on the clock
+        clock = RisingClock()
         for image, seconds in self._capture:
             if self._stopping.is_set():
                 return
+            before, now = clock.offset, time.monotonic()
+            seconds = clock.update(seconds, now - (self._last_arrival or now) if live else 0.0)
+            if clock.offset != before:
+                self._notify(
+                    f"{self.source.shown}: its clock was set back by "
+                    f"{clock.offset - before:.1f} s; time goes on"
+                )
             if self._realtime and not live:
                 wait = started + seconds - time.monotonic()
                 if wait > 0 and self._stopping.wait(wait):

@@ -152,7 +152,9 @@ class Scene:
         """
         found = [camera for camera in self.cameras.values() if camera.shows(video)]
         if len(found) != 1:
-            names = ", ".join(camera.name for camera in found) or "none"
+            names = ", ".join(camera.name for camera in found) or (
+                f"none (cameras: {', '.join(self.cameras)})"
+            )
             raise UserError(
                 f"{self.source}: expected one camera of the video {video!r}, found {names}; "
                 "correct the cameras' videos"

@@ -132,6 +132,15 @@ def test_check_against_classes_and_videos(files, capsys):
     assert rules(files, "--check", "--data", files / "none.yaml") == 2
 
 
+def test_a_scene_without_rules_is_told(files, capsys):
+    scene = files / "scene.yaml"
+    scene.write_text(SCENE[: SCENE.index("rules:")])
+    assert rules(files, "--check") == 0  # a scene of counts, or one that is being drawn
+    truth = ["--ground-truth", files / "gt.json", "--out", files / "hits"]
+    assert rules(files, *truth) == 2
+    assert "expected rules, found none" in capsys.readouterr().err
+
+
 def test_a_rule_without_hits_says_how_far_it_came(files, capsys):
     (files / "scene.yaml").write_text(SCENE.replace("seconds: 1", "seconds: 1, min_score: 0.9"))
     more = ["--tubes", files / "tubes.json", "--size", 100, 200, "--out", files / "hits"]

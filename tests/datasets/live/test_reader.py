@@ -126,6 +126,18 @@ def test_a_gap_or_another_size_starts_a_stream(change):
     assert starts == [True, False, True, False]
 
 
+def test_a_clock_that_is_set_back_is_told_and_time_goes_on():
+    said = []
+    script = frames(3) + [(image, seconds - 3600) for image, seconds in frames(3, start=3)]
+    capture = ScriptedCapture(script, pause=0.02)
+    with scripted(capture, every_frame=True, notify=said.append) as reader:
+        found = [reader.next_frame(timeout=10) for _ in range(6)]
+    times = np.array([frame.seconds for frame in found])
+    assert (np.diff(times) > 0).all() and times[-1] < 2
+    assert sum("set back by 3600" in line for line in said) == 1
+    assert [frame.starts_stream for frame in found] == [True] + [False] * 5
+
+
 def test_closing_while_the_thread_waits_for_the_consumer():
     reader = scripted(ScriptedCapture(frames(50)), every_frame=True)
     with reader:
