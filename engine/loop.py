@@ -12,12 +12,13 @@ import traceback
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 
 from stadet.engine import distributed
+from stadet.engine.compiling import compile_errors_told, compiled
 from stadet.engine.exact_convolutions import training_autocast
 from stadet.engine.loop_config import LoopConfig
 from stadet.engine.optimise import (
@@ -98,11 +99,12 @@ def fit(
     run.since = (run.steps, time.monotonic())
     wrapped = distributed.wrap(model, device)
     if config.compile:
-        wrapped = cast(nn.Module, torch.compile(wrapped))
+        wrapped = compiled(wrapped)
+    telling = compile_errors_told() if config.compile else nullcontext()
 
     if run.batches:  # of a checkpoint that was written after the epoch's last batch
         run.trained |= run.batches >= len(sampler) or run.steps >= length.total
-    with stop_requests(_tell_stop) as stop:
+    with telling, stop_requests(_tell_stop) as stop:
         try:
             while run.goes_on():
                 if not run.trained:
