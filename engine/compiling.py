@@ -15,8 +15,7 @@ from stadet.engine.errors import UserError
 def compiled(model: nn.Module) -> nn.Module:
     """`model` by torch.compile, once for each shape of its inputs.
 
-    Shapes hardly change during a run, and with symbolic ones inductor (torch 2.14) fails on
-    recurrent detectors.
+    Those of frames and clips do not change during a run.
     """
     return cast(nn.Module, torch.compile(model, dynamic=False))
 

@@ -26,7 +26,8 @@ class LoopConfig:
         clip_norm: limit of the gradient's norm, 0 = none.
         precision: of forward and backward passes; "auto" is bf16 where the machine is fast at it,
             else fp32.
-        compile: compile the model with torch.compile.
+        compile: compile the model with torch.compile, which takes the first minute: for long runs,
+            and not for detectors with memory.
         channels_last: memory layout of images (faster convolutions on most machines).
         batch_norm: train its statistics, synchronise them over processes, or freeze them.
         ema_decay: of a running average of the weights, 0 = none.

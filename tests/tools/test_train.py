@@ -259,18 +259,19 @@ def test_a_wrong_value_is_one_line_and_starts_no_run(footage, tmp_path, capsys, 
 
 
 @pytest.mark.parametrize(
-    ("setting", "message"),
+    ("model", "setting", "message"),
     [
-        ("data.size=[64, 100]", "divisible by 32, found (64, 100); use (64, 96)"),
-        ("yowo.backbone=resnet19", "did you mean resnet18"),
-        ("yowo.backbone=shufflenet_2x", "expected clips of 16, 32, 48, .. frames, found 8"),
+        ("yowo", "data.size=[64, 100]", "divisible by 32, found (64, 100); use (64, 96)"),
+        ("yowo", "yowo.backbone=resnet19", "did you mean resnet18"),
+        ("yowo", "yowo.backbone=shufflenet_2x", "clips of 16, 32, 48, .. frames, found 8"),
+        ("recurrent-yolo", "loop.compile=true", "loop.compile: expected false for a detector with"),
     ],
 )
-def test_a_yowo_that_cannot_be_is_told_before_the_data_is_read(
-    footage, tmp_path, capsys, setting, message
+def test_a_model_that_cannot_be_is_told_before_the_data_is_read(
+    footage, tmp_path, capsys, model, setting, message
 ):
     absent = f"data.dataset={tmp_path / 'absent.yaml'}"
-    assert footage.train(tmp_path / "run", "model=yowo", setting, absent) == 2
+    assert footage.train(tmp_path / "run", f"model={model}", setting, absent) == 2
     assert message in errors(capsys) and not (tmp_path / "run").exists()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from stadet.anchors.anchors import Anchors
 from stadet.detect.detector import Detector
 from stadet.detect.structures import AnnotationSet, VideoAnnotations
+from stadet.engine.errors import UserError
 from stadet.engine.training_step import EpochSampler, TrainingStep
 from stadet.recurrent_yolo.sequences import ActionSequence, action_sequences, repeat_factors
 from stadet.tools.training.command import say
@@ -31,6 +32,14 @@ class StreamRecipe(FrameRecipe):
     section: ClassVar[type | None] = RecurrentConfig
     has_public_weights = False
     around_detector = True
+
+    def check(self) -> None:
+        super().check()
+        if self.config.loop.compile:
+            raise UserError(
+                "loop.compile: expected false for a detector with memory, whose batches change "
+                "their shape (torch would compile most of them anew), found true"
+            )
 
     def complete(self, base: Detector) -> Detector:
         from stadet.recurrent_yolo.model import RecurrentYOLO
