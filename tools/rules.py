@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ SUMMARY = "rules over what happens in zones: hits as csv and JSON Lines, with cl
 EXAMPLES = """\
 examples:
   stad rules --scene scene.yaml --tubes tubes.json --data dataset.yaml --out hits/
+  stad rules --scene scene.yaml --tubes new/tubes.json --videos new.mp4 --out hits/ --clips
   stad rules --scene scene.yaml --tubes tubes.json --size 720 1280 --out hits/
   stad rules --scene scene.yaml --data dataset.yaml --out hits/    # over the truth's boxes
   stad rules --scene scene.yaml --data dataset.yaml --out hits/ --clips --clip-seconds 3
@@ -46,8 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--tubes", help="a tube file (.json, from stad tubes); without it the truth's boxes")
     add("--out", help="folder for the hits")
     add_truth(parser)
+    add("--videos", help="the footage, a file or a folder: for --clips, and for its size")
     add_size(parser)
-    add("--clips", action="store_true", help="a clip of each hit; needs --data")
+    add("--clips", action="store_true", help="a clip of each hit; needs --videos or --data")
     add(
         "--clip-seconds",
         type=float,
@@ -102,6 +104,7 @@ def run(args: argparse.Namespace) -> None:
         out=args.out,
         data=args.data,
         ground_truth=args.ground_truth,
+        videos=args.videos,
         size=tuple(args.size) if args.size else None,
         clips=args.clips,
         clip_seconds=args.clip_seconds,
@@ -239,6 +242,7 @@ def apply_rules(
     out: str | Path | None = None,
     data: str | Path | None = None,
     ground_truth: str | Path | None = None,
+    videos: str | Path | None = None,
     size: tuple[int, int] | None = None,
     clips: bool = False,
     clip_seconds: float = 2.0,
@@ -253,8 +257,9 @@ def apply_rules(
         out: folder for `hits.csv`, `hits.jsonl` and the clips (None: no files).
         data: data set file of these videos.
         ground_truth: COCO-video JSON of these videos, instead of `data`.
+        videos: the footage, a file or a folder of them, where there is no `data`.
         size: (height, width) of every video's frames, where nothing else says it.
-        clips: draw a clip of each hit; needs `data` and `out`.
+        clips: draw a clip of each hit; needs `out`, and `videos` or `data`.
         clip_seconds: shown before and after a hit.
         clock: time of day when the videos begin, in seconds after midnight.
         overwrite: replace the files of an earlier call.
@@ -263,6 +268,7 @@ def apply_rules(
         UserError: for files that cannot be read or do not fit each other, a scene without rules, a
             video without or with several cameras, and rules over unknown classes.
     """
+    from stadet.datasets.footage.catalog import VideoCatalog, find_video_paths
     from stadet.detect.scene.file import read_scene
     from stadet.detect.scene.hits import hits_in_tubes, write_hits_csv, write_hits_jsonl
     from stadet.detect.scene.scene import Scene
@@ -275,8 +281,11 @@ def apply_rules(
     from stadet.tools.tubes import read_truth
 
     expect_within("--clip-seconds", clip_seconds, 0, 3600)
-    if clips and (data is None or out is None):
-        raise UserError("--clips: expected --data and --out with it, for the videos and the clips")
+    if clips and ((data is None and videos is None) or out is None):
+        raise UserError(
+            "--clips: expected --videos or --data, for the footage, and --out, for the clips"
+        )
+    footage = None if videos is None else VideoCatalog(find_video_paths(Path(videos)))
     if not isinstance(scene, Scene):
         scene = read_scene(scene)
     if not scene.rules:
@@ -295,7 +304,11 @@ def apply_rules(
     for video in progress(found, description="rules", unit="video"):
         known = truth.videos.get(video.name) if truth is not None else None
         camera = cameras[video.name]
-        shape = frame_size(video.name, camera, known, size)
+        shape = (
+            frame_size(video.name, camera, known, size)
+            if footage is None
+            else footage[_name_in(footage, video.name, videos)].size
+        )
         looked_at = known.looked_at if known is not None and tubes is None else None
         own = hits_in_tubes(scene, camera, video, found.names, shape, looked_at)
         hits += [(video.name, hit) for hit in own]
@@ -308,11 +321,25 @@ def apply_rules(
     }
     made: list[Path] = []
     if out is not None:
-        if clips and data is not None:
-            made = _clips(Path(out), hits, data, tubes, clip_seconds, overwrite)
+        if clips:
+            made = _clips(Path(out), hits, data, videos, tubes, clip_seconds, overwrite)
         write_hits_csv(Path(out) / "hits.csv", hits, clock)
         write_hits_jsonl(Path(out) / "hits.jsonl", hits)
     return RuleHits(scene, hits, len(found.videos), made, unmet)
+
+
+def _name_in(footage: Mapping[str, object], video: str, place: str | Path | None) -> str:
+    """The name of a video among the footage at `place`."""
+    from stadet.datasets.footage.info import find_video
+    from stadet.engine.errors import UserError
+
+    found = find_video(video, footage)
+    if found is None:
+        raise UserError(
+            f"{place}: expected footage of the video {video!r}, found "
+            f"{', '.join(list(footage)[:5])}"
+        )
+    return found
 
 
 def frame_size(
@@ -337,17 +364,23 @@ def frame_size(
 def _clips(
     folder: Path,
     hits: list[VideoHit],
-    data: str | Path,
+    data: str | Path | None,
+    videos: str | Path | None,
     tubes: str | Path | None,
     around: float,
     overwrite: bool,
 ) -> list[Path]:
     """A clip of each hit, with the boxes that the rules saw."""
     from stadet.datasets.dataset import load_dataset
+    from stadet.datasets.footage.catalog import find_video_paths
     from stadet.engine.files import file_names
     from stadet.tools.inference.render import render
 
-    dataset = load_dataset(data)
+    paths: Mapping[str, Path] = {}
+    if videos is not None:
+        paths = find_video_paths(Path(videos))
+    elif data is not None:
+        paths = load_dataset(data).video_paths
     names = list(dict.fromkeys(video for video, _ in hits))
     stems = dict(zip(names, file_names(names), strict=True))
     made = []
@@ -356,7 +389,7 @@ def _clips(
         start = max(0.0, hit.start - around)
         render(
             path,
-            video=dataset.video_paths[video],
+            video=paths[_name_in(paths, video, videos)],
             tubes=[tubes] if tubes is not None else [],
             data=data,
             start=start,

@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 
+from stadet.datasets.footage.video import open_video
 from stadet.datasets.formats.coco_video import write_coco_video
 from stadet.detect.structures import AnnotationSet, Tube, VideoAnnotations
 from stadet.detect.tubes.file import write_tubes
 from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 from stadet.tools.cli import main
+from tests.datasets.numbered_videos import write_numbered
 from tests.tools.streams.test_webhook import Receiver
 
 NAMES = ("hand", "wipe")
@@ -95,13 +97,30 @@ def test_hits_are_posted_and_known_when_sent_again(files, capsys, monkeypatch):
     assert len(dead) == len(written)
 
 
+def test_clips_of_footage_without_annotations(files, capsys):
+    """The footage alone says the size and gives the clips."""
+    (files / "videos").mkdir()
+    write_numbered(files / "videos" / "v.mp4", count=60, size=(100, 200), rate=10)
+    arguments = ["--tubes", files / "tubes.json", "--videos", files / "videos", "--clips"]
+    assert rules(files, *arguments, "--clip-seconds", 0.5, "--out", files / "hits") == 0
+    assert "2 hits in 1 videos" in capsys.readouterr().out
+    clips = sorted((files / "hits").glob("*.mp4"))
+    assert [clip.name for clip in clips] == ["v-0001.mp4", "v-0002.mp4"]
+    clip = open_video(clips[0])  # of a hit from 0 to 1.9 s
+    assert abs(len(clip) - 24) <= 1 and clip.size == (100, 200)
+    (files / "videos" / "v.mp4").rename(files / "videos" / "w.mp4")
+    assert rules(files, *arguments, "--out", files / "other") == 2
+    assert "expected footage of the video 'v', found w" in capsys.readouterr().err
+
+
 def test_mistakes(files, capsys):
     out, tubes = ["--out", files / "hits"], ["--tubes", files / "tubes.json"]
     for more, words in (
         ([*out, *tubes], "expected the size of its frames"),
         (out, "expected --tubes, --data or --ground-truth"),
         (tubes, "expected --out"),
-        ([*out, *tubes, "--clips"], "expected --data and --out"),
+        ([*out, *tubes, "--clips"], "expected --videos or --data"),
+        ([*out, *tubes, "--videos", files / "none"], "expected a video or a folder"),
     ):
         assert rules(files, *more) == 2
         assert words in capsys.readouterr().err
