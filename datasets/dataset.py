@@ -134,7 +134,7 @@ def load_dataset(
     Args:
         path: the file, or a folder that holds `dataset.yaml`.
         index_dir: folder for the indices of videos (default: as `open_video`).
-        findings: collects what was clipped or left out; `dataset.findings.report()` prints it.
+        findings: collects what was clipped or left out; `dataset.findings.report()` logs it.
 
     Raises:
         UserError: for any fault in the file or the annotations, in one line.

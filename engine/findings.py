@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from stadet.engine.errors import UserError
+
+_log = logging.getLogger(__name__)
 
 SHOWN = 3  # examples kept of a kind
 
@@ -66,10 +67,10 @@ class Findings:
             for kind in kinds.items()
         ]
 
-    def report(self, stream: TextIO | None = None) -> None:
-        """Print the lines, to stderr unless told otherwise."""
+    def report(self) -> None:
+        """Log the lines as warnings."""
         for line in self.lines():
-            print(line, file=stream or sys.stderr)
+            _log.warning(line)
 
     def raise_if_any(self) -> None:
         """Under --strict: `UserError` with every kind in one line."""

@@ -5,6 +5,7 @@ A model meets it through a `TrainingStep`.
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
 import time
@@ -34,6 +35,8 @@ from stadet.engine.run_state import RunState, Validate
 from stadet.engine.runlog import RunLog
 from stadet.engine.stop import Stopped, StopRequest, stop_requests
 from stadet.engine.training_step import EpochSampler, TrainingStep
+
+_log = logging.getLogger(__name__)
 
 STABLE = "stable.pt"  # of a run until a plateau: before its learning rate falls
 
@@ -132,7 +135,7 @@ def run_length(config: LoopConfig, limit: int) -> RunLength:
 
 def _tell_stop(number: int) -> None:
     if distributed.is_main():
-        print("asked to stop: saving last.pt first (Ctrl-C again ends at once)", flush=True)
+        _log.info("asked to stop: saving last.pt first (Ctrl-C again ends at once)")
 
 
 def _asked_to_stop(stop: StopRequest) -> int | None:

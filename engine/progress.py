@@ -1,15 +1,20 @@
-"""Progress with a rate and an estimate: a bar on a terminal, a line now and then elsewhere."""
+"""Progress with a rate and an estimate: a bar on a terminal or in a notebook, elsewhere a line now
+and then in the log."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from datetime import timedelta
 from time import monotonic
 from typing import Any, TypeVar
 
+from stadet.engine.messages import PROGRESS
+
 T = TypeVar("T")
+_log = logging.getLogger(PROGRESS)
 
 FIRST_SECONDS = 10.0  # from a program's first bar to its first line
 LINE_SECONDS = 30.0  # between two lines of all bars
@@ -17,25 +22,38 @@ _due: float | None = None  # when the next line is
 
 Watcher = Callable[[str, int, int | None], None]  # description, done, total
 _watchers: list[Watcher] = []
-_silenced = False
+_hidden = False
 
 
 @contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """Bars show nothing in the block: of one worker of many, whose whole shows its own."""
-    global _silenced
-    before, _silenced = _silenced, True
+def hide_progress() -> Iterator[None]:
+    """In the block nothing shows how far work is: no bar and no line, in any thread.
+
+    Examples:
+        >>> with stadet.hide_progress():                                        # doctest: +SKIP
+        ...     stadet.train(config)
+    """
+    global _hidden
+    before, _hidden = _hidden, True
     try:
         yield
     finally:
-        _silenced = before
+        _hidden = before
 
 
 @contextlib.contextmanager
-def watched(watcher: Watcher) -> Iterator[None]:
-    """Call `watcher(description, done, total)` for all progress in the block; bars show it still.
+def watch_progress(watcher: Watcher) -> Iterator[None]:
+    """Call `watcher(description, done, total)` for all progress in the block, of any thread.
 
-    total: None where it is not known. What the watcher raises ends the work.
+    No bar is shown meanwhile, but lines are logged. What the watcher raises ends the work.
+
+    Args:
+        watcher: it takes the name of the work, how many units are done, and of how many (None
+            where that is not known).
+
+    Examples:
+        >>> with stadet.watch_progress(lambda what, done, total: print(what, done, total)):
+        ...     stadet.predict("kitchen.mp4", "best.pt", out="out.jsonl")       # doctest: +SKIP
     """
     _watchers.append(watcher)
     try:
@@ -47,7 +65,7 @@ def watched(watcher: Watcher) -> Iterator[None]:
 def progress(
     items: Iterable[T], *, description: str, unit: str = "it", total: int | None = None
 ) -> Iterator[T]:
-    """Iterate over `items` with a bar on a terminal, or a line every half minute elsewhere.
+    """Iterate over `items` with a bar on a terminal, elsewhere with a line every half minute.
 
     Call `.update(n)` on the result of `progress_bar` instead where work is not an iteration.
     """
@@ -64,23 +82,32 @@ def progress_bar(
 ) -> Any:
     """A bar to be fed by hand with `.update(n)`; use it as a context manager.
 
-    Where stderr is no terminal (a pipe, a file, nohup), or progress is `watched`, it writes lines
-    to it instead. hidden: it shows nothing (of processes other than the main one).
+    Where stderr is no terminal (a pipe, a file, nohup), or progress is watched, it logs lines
+    instead. hidden: it shows nothing (of processes other than the main one).
     """
-    hidden = hidden or _silenced
-    if not hidden and (_watchers or sys.stderr is None or not sys.stderr.isatty()):
-        return ProgressLines(description, total, unit)
+    hidden = hidden or _hidden
+    if _watchers or not (hidden or _shows_bars()):
+        return ProgressLines(description, total, unit, hidden)
     from tqdm import tqdm
 
     return tqdm(desc=description, unit=unit, total=total, leave=False, disable=hidden)
 
 
-class ProgressLines:
-    """The content of a tqdm bar, as a line on stderr at most every `LINE_SECONDS`."""
+def _shows_bars() -> bool:
+    """Whether stderr is a terminal, or a notebook, which draws a bar as a terminal does."""
+    if sys.stderr is None:
+        return False
+    return sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel.")
 
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
+
+class ProgressLines:
+    """The content of a tqdm bar, as a line in the log at most every `LINE_SECONDS`."""
+
+    def __init__(
+        self, description: str, total: int | None, unit: str, hidden: bool = False
+    ) -> None:
         global _due
-        self._description, self._total = description, total
+        self._description, self._total, self._hidden = description, total, hidden
         self._units = unit + ("es" if unit.endswith("ch") else "s")
         self._done, self._first = 0, 0
         self._begun: float | None = None
@@ -103,9 +130,9 @@ class ProgressLines:
             watcher(self._description, self._done, self._total)
         if self._begun is None:
             self._begun, self._first = now, self._done
-        elif _due is not None and now >= _due:
+        elif not self._hidden and _due is not None and now >= _due:
             _due = now + LINE_SECONDS
-            print(self._line(now - self._begun), file=sys.stderr, flush=True)
+            _log.info(self._line(now - self._begun))
 
     def set_postfix(self, facts: Mapping[str, str], refresh: bool = True) -> None:
         """Facts to show behind the numbers."""

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
     from stadet.engine.config import load_config
     from stadet.engine.errors import UserError
+    from stadet.engine.progress import hide_progress, watch_progress
     from stadet.tools.actors import add_actors
     from stadet.tools.classification.config import ClassifierConfig
     from stadet.tools.classification.cross_validation import CrossValidation, cross_validate
@@ -157,6 +158,7 @@ __all__ = [
     "find_events",
     "find_suspects",
     "frame_map",
+    "hide_progress",
     "import_weights",
     "kmeans_anchors",
     "link_tubes",
@@ -177,6 +179,7 @@ __all__ = [
     "train",
     "train_classifier",
     "video_map",
+    "watch_progress",
     "write_footage",
     "write_tubes",
 ]
@@ -218,6 +221,7 @@ _MODULES = {
     "stadet.detect.tubes.tube_set": ("TubeSet", "VideoTubes"),
     "stadet.engine.config": ("load_config",),
     "stadet.engine.errors": ("UserError",),
+    "stadet.engine.progress": ("hide_progress", "watch_progress"),
     "stadet.tools.actors": ("add_actors",),
     "stadet.tools.classification.config": ("ClassifierConfig",),
     "stadet.tools.classification.cross_validation": ("CrossValidation", "cross_validate"),

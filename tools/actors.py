@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from stadet.tools.cli import add_overwrite, make_parser
 if TYPE_CHECKING:
     from stadet.detect.actors.tracker import ActorOptions
     from stadet.detect.detections.detection_set import DetectionSet
+
+_log = logging.getLogger("stadet.tools.actors")
 
 SUMMARY = "give each hand or person an id that survives changes of action, occlusion and gaps"
 EXAMPLES = """\
@@ -141,7 +144,7 @@ def add_actors(
     if not isinstance(detections, DetectionSet):
         detections = read_detections(detections, strict=strict)
         for note in detections.notes:
-            print(note, file=sys.stderr)
+            _log.warning(note)
     found = {}
     for video in progress(
         detections, description="actors", unit="video", total=len(detections.videos)

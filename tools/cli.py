@@ -157,6 +157,7 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     """
     from stadet.engine.allocator import keep_freed_memory
     from stadet.engine.errors import UserError
+    from stadet.engine.messages import shown_on_terminal
     from stadet.engine.stop import exit_status, stopping_at_once
 
     keep_freed_memory()
@@ -164,7 +165,7 @@ def run_verb(module: ModuleType, argv: Sequence[str] | None = None, prog: str | 
     if prog:
         parser.prog = prog
     try:
-        with stopping_at_once():
+        with shown_on_terminal(), stopping_at_once():
             return module.run(parser.parse_intermixed_args(argv)) or 0
     except KeyboardInterrupt as interrupt:
         print(f"{parser.prog}: {str(interrupt) or 'interrupted'}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from stadet.detect.scene.scene import Scene
     from stadet.detect.structures import AnnotationSet
     from stadet.detect.tubes.tube_set import TubeSet
+
+_log = logging.getLogger("stadet.tools.counts")
 
 SUMMARY = "meals and their items, stock by bin, use of tools; by hour and shift, with a page"
 EXAMPLES = """\
@@ -218,7 +221,7 @@ def _linked(
     if not isinstance(detections, DetectionSet):
         detections = read_detections(detections, known)
         for note in detections.notes:
-            print(note, file=sys.stderr)
+            _log.warning(note)
     return detections, link_tubes(detections, ground_truth=known)
 
 

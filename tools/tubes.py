@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from stadet.detect.structures import AnnotationSet
     from stadet.detect.tubes.linking import LinkOptions
     from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
+
+_log = logging.getLogger("stadet.tools.tubes")
 
 SUMMARY = "link detections through time into tubes"
 EXAMPLES = """\
@@ -175,7 +178,7 @@ def link_tubes(
     if not isinstance(detections, DetectionSet):
         detections = read_detections(detections, truth, strict=strict)
         for note in detections.notes:
-            print(note, file=sys.stderr)
+            _log.warning(note)
     link = link_video_online if online else link_video
     videos = {}
     for video in progress(

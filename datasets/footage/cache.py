@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import logging
 import os
 import shutil
-import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +32,8 @@ from stadet.detect.view import View
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, disk_error, remove_leftovers
 from stadet.engine.progress import progress_bar
+
+_log = logging.getLogger(__name__)
 
 CACHE_VERSION = 3  # shrunk by `stadet.detect.scaling`
 VERSION = f"{INDEX_VERSION}.{CACHE_VERSION}"  # of the file names
@@ -212,10 +214,9 @@ def _prune(directory: Path) -> None:
     removed = prune(directory, VERSION)
     if removed:
         size = sum(entry.bytes for entry in removed) / 2**20
-        print(
+        _log.warning(
             f"{directory}: removed reduced frames of {len(removed)} videos ({size:,.1f} MiB) that "
-            f"no run opened for {KEEP_DAYS:g} days, or of another version",
-            file=sys.stderr,
+            f"no run opened for {KEEP_DAYS:g} days, or of another version"
         )
 
 

@@ -1,14 +1,12 @@
 """Counts of what readers corrected or left out."""
 
-import io
-
 import pytest
 
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
 
 
-def test_counts_by_file_and_kind_with_the_first_examples():
+def test_counts_by_file_and_kind_with_the_first_examples(caplog):
     findings = Findings("d.jsonl")
     findings.note("a.xml", "boxes clipped", 2, first="frame 7")
     findings.note("a.xml", "boxes clipped", 1000, first="frame 9")
@@ -24,9 +22,8 @@ def test_counts_by_file_and_kind_with_the_first_examples():
         "d.jsonl: 5 rows, left out (line 1; line 2; line 3); 1 rows, used (line 9)"
     )
     assert len(findings) == 1008
-    stream = io.StringIO()
-    findings.report(stream)
-    assert stream.getvalue().splitlines() == findings.lines()
+    findings.report()
+    assert caplog.messages == findings.lines()
     with pytest.raises(UserError, match=r"^a\.xml: .* \| d\.jsonl: .*correct the file"):
         findings.raise_if_any()
     Findings().raise_if_any()

@@ -1,16 +1,22 @@
+import io
+import logging
+import sys
+
 import pytest
 
 from stadet.engine import progress as module
-from stadet.engine.progress import progress, progress_bar, watched
+from stadet.engine.messages import shown_on_terminal
+from stadet.engine.progress import hide_progress, progress, progress_bar, watch_progress
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that is set by hand; no line is due yet, as when a program begins."""
+    """A verb with a clock that is set by hand; no line is due yet, as when a program begins."""
     now = [100.0]
     monkeypatch.setattr(module, "monotonic", lambda: now[0])
     monkeypatch.setattr(module, "_due", None)
-    return now
+    with shown_on_terminal():
+        yield now
 
 
 def test_lines_come_at_intervals_with_the_rate_and_the_time_left(clock, capsys):
@@ -68,8 +74,49 @@ def test_a_watcher_is_told_and_may_end_the_work():
         if done == 3:
             raise InterruptedError
 
-    with pytest.raises(InterruptedError), watched(watcher):
+    with pytest.raises(InterruptedError), watch_progress(watcher):
         for _ in progress(range(10), description="frames"):
             pass
     assert told == [("frames", n, 10) for n in (1, 2, 3)]
     assert len(list(progress(range(4), description="frames"))) == 4 and len(told) == 3
+
+
+def test_a_program_that_watches_hidden_progress_sees_it_alone(clock, capsys):
+    told = []
+    with watch_progress(lambda *now: told.append(now)), hide_progress():
+        for _ in progress(range(50), description="frames"):
+            clock[0] += 1
+    assert len(told) == 50 and capsys.readouterr() == ("", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Notebook(io.StringIO):
+    __module__ = "ipykernel.iostream"
+
+
+@pytest.mark.parametrize("kind", [Terminal, Notebook])
+def test_terminals_and_notebooks_show_a_bar_unless_it_is_hidden(kind, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", shown := kind())
+    assert list(progress(range(3), description="frames")) == [0, 1, 2]
+    assert "frames" in shown.getvalue() and "/3" in shown.getvalue()
+    monkeypatch.setattr(sys, "stderr", shown := kind())
+    with hide_progress():
+        assert list(progress(range(3), description="frames")) == [0, 1, 2]
+    assert shown.getvalue() == ""
+
+
+def test_a_programs_log_has_the_lines(clock):
+    found = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append((record.name, record.levelname))
+    logging.getLogger("stadet").addHandler(handler)
+    try:
+        for _ in progress(range(12), description="frames"):
+            clock[0] += 1
+    finally:
+        logging.getLogger("stadet").removeHandler(handler)
+    assert found == [("stadet.progress", "INFO")]

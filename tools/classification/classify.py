@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,8 @@ from stadet.tools.classification.video_answers import (
 )
 from stadet.tools.inference.runtimes import RuntimeOptions
 from stadet.tools.inference.sources import expand_sources
+
+_log = logging.getLogger(__name__)
 
 CHECKLIST = ("name", "seen", "seconds", "done")  # of a step, in a checklist's file
 
@@ -229,10 +231,9 @@ def open_verb_classifier(
         precision=chosen.precision,
     )
     if fps is None and classifier.file.timing is None:
-        print(
+        _log.warning(
             f"checkpoint {checkpoint}: does not say at what frame rate it was trained; frames are "
-            "taken as they come (--fps says it)",
-            file=sys.stderr,
+            "taken as they come (--fps says it)"
         )
     return classifier
 
@@ -248,7 +249,7 @@ def _open_videos(
     paths = expand_sources([str(source) for source in given], cameras=False)
     videos, bad = open_sources(paths, classifier, skip_bad=skip_bad, whole=whole)
     for video in bad:
-        print(f"left out: {video.name}: {video.reason}", file=sys.stderr)
+        _log.warning(f"left out: {video.name}: {video.reason}")
     if not videos:
         raise UserError("no video is left to classify")
     tell_rates(classifier, videos)
@@ -259,4 +260,4 @@ def tell_rates(classifier: VideoClassifier, videos: Sequence[Video]) -> None:
     """A line on the rate at which each video is shown, where that is not its own."""
     for video in videos:
         if note := classifier.rate_note(video):
-            print(f"{video.name}: {note}", file=sys.stderr)
+            _log.warning(f"{video.name}: {note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from stadet.engine.runlog import read_events
 from stadet.tools.classification.checkpoint import open_classifier
 from stadet.tools.classification.data import ClassFootage, has_validation
 
+_log = logging.getLogger(__name__)
+
 
 def finish(folder: Path, footage: Sequence[ClassFootage], device: torch.device) -> None:
     """Learn what best.pt rejects on the validation side, put it into the checkpoint and write a
@@ -25,7 +28,7 @@ def finish(folder: Path, footage: Sequence[ClassFootage], device: torch.device) 
         content = load_checkpoint(folder / "last.pt")
         kept = {k: v for k, v in content.items() if k not in ("schema", "training")}
         save_checkpoint(best, kept)
-        print(f"no validation side; the last weights are in {best}")
+        _log.info(f"no validation side; the last weights are in {best}")
         return
     answers = answers_of(best, footage[0], "val", device)
     content = load_checkpoint(best)
@@ -51,7 +54,7 @@ def answers_of(checkpoint: Path, footage: ClassFootage, side: str, device: torch
 def write_side_report(
     checkpoint: Path, footage: ClassFootage, side: str, folder: Path, answers: Answers
 ) -> Path:
-    """The report of a checkpoint's answers to one side; prints its headline."""
+    """The report of a checkpoint's answers to one side; logs its headline."""
     file = open_classifier(checkpoint, head=footage.head)
     data, sampling = footage.data.side(side), file.config.sampling
     facts = [
@@ -87,5 +90,5 @@ def write_side_report(
         events=read_events(checkpoint.parent / "metrics.jsonl"),
     )
     found = score(answers)
-    print(f"{side}: top-1 {found['top1']:.4f}, top-5 {found['top5']:.4f}; report: {page}")
+    _log.info(f"{side}: top-1 {found['top1']:.4f}, top-5 {found['top5']:.4f}; report: {page}")
     return page

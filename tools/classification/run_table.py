@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from stadet.engine.config import from_dict, load_config, to_dict
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 from stadet.engine.reading import read_json
+
+_log = logging.getLogger(__name__)
 
 RESULT = "result.json"
 
@@ -54,7 +57,7 @@ def run_all(
         row = _finished(place)
         if row is None:
             words = ", ".join(f"{key} {value}" for key, value in plan.columns.items())
-            print(f"run {number} of {len(plans)}: {words}", flush=True)
+            _log.info(f"run {number} of {len(plans)}: {words}")
             begun = time.monotonic()
             resume = (place / "last.pt").exists()
             if train_classifier(config, resume=resume).interrupted:

@@ -223,4 +223,4 @@ def _say_start(config, model: nn.Module, footage: Sequence[ClassFootage], device
             + (f"; swapped when mirrored: {', '.join(flips)}" if flips else "")
         )
         for bad in part.bad:
-            say(f"left out: {bad.name}: {bad.reason}")
+            say(f"left out: {bad.name}: {bad.reason}", warning=True)

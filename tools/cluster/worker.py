@@ -15,7 +15,8 @@ from typing import Any
 from stadet.engine.errors import UserError
 from stadet.engine.files import temporary_folder
 from stadet.engine.machine_errors import machine_error
-from stadet.engine.progress import silenced
+from stadet.engine.messages import shown_on_terminal
+from stadet.engine.progress import hide_progress
 from stadet.tools.cluster.records import Record, write_record
 from stadet.tools.cluster.sources import Source, expect_unchanged, fetch
 from stadet.tools.cluster.store import Store, scratch_folder
@@ -129,7 +130,7 @@ class Worker:
         """Errors and what is printed to stderr in the block go into `outcome`."""
         notes = io.StringIO()
         try:
-            with contextlib.redirect_stderr(notes), silenced():
+            with contextlib.redirect_stderr(notes), shown_on_terminal(), hide_progress():
                 yield
         except Exception as error:
             if os.environ.get("STAD_TRACEBACK"):

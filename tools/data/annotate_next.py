@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
@@ -19,6 +19,8 @@ from stadet.engine.csv_files import CsvWriter
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_directory, atomic_write
 from stadet.tools.data.pre_annotate import cvat_labels, paths_of_videos
+
+_log = logging.getLogger(__name__)
 
 
 def annotate_next(
@@ -72,7 +74,7 @@ def annotate_next(
 def _read(path: str | Path, names: Sequence[str] | None) -> DetectionSet:
     found = read_detections(path, names)
     for note in found.notes:
-        print(note, file=sys.stderr)
+        _log.warning(note)
     return found
 
 

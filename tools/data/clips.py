@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from stadet.engine.errors import UserError, neighbours
 from stadet.engine.files import atomic_directory, atomic_write
 from stadet.engine.progress import progress_bar
 from stadet.recurrent_yolo.sequences import SequenceConfig, action_sequences
+
+_log = logging.getLogger(__name__)
 
 YOWO_SIZE = (240, 320)  # (height, width) that YOWO's public code takes for granted
 
@@ -60,7 +63,7 @@ def make_clips(
     dataset.findings.report()
     clips, empty = plan_clips(dataset, lengths, [side] if side else None, classes)
     if empty:
-        print(
+        _log.info(
             f"{empty} clips left out that lie in the padding of their action alone; make --longest "
             "longer or --pad shorter to have none"
         )
@@ -69,7 +72,7 @@ def make_clips(
         own = {clip.video for clip in clips}
         other = sum(not same_rate(dataset.annotations.videos[name].clock, fps) for name in own)
         if other:
-            print(
+            _log.info(
                 f"{other} of {len(own)} videos are brought to {fps:.4g} fps, the rate of most of "
                 "the footage: folders of images have no times"
             )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,8 @@ from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_directory, atomic_write, expect_absent
 from stadet.engine.findings import Findings
 from stadet.engine.reading import path_below
+
+_log = logging.getLogger(__name__)
 
 TARGETS = ("coco-video", "cvat", "fiftyone", "label-studio", "yolo-txt")
 FILES = ("coco-video", "label-studio")  # one file; the others are folders
@@ -188,7 +190,7 @@ def _from_detections(
         raise UserError("--detections: expected --videos or --data, to know sizes and lengths")
     detections = read_detections(path, names)
     for note in detections.notes:
-        print(note, file=sys.stderr)
+        _log.warning(note)
     result = {}
     for video in detections:
         name = find_video(video.name, catalog)
@@ -211,9 +213,8 @@ def _without_ignored(out: Path, source: _Source) -> _Source:
     count = sum(int(v.looked_at.sum() - kept[v.name].looked_at.sum()) for v in source.annotations)
     if not count:
         return source
-    print(
-        f"{out}: {count} frames with ignored regions left out, as the format holds no such region",
-        file=sys.stderr,
+    _log.warning(
+        f"{out}: {count} frames with ignored regions left out, as the format holds no such region"
     )
     return replace(source, annotations=AnnotationSet(source.annotations.names, kept))
 
@@ -229,10 +230,9 @@ def _to_cvat(out: Path, source: _Source, tolerance: float) -> None:
         keys = {"format": "cvat", "annotations": "annotations"}
         _write_dataset_file(root, out, source, keys, looked_at)
     if looked_at:
-        print(
+        _log.warning(
             f"{out}: CVAT's tasks cannot say which frames of {', '.join(list(looked_at)[:3])} "
-            "were looked at; dataset.yaml does (looked_at)",
-            file=sys.stderr,
+            "were looked at; dataset.yaml does (looked_at)"
         )
 
 
@@ -245,10 +245,9 @@ def _to_label_studio(out: Path, source: _Source, tolerance: float) -> None:
     write_label_studio(out, source.annotations, files=files, keyframe_tolerance=tolerance)
     partly = [video.name for video in source.annotations if not video.looked_at.all()]
     if partly:
-        print(
+        _log.warning(
             f"{out}: Label Studio cannot say which frames of {', '.join(partly[:3])} were looked "
-            "at; say so in the data set file (looked_at) when you read it back",
-            file=sys.stderr,
+            "at; say so in the data set file (looked_at) when you read it back"
         )
 
 
@@ -269,7 +268,7 @@ def _to_yolo(out: Path, source: _Source) -> None:
     write_yolo_txt(out, source.annotations)
     _write_dataset_file(out, out, source, {"format": "yolo-txt", "annotations": "."}, {})
     if any((video.track_ids >= 0).any() for video in source.annotations):
-        print(f"{out}: YOLO txt holds no tracks; they are lost", file=sys.stderr)
+        _log.warning(f"{out}: YOLO txt holds no tracks; they are lost")
 
 
 def _write_dataset_file(

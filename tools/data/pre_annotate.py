@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,8 @@ from stadet.engine.csv_files import CsvWriter
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_directory, atomic_write
 from stadet.engine.reading import path_below
+
+_log = logging.getLogger(__name__)
 
 THINNED = 1e-3  # pixels: drafts are piecewise linear already, up to the rounding of a file
 
@@ -117,7 +119,7 @@ def pre_annotate(
                 continue
             drafts[name] = draft_annotations(video, catalog[name], options)
     if left:
-        print(f"{len(left)} videos without footage left out (first: {left[0]})", file=sys.stderr)
+        _log.warning(f"{len(left)} videos without footage left out (first: {left[0]})")
     if not drafts:
         raise UserError(f"expected detections of {', '.join(list(catalog)[:3])}, found none")
     with atomic_directory(out) as root:
@@ -149,7 +151,7 @@ def _detections(
     if detections is not None:
         found = read_detections(detections, names)
         for note in found.notes:
-            print(note, file=sys.stderr)
+            _log.warning(note)
         yield found
     elif hands:
         from stadet.tools.data.hands import detect_hands

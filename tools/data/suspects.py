@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,6 +17,8 @@ from stadet.detect.suspects.suspect import KINDS, NEEDS_DETECTIONS, Suspect, fin
 from stadet.engine.csv_files import CsvWriter
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
+
+_log = logging.getLogger(__name__)
 
 SCHEMA = "stad-suspects/1"
 FILES = ("suspects.csv", "suspects.json", "suspects.html")
@@ -36,7 +38,7 @@ def read_held_out(paths: Sequence[str | Path], annotations: AnnotationSet) -> De
     for path in paths:
         found = read_detections(path, annotations)
         for note in found.notes:
-            print(note, file=sys.stderr)
+            _log.warning(note)
         floor = max(floor, found.score_floor)
         for video in found:
             before = videos.get(video.name)

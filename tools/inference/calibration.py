@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +20,8 @@ from stadet.engine.progress import progress
 from stadet.tools.inference.exported import session_detector
 from stadet.tools.training.config import DataConfig
 
+_log = logging.getLogger(__name__)
+
 STREAM_FRAMES = 16  # of the stretch that a model with a state is shown
 
 
@@ -36,7 +38,7 @@ def calibration_feeds(
     videos = {name: open_video(path, name=name) for name, path in sources.items()}
     for name, video in videos.items():
         for note in video.notes:
-            print(f"{name}: {note}", file=sys.stderr)
+            _log.warning(f"{name}: {note}")
     places = spread({name: len(video) for name, video in videos.items()}, clips)
     for name, frame in progress(places, description="calibrating", unit="clip"):
         detector(_clip(detector, data, videos[name], frame))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
@@ -45,6 +45,8 @@ from stadet.tools.inference.runtimes import (
 from stadet.tools.inference.sources import expand_sources
 from stadet.tools.inference.windows import ShownFrames, Windows
 from stadet.tools.training.data import open_footage
+
+_log = logging.getLogger(__name__)
 
 RANGE_FRAMES = 16  # frames between two range rows of the detections file
 ROUNDED = 2e-6  # seconds that times of range rows may be off
@@ -152,7 +154,7 @@ def predict(
             videos=files if scene_cuts is not None else None,
             scene_cuts=scene_cuts or 0.5,
         )
-        print(actors_text(found))
+        _log.info(actors_text(found))
     for name, place in boxed.items():
         render(
             place,
@@ -275,7 +277,7 @@ def _predict_source(
     stream = open_stream(name, source)
     if written is not None and stream.known is not None and not _same_times(written, stream.known):
         # a first pass that was killed before it met what the packets did not tell
-        print(f"{name}: has other times than in the unfinished file; begun again", file=sys.stderr)
+        _log.warning(f"{name}: has other times than in the unfinished file; begun again")
         writer.forget(name)
         reached = 0
     _predict_stream(predictor, stream, writer, reached, max_frames, look)
@@ -305,7 +307,7 @@ def _predict_stream(
     name = stream.name
     for note in [*stream.notes, predictor.rate_note(stream.known)]:
         if note:
-            print(f"{name}: {note}", file=sys.stderr)
+            _log.warning(f"{name}: {note}")
     total = stream.length  # None: a camera, which begins anywhere
     first = 0 if total is None else predictor.frames_before(reached, stream.known)
     frames = stream.frames(first)
@@ -365,7 +367,7 @@ def predict_dataset(
             allow="give --allow-overlap",
         )
     if note := footage.rate_note(side, detector.model):
-        print(note, file=sys.stderr)
+        _log.warning(note)
     loader = footage.evaluation_loader(side, detector.model)
     batches = progress(loader, description=side, unit="batch", total=len(loader))
     config = inference or detector.config.inference
@@ -384,10 +386,9 @@ def predict_dataset(
 def tell_unknown_rate(detector: DetectorFile, fps: Rate) -> None:
     """One line where a model uses earlier frames and nobody says how far apart they should be."""
     if fps is None and detector.timing is None and detector.model.context_frames != 0:
-        print(
+        _log.warning(
             f"checkpoint {detector.path}: does not say at what frame rate it was trained; frames "
-            "are taken as they come (--fps says it)",
-            file=sys.stderr,
+            "are taken as they come (--fps says it)"
         )
 
 

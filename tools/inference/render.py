@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ from stadet.engine.progress import progress
 from stadet.engine.reading import path_below
 from stadet.tools.inference.render_panels import Panel, VideoOverlay, make_panels
 from stadet.tools.inference.sources import expand_sources
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _videos_and_truth(
     findings.report()
     for opened in videos.values():
         for note in opened.notes:
-            print(f"{opened.path}: {note}", file=sys.stderr)
+            _log.warning(f"{opened.path}: {note}")
     return videos, truth
 
 
@@ -161,7 +163,7 @@ def _render(
     known = find_video(name, truth.videos) if truth else None
     annotations = truth.videos[known] if known else None
     if truth and annotations is None:
-        print(f"{video.path}: no ground truth for this video", file=sys.stderr)
+        _log.warning(f"{video.path}: no ground truth for this video")
     overlays = [
         VideoOverlay(panel, name, video, annotations, truth.names if truth else (), threshold)
         for panel in panels
@@ -182,5 +184,5 @@ def _render(
             writer.write(sheet, times[frame] - times[first] if variable else None)
     took = time.perf_counter() - began
     for note in writer.notes:
-        print(f"{out}: {note}", file=sys.stderr)
+        _log.warning(f"{out}: {note}")
     return RenderedVideo(out, len(writer), (height, sheet.shape[1]), video.fps, took)

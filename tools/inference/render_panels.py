@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from stadet.detect.structures import VideoAnnotations
 from stadet.detect.tubes.file import read_tubes
 from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 from stadet.engine.errors import UserError, neighbours
+
+_log = logging.getLogger(__name__)
 
 Found = TypeVar("Found", VideoDetections, VideoTubes)
 
@@ -59,7 +61,7 @@ def make_panels(
         if detections:
             found = read_detections(detections[place], ground_truth_json=ground_truth_json)
             for note in found.notes:
-                print(note, file=sys.stderr)
+                _log.warning(note)
         panels.append(Panel(title, found, read_tubes(tubes[place]) if tubes else None))
     return panels
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from stadet.datasets.footage.decode import decode_limits
 from stadet.engine.errors import UserError
-from stadet.engine.progress import watched
+from stadet.engine.messages import shown_on_terminal
+from stadet.engine.progress import watch_progress
 from stadet.tools.service.admission import VideoLimits, check_video
 from stadet.tools.service.child import end_with_parent, limit_memory
 from stadet.tools.service.models import ModelShelf
@@ -80,7 +81,7 @@ def main(argv: list[str]) -> int:
         return 0
     folder = Path(data) / "jobs" / job_id
     try:
-        with watched(reporter := Reporter(queue, job_id)):
+        with shown_on_terminal(), watch_progress(reporter := Reporter(queue, job_id)):
             notes = run_job(job, folder, Path(models), VideoLimits(*map(float, limits)), reporter)
     except Cancelled:
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from stadet.tools.training.command import TrainingResult
 from stadet.tools.training.config import TrainConfig
 from stadet.tools.training.inherit import load_train_config
 from stadet.tools.training.train import train
+
+_log = logging.getLogger(__name__)
 
 MODELS = ("frame", "recurrent")
 
@@ -65,18 +68,18 @@ def train_auto(data: str | Path, out: str | Path, overrides: Sequence[str] = ())
         flip_labels=dataset.flip_labels,
         device=device,
     )
-    print(explain(chosen), flush=True)
+    _log.info(explain(chosen))
     runs: dict[str, TrainingResult] = {}
     for name in MODELS:
         runs[name] = _train(name, Path(data), out, chosen, overrides)
         if runs[name].interrupted:
-            print(f"continue with: stad train --auto {data} output={out}")
+            _log.info(f"continue with: stad train --auto {data} output={out}")
             return AutoResult(runs, None)
     page = out / "comparison" / "compare.html"
     if not page.exists():
         page = compare([run.folder for run in runs.values()], out=page.parent).page
-    print(page.with_name("compare.md").read_text(encoding="utf-8").strip())
-    print(f"side by side: {page}")
+    _log.info(page.with_name("compare.md").read_text(encoding="utf-8").strip())
+    _log.info(f"side by side: {page}")
     return AutoResult(runs, page)
 
 
@@ -91,13 +94,13 @@ def _train(
     folder = out / name
     config = _config(name, data, out, chosen, overrides)
     if (folder / "report" / "report.html").exists():
-        print(f"{folder}: trained before")
+        _log.info(f"{folder}: trained before")
         return TrainingResult(folder, 0, {})
     file = out / f"{name}.yaml"
     with atomic_write(file) as stream:
         yaml.safe_dump(to_dict(config), stream, sort_keys=False)
     resume = (folder / "last.pt").exists()
-    print(f"\n$ stad train {f'--resume {folder}' if resume else file}", flush=True)
+    _log.info(f"\n$ stad train {f'--resume {folder}' if resume else file}")
     return train(config, resume=resume)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from stadet.detect.yolo.weights_report import WeightsReport
     from stadet.engine.loop import FitResult
     from stadet.engine.runlog import RunLog
+
+_log = logging.getLogger(__name__)
 
 Config = TypeVar("Config")
 
@@ -189,9 +192,10 @@ def write_start(
             yaml.safe_dump(to_dict(config), stream, sort_keys=False)
 
 
-def say(text: str) -> None:
-    """A line of the main process."""
+def say(text: str, *, warning: bool = False) -> None:
+    """A line of the main process; warning: what a user should correct."""
     from stadet.engine.distributed import is_main
 
     if is_main():
-        print(text, flush=True)
+        level = logging.WARNING if warning else logging.INFO
+        _log.log(level, text, extra={"stdout": True})

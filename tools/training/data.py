@@ -277,7 +277,8 @@ def choose_anchors(
         say(
             f"anchors {wanted}: note: made for frames by {found.resize}, but data.resize is "
             f"{data.resize}, so that their shapes do not fit; make them again with stad "
-            "kmeans-anchors --config"
+            "kmeans-anchors --config",
+            warning=True,
         )
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from stadet.engine.config import load_config, read_yaml
 from stadet.engine.distributed import is_main
 from stadet.tools.training.config import TrainConfig
 from stadet.tools.training.recipe import find_recipe
+
+_log = logging.getLogger(__name__)
 
 INHERITED = {  # by the section of the frame detector
     "yolo": (
@@ -57,7 +59,7 @@ def load_train_config(file: str | Path | None = None, overrides: Sequence[str] =
     if section == "yolo" and not _is_given("yolo.anchors", given):
         more.append(f"yolo.anchors={weights}")
     if more and is_main():
-        print(f"taken from {weights}: {', '.join(more)}", file=sys.stderr)
+        _log.warning(f"taken from {weights}: {', '.join(more)}")
     return load_config(TrainConfig, file, [*overrides, *more])
 
 

@@ -98,7 +98,8 @@ def _train(config: TrainConfig, device: torch.device, resume: bool) -> TrainingR
         for pair in mirror_pairs(train_side, data.reverses, data.flip_labels):
             say(
                 f"note: augment.flip is {config.augment.flip:g}, but {pair}; set augment.flip=0, "
-                "or flip_labels in the data set file"
+                "or flip_labels in the data set file",
+                warning=True,
             )
     anchors = _run_anchors(recipe, folder, train_side, resume)
     torch.manual_seed(config.seed)  # the same initial weights whatever was drawn before

@@ -256,7 +256,7 @@ def test_each_process_compares_a_frame_once(tmp_path, videos, monkeypatch):
     assert len(counted) == 2
 
 
-def test_what_no_run_opened_for_long_goes_with_words(tmp_path, videos, capsys):
+def test_what_no_run_opened_for_long_goes_with_words(tmp_path, videos, caplog):
     build_cache(videos[:1], tmp_path, SMALL, kind="raw")
     build_cache(videos[:1], tmp_path, (10, 25), kind="raw")
     old = [e for e in cache_entries(tmp_path) if e.size == reduced_size(videos[0].size, SMALL)]
@@ -266,7 +266,7 @@ def test_what_no_run_opened_for_long_goes_with_words(tmp_path, videos, capsys):
     build_cache(videos[:1], tmp_path, (10, 25), kind="raw")  # found: nothing is filled or removed
     assert len(cache_entries(tmp_path)) == 2
     build_cache(videos[:1], tmp_path, (12, 30), kind="raw")
-    assert "removed reduced frames of 1 videos" in capsys.readouterr().err
+    assert "removed reduced frames of 1 videos" in caplog.text
     assert len(cache_entries(tmp_path)) == 2 and (tmp_path / "own.npz").exists()
     assert not any(path.exists() for path in old[0].paths)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stadet.engine.progress import progress, watched
+from stadet.engine.progress import progress, watch_progress
 from stadet.tools.service import job
 from stadet.tools.service.job import Cancelled, Reporter
 
@@ -22,7 +22,7 @@ class Queue:
 def test_progress_never_falls(monkeypatch, bars):
     monkeypatch.setattr(job, "TELL_SECONDS", 0.0)
     queue = Queue()
-    with watched(reporter := Reporter(queue, "a")):
+    with watch_progress(reporter := Reporter(queue, "a")):
         reporter.stage("detecting", 0.1, 0.9)
         for number, total in enumerate(bars):
             list(progress(range(total), description=f"bar {number}"))
@@ -36,7 +36,7 @@ def test_progress_never_falls(monkeypatch, bars):
 def test_a_job_that_nobody_wants_ends(monkeypatch):
     monkeypatch.setattr(job, "TELL_SECONDS", 0.0)
     done = []
-    with watched(reporter := Reporter(Queue(most=4), "a")), pytest.raises(Cancelled):
+    with watch_progress(reporter := Reporter(Queue(most=4), "a")), pytest.raises(Cancelled):
         reporter.stage("detecting", 0.0, 1.0)
         for item in progress(range(99), description="a"):
             done.append(item)

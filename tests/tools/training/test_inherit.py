@@ -15,14 +15,14 @@ def weights(tmp_path_factory):
 
 
 @pytest.mark.parametrize("model", ["recurrent-yolo", "stacked-yolo"])
-def test_a_model_around_a_detector_takes_what_its_checkpoint_knows(weights, model, capsys):
+def test_a_model_around_a_detector_takes_what_its_checkpoint_knows(weights, model, caplog):
     config = load_train_config(None, [f"model={model}", f"yolo.weights={weights}"])
     known = load_checkpoint(weights)["config"]
     assert list(config.data.size) == list(known["data"]["size"])
     assert config.data.resize == known["data"]["resize"]
     for key in ("network", "width", "depth", "body", "strides"):  # the file's own, unchecked
         assert getattr(config.yolo, key) == known["yolo"][key]
-    assert f"taken from {weights}: data.size=" in capsys.readouterr().err
+    assert f"taken from {weights}: data.size=" in caplog.text
     wanted = Anchors.from_dict(load_checkpoint(weights)["anchors"])
     found = fixed_anchors(config.yolo.anchors, tuple(config.data.size), wanted.strides)
     assert found.to_dict() == wanted.to_dict()

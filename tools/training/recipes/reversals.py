@@ -12,7 +12,8 @@ def reverse_share(key: str, wanted: float, footage: Footage) -> float:
     if wanted and not footage.dataset.reverses:
         say(
             f"{key}={wanted:g}: no clip runs backwards, since {footage.dataset.path} does not say "
-            "under reverses which classes are each other's reversal"
+            "under reverses which classes are each other's reversal",
+            warning=True,
         )
         return 0.0
     return wanted
