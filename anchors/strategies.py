@@ -22,6 +22,7 @@ from stadet.anchors.coverage import greatest_coverage
 from stadet.anchors.kmeans import kmeans
 from stadet.anchors.shapes import check_sizes, size_cells
 from stadet.engine.errors import UserError, neighbours
+from stadet.engine.signatures import checked
 
 STRATEGIES = ("kmeans", "spread", "balanced", "coverage", "per-level")
 
@@ -30,6 +31,7 @@ STRATEGIES = ("kmeans", "spread", "balanced", "coverage", "per-level")
 STRIDES_A_SIDE = 5.0
 
 
+@checked
 def pick_anchors(
     strategy: str,
     sizes: np.ndarray,

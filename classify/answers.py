@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from stadet.classify.training import logits_of
 from stadet.detect.classification_batch import UNKNOWN, ClassificationBatch
 from stadet.engine import distributed
+from stadet.engine.signatures import expect_kind
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,6 +36,10 @@ class Answers:
     known: np.ndarray
 
     def __post_init__(self) -> None:
+        expect_kind("Answers: names", self.names, "Sequence[str]")
+        expect_kind("Answers: videos", self.videos, "Sequence[str]")
+        expect_kind("Answers: labels", self.labels, "np.ndarray")
+        expect_kind("Answers: probabilities", self.probabilities, "np.ndarray")
         shape = (len(self.videos), len(self.names))
         if self.probabilities.shape != shape or len(self.labels) != shape[0]:
             raise ValueError(

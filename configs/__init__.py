@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stadet.engine.errors import UserError, neighbours
+from stadet.engine.signatures import checked
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -14,6 +15,7 @@ def config_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+@checked
 def find_config(name: str | Path) -> Path:
     """A configuration by path, or by name where it comes with the toolkit.
 

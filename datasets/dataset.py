@@ -28,6 +28,7 @@ from stadet.engine.reading import (
     shown,
     whole_number,
 )
+from stadet.engine.signatures import checked
 
 LookedAt = Literal["all", "boxes"] | dict[str, list[list[int]]]
 
@@ -124,6 +125,7 @@ class Dataset:
         return self.split.select(self.annotations, side)
 
 
+@checked
 def load_dataset(
     path: str | Path, *, index_dir: Path | None = None, findings: Findings | None = None
 ) -> Dataset:

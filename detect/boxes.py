@@ -85,9 +85,15 @@ def pairwise_iou(a: np.ndarray, b: np.ndarray, *, plus_one: bool = False) -> np.
     Returns:
         (N, M) float64 in [0, 1]; 0 for two boxes of no area.
     """
-    a = np.asarray(a, dtype=np.float64).reshape(-1, 4)
-    b = np.asarray(b, dtype=np.float64).reshape(-1, 4)
+    a, b = _boxes_of(a, "a"), _boxes_of(b, "b")
     return rowwise_iou(a[:, None], b[None], plus_one=plus_one)
+
+
+def _boxes_of(boxes: object, name: str) -> np.ndarray:
+    found = np.asarray(boxes, dtype=np.float64)
+    if found.size % 4 or (found.size and found.shape[-1:] not in ((4,), ())):
+        raise ValueError(f"{name}: expected boxes (N, 4), found shape {found.shape}")
+    return found.reshape(-1, 4)
 
 
 def rowwise_iou(a: np.ndarray, b: np.ndarray, *, plus_one: bool = False) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +15,14 @@ import numpy as np
 from stadet.engine.errors import UserError
 
 _TICK = 1e-6  # seconds: a time this close before a frame counts as that frame's
+
+
+def exact_rate(fps: float | Fraction) -> Fraction:
+    """Frames per second as the fraction that a video file holds, as 30000/1001 for 29.97."""
+    if not math.isfinite(fps):
+        raise UserError(f"fps: expected a number above 0, found {fps}")
+    exact = fps if isinstance(fps, Fraction) else Fraction(float(fps))  # numpy's numbers, too
+    return exact.limit_denominator(1001)
 
 
 @dataclass(frozen=True, eq=False)

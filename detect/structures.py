@@ -15,6 +15,7 @@ import numpy as np
 
 from stadet.detect.clock import Clock
 from stadet.engine.errors import UserError, neighbours
+from stadet.engine.signatures import expect_kind
 
 if TYPE_CHECKING:
     import pandas
@@ -104,11 +105,11 @@ class VideoAnnotations:
     times: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        _expect(self.frames, (None,), f"{self.name}: frames")
         count = len(self.frames)
         if self.ignored is None:
             object.__setattr__(self, "ignored", np.zeros(count, dtype=bool))
         _expect(self.looked_at, (None,), f"{self.name}: looked_at")
-        _expect(self.frames, (None,), f"{self.name}: frames")
         _expect(self.boxes, (count, 4), f"{self.name}: boxes")
         _expect(self.labels, (count, None), f"{self.name}: labels")
         _expect(self.track_ids, (count,), f"{self.name}: track_ids")
@@ -143,7 +144,14 @@ class VideoAnnotations:
         times: np.ndarray | None = None,
     ) -> VideoAnnotations:
         """From columns in any order and of any numeric type; sorts stably by frame."""
+        expect_kind("VideoAnnotations.build: size", size, "tuple[int, int]")
+        expect_kind("VideoAnnotations.build: fps", fps, "float")
         frames = np.asarray(frames, dtype=np.int64).reshape(-1)
+        if np.shape(boxes) not in ((len(frames), 4), (0,)) or len(labels) != len(frames):
+            raise ValueError(
+                f"{name}: expected boxes ({len(frames)}, 4) and labels ({len(frames)}, C) as there "
+                f"are frames, found {np.shape(boxes)} and {np.shape(labels)}"
+            )
         if track_ids is None:
             track_ids = np.full(len(frames), NO_TRACK)
         if ignored is None:
@@ -235,7 +243,10 @@ class AnnotationSet:
     videos: Mapping[str, VideoAnnotations] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        expect_kind("AnnotationSet: names", self.names, "Sequence[str]")
+        expect_kind("AnnotationSet: videos", self.videos, "Mapping[str, VideoAnnotations]")
         for name, video in self.videos.items():
+            expect_kind("AnnotationSet: each of videos", video, "VideoAnnotations")
             if name != video.name:
                 raise ValueError(f"video {video.name!r} is stored under the name {name!r}")
             if video.num_classes != len(self.names):
@@ -307,6 +318,8 @@ class Detections:
         _expect(self.scores, (len(self.boxes), None), "Detections.scores")
         if self.actor_ids is not None:
             _expect(self.actor_ids, (len(self.boxes),), "Detections.actor_ids")
+        if not isinstance(self.names, (tuple, type(None))):
+            expect_kind("Detections: names", self.names, "Sequence[str] | None")
         if self.names is not None and len(self.names) != self.num_classes:
             raise ValueError(
                 f"Detections.names: expected {self.num_classes} names as scores have columns, "
@@ -417,7 +430,10 @@ class Detections:
         Raises:
             ValueError: for no parts, or parts of different classes.
         """
+        expect_kind("Detections.merge: parts", parts, "Iterable[Detections]")
         parts = list(parts)
+        for part in parts:
+            expect_kind("Detections.merge: each of parts", part, "Detections")
         counts = {part.num_classes for part in parts}
         named = {part.names for part in parts if part.names is not None}
         if len(counts) != 1 or len(named) > 1:
@@ -543,6 +559,7 @@ class Detections:
                 why = neighbours(label, names) if names else "; these detections have no names"
                 raise UserError(f"no class {label!r}{why}")
             return names.index(label)
+        expect_kind("with_classes: each of classes", label, "str | int")
         if not 0 <= label < self.num_classes:
             raise UserError(f"no class {label}; expected 0 to {self.num_classes - 1}")
         return int(label)

@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.exact_values import InexactError, build_exact
 from stadet.engine.reading import parse_yaml, read_yaml_document, shown
+from stadet.engine.signatures import checked
 
 Config = TypeVar("Config")
 
 
+@checked
 def load_config(
     kind: type[Config], path: str | Path | None = None, overrides: str | Sequence[str] = ()
 ) -> Config:

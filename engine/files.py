@@ -34,6 +34,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     A full disk becomes a `UserError`.
     """
     path = Path(path)
+    if not path.name:
+        raise UserError(f"{str(path)!r}: expected the name of a file to write, found none")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent)

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from stadet.engine.messages import PROGRESS
+from stadet.engine.signatures import checked
 
 T = TypeVar("T")
 _log = logging.getLogger(PROGRESS)
@@ -41,8 +42,9 @@ def hide_progress() -> Iterator[None]:
         _hidden = before
 
 
+@checked
 @contextlib.contextmanager
-def watch_progress(watcher: Watcher) -> Iterator[None]:
+def watch_progress(watcher: Callable[[str, int, int | None], None]) -> Iterator[None]:
     """Call `watcher(description, done, total)` for all progress in the block, of any thread.
 
     No bar is shown meanwhile, but lines are logged. What the watcher raises ends the work.

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.engine.signatures import checked
 from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def actors_text(detections: DetectionSet) -> str:
     )
 
 
+@checked
 def add_actors(
     detections: str | Path | DetectionSet,
     *,

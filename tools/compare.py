@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.engine.signatures import checked
 from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"\nreport: {comparison.page}")
 
 
+@checked
 def compare(
     runs: str | Path | Sequence[str | Path], *, out: str | Path, bootstrap: int = 1000
 ) -> ComparisonResult:

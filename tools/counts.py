@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.engine.signatures import checked
 from stadet.tools.cli import add_overwrite, make_parser
 from stadet.tools.rules import add_size, frame_size
 from stadet.tools.tubes import add_truth
@@ -109,6 +110,7 @@ class CountResult:
     notes: list[str]
 
 
+@checked
 def take_counts(
     scene: str | Path | Scene,
     tubes: str | Path | TubeSet | None = None,

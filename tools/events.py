@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.engine.signatures import checked
 from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class EventLog:
     counts: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
+@checked
 def log_events(
     tubes: str | Path | TubeSet,
     *,

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.engine.signatures import checked
 from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"exported: {path} ({path.stat().st_size / 2**20:.1f} MiB)")
 
 
+@checked
 def export(
     checkpoint: str | Path,
     out: str | Path,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.engine.signatures import checked
 from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> None:
     print(f"{args.out}: {config.model} of {len(names)} classes")
 
 
+@checked
 def import_weights(
     config: TrainConfig, names: Sequence[str], out: str | Path
 ) -> list[WeightsReport]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.engine.signatures import checked
 from stadet.tools.cli import add_overwrite, make_parser
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
+@checked
 def link_tubes(
     detections: str | Path | DetectionSet,
     *,

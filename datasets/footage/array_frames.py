@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from stadet.detect.clock import exact_rate
 from stadet.engine.errors import UserError
 
 
@@ -32,7 +33,7 @@ class ArrayFrames:
             raise UserError(f"fps: expected a number above 0, found {fps}")
         self._frames = frames
         self.size: tuple[int, int] = (frames.shape[1], frames.shape[2])
-        self.rate = Fraction(fps).limit_denominator(1001)
+        self.rate = exact_rate(fps)
         self.timestamps = np.arange(len(frames)) / float(self.rate)
         self.constant_rate = True
         self.notes: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from stadet.datasets.footage.index import DEFAULT_FPS
+from stadet.detect.clock import exact_rate
 from stadet.engine.errors import UserError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
@@ -33,7 +34,7 @@ class FrameFolder:
             self.notes = (f"a frame folder has no rate; taken as {DEFAULT_FPS} fps",)
         elif not fps > 0:
             raise UserError(f"{path}: expected an fps above 0, found {fps}; give its frame rate")
-        self.rate = DEFAULT_FPS if fps is None else Fraction(fps).limit_denominator(1001)
+        self.rate = DEFAULT_FPS if fps is None else exact_rate(fps)
         self.timestamps = np.arange(len(self._files)) / float(self.rate)
         self.constant_rate = True
         self.digest = _digest(self._files)

@@ -13,6 +13,7 @@ import numpy as np
 
 from stadet.detect.clock import Clock
 from stadet.engine.errors import UserError, neighbours
+from stadet.engine.signatures import checked
 
 VIDEO_SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg"),
@@ -62,6 +63,7 @@ class Video:
         return f"Video({self.name!r}, {len(self)} frames of {width}x{height} at {self.fps:g} fps)"
 
     @classmethod
+    @checked
     def from_array(
         cls, frames: np.ndarray, *, fps: float | Fraction = 25, name: str = "array"
     ) -> Video:
@@ -164,6 +166,7 @@ class Video:
         self._source.close()
 
 
+@checked
 def open_video(
     path: str | os.PathLike,
     *,

@@ -13,8 +13,10 @@ import av
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
+from stadet.detect.clock import exact_rate
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path
+from stadet.engine.signatures import checked
 
 TICKS = Fraction(1, 90_000)  # seconds, for variable rates
 BT709 = 1  # the colour matrix that players assume for HD; written into the file
@@ -33,6 +35,7 @@ class VideoWriter:
     Raises `UserError` for a full disk, a folder that cannot be written and for no frame at all.
     """
 
+    @checked
     def __init__(
         self,
         path: str | os.PathLike,
@@ -45,7 +48,7 @@ class VideoWriter:
     ):
         self.path = Path(path)
         self.size = (int(size[0]), int(size[1]))
-        self.rate = Fraction(fps).limit_denominator(1001)
+        self.rate = exact_rate(fps)
         if self.path.suffix.lower() not in {".mp4", ".m4v", ".mov"}:
             raise UserError(
                 f"{self.path}: expected the name of an mp4 to write, found the suffix "

@@ -22,11 +22,13 @@ from stadet.datasets.restaurant.scene import Scene
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 from stadet.engine.progress import progress
+from stadet.engine.signatures import checked
 
 QUALITY = 18  # x264's crf: coarser ones leave trails behind a hand, which tell its direction
 BLOCK_SECONDS = 4  # as the restaurant report: frames that are closer in time never cross a split
 
 
+@checked
 def write_footage(
     directory: str | Path,
     config: FootageConfig,

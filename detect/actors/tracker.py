@@ -12,6 +12,7 @@ from stadet.detect.actors.methods import METHODS
 from stadet.detect.structures import NO_TRACK, Detections
 from stadet.engine.errors import UserError
 from stadet.engine.limits import expect_within
+from stadet.engine.signatures import checked
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class ActorTracker:
         UserError: for another rate, and where the package of the method is missing.
     """
 
+    @checked
     def __init__(self, options: ActorOptions | None = None, *, fps: float = 30.0) -> None:
         if not 0 < fps < np.inf:
             raise UserError(f"actors: expected frames a second above 0, found {fps}")
@@ -79,6 +81,7 @@ class ActorTracker:
         self._last: float | None = None
         self._known: dict[int, tuple[int, float]] = {}  # the association's id: ours, last seen
 
+    @checked
     def update(self, seconds: float, detections: Detections) -> np.ndarray:
         """Take the next frame; (N,) int64 actor of each of its boxes, `NO_TRACK` where not known.
 

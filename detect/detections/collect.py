@@ -13,10 +13,12 @@ from stadet.detect.detections.detection_set import (
     frames_to_ranges,
 )
 from stadet.detect.structures import Detections
+from stadet.engine.signatures import checked, expect_kind
 
 _EVEN = 1e-3  # of a frame: times this close to an even rate are taken as even
 
 
+@checked
 def collect_detections(
     detections: Iterable[Detections], names: Sequence[str] | None = None
 ) -> DetectionSet:
@@ -44,6 +46,7 @@ def collect_detections(
     known = None if names is None else tuple(names)
     videos: dict[str, list[Detections]] = {}
     for part in detections:
+        expect_kind("collect_detections: each of detections", part, "Detections")
         known = part.names if known is None else known
         if part.frame is None:
             raise ValueError(f"expected detections with a frame, found {part!r}")

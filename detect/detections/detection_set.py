@@ -9,6 +9,7 @@ import numpy as np
 
 from stadet.detect.clock import Clock
 from stadet.detect.structures import Detections
+from stadet.engine.signatures import expect_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,8 @@ class VideoDetections:
     actor_ids: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        for what in ("frames", "boxes", "objectness", "scores", "processed"):
+            expect_kind(f"{self.name}: {what}", getattr(self, what), "np.ndarray")
         count = len(self.frames)
         for what, array, shape in (
             ("boxes", self.boxes, (count, 4)),
@@ -96,6 +99,9 @@ class DetectionSet:
     score_floor: float
     videos: Mapping[str, VideoDetections] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        expect_kind("DetectionSet: names", self.names, "Sequence[str]")
 
     def __iter__(self) -> Iterator[VideoDetections]:
         return iter(self.videos.values())

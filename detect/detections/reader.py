@@ -20,10 +20,12 @@ from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
 from stadet.engine.findings import Findings
 from stadet.engine.reading import finite_number, guarded, matched_label, open_lines
+from stadet.engine.signatures import checked
 
 __all__ = ["SCHEMA", "DetectionSet", "DetectionsWriter", "VideoDetections", "read_detections"]
 
 
+@checked
 @guarded("a detections file")
 def read_detections(
     path: str | os.PathLike,

@@ -32,6 +32,7 @@ from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path, atomic_write, disk_error
 from stadet.engine.findings import Findings
 from stadet.engine.json_lines import write_through
+from stadet.engine.signatures import checked
 
 BLOCK = 8 << 20  # bytes of text that are packed at once
 RANGE = b'"processed": ['  # in a range row, and in no other: quotes in names are escaped
@@ -80,6 +81,7 @@ class DetectionsWriter:
             becomes a Parquet file.
     """
 
+    @checked
     def __init__(
         self,
         path: str | os.PathLike,

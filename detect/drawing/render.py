@@ -16,6 +16,7 @@ import numpy as np
 from stadet.detect.drawing.colours import class_colours, text_colour
 from stadet.detect.drawing.text_patch import text_patch
 from stadet.detect.structures import NO_TRACK, Detections, FrameAnnotations, Tube
+from stadet.engine.signatures import checked
 
 WHITE, BLACK, GREY = (255, 255, 255), (0, 0, 0), (40, 40, 40)
 MOST_CLASSES = 3  # names in one label
@@ -32,6 +33,7 @@ class _Label(NamedTuple):
     below: bool
 
 
+@checked
 def draw_detections(
     image: np.ndarray,
     detections: Detections,
@@ -58,6 +60,7 @@ def draw_detections(
         canvas.detections(detections, threshold)
 
 
+@checked
 def draw_annotations(
     image: np.ndarray, annotations: FrameAnnotations, names: Sequence[str]
 ) -> None:
@@ -72,6 +75,11 @@ def draw_annotations(
         canvas.annotations(annotations)
 
 
+def _expect_names(names: Sequence[str], classes: int) -> None:
+    if len(names) < classes:
+        raise ValueError(f"expected a name for each of {classes} classes, found {len(names)}")
+
+
 class Canvas:
     """Draws several things into one frame: boxes at once, all text on leaving the `with` block.
 
@@ -80,6 +88,7 @@ class Canvas:
     name (`stadet.detect.drawing.colours`). ValueError for an image that OpenCV cannot draw into.
     """
 
+    @checked
     def __init__(self, image: np.ndarray, names: Sequence[str]):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(
@@ -120,6 +129,7 @@ class Canvas:
         """Boxes with a class score above 0 and of at least `threshold`, labelled with those and,
         after an @, the actor."""
         names = self._names if names is None else names
+        _expect_names(names, detections.num_classes)
         scores, colours = detections.scores, class_colours(names)
         listed = (scores > 0) & (scores >= threshold)
         rows = np.flatnonzero(listed.any(axis=1))
@@ -160,6 +170,7 @@ class Canvas:
     ) -> None:
         """Truth: dashed white boxes, labelled with all their classes and the track's number."""
         names = self._names if names is None else names
+        _expect_names(names, annotations.labels.shape[1])
         for box, labels, track in zip(
             annotations.boxes, annotations.labels, annotations.track_ids, strict=True
         ):

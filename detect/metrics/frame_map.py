@@ -18,6 +18,7 @@ from stadet.detect.metrics.columns import (
 from stadet.detect.metrics.protocols import IOU_THRESHOLDS, Protocol, get_protocol
 from stadet.detect.metrics.ranking import Matcher
 from stadet.detect.structures import AnnotationSet, Detections, FrameAnnotations, VideoAnnotations
+from stadet.engine.signatures import checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +68,7 @@ class FrameMAP:
     >>> metric.compute([0.5]).mean_at(0.5)              # doctest: +SKIP
     """
 
+    @checked
     def __init__(
         self,
         names: Sequence[str],
@@ -82,6 +84,7 @@ class FrameMAP:
         """Forget everything."""
         self._pieces: list[EvaluationColumns] = []
 
+    @checked
     def update(
         self, video: str, frame: int, truth: FrameAnnotations | None, detections: Detections
     ) -> None:
@@ -89,10 +92,12 @@ class FrameMAP:
         if truth is not None:
             self._pieces.append(columns_of_frame(self.names, video, frame, truth, detections))
 
+    @checked
     def update_video(self, truth: VideoAnnotations, detections: VideoDetections | None) -> None:
         """A whole video; `detections` None = the model said nothing of it."""
         self._pieces.append(columns_of_video(self.names, truth, detections))
 
+    @checked
     def merge(self, other: FrameMAP) -> None:
         """Take over what another object (of another process) was fed."""
         if (other.names, other.protocol) != (self.names, self.protocol):
@@ -112,6 +117,7 @@ class FrameMAP:
         return frame_map_of_columns(self.columns, self.protocol, thresholds)
 
 
+@checked
 def frame_map(
     annotations: AnnotationSet,
     detections: DetectionSet,
@@ -139,7 +145,7 @@ def frame_map_of_columns(
         matcher.columns.names,
         protocol,
         tuple(thresholds),
-        np.array(ap).reshape(len(thresholds), -1),
+        np.array(ap).reshape(len(thresholds), len(matcher.columns.names)),
         matcher.columns.truths_per_class,
     )
 

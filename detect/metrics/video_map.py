@@ -37,6 +37,7 @@ from stadet.detect.tubes.linking import LinkOptions, link_video
 from stadet.detect.tubes.overlap import TubeColumns, pair_overlaps
 from stadet.detect.tubes.truth import truth_tubes
 from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
+from stadet.engine.signatures import checked
 
 THRESHOLDS = (0.1, 0.2, 0.5, 0.75)
 MULTISPORTS_THRESHOLDS = (0.2, 0.5)
@@ -47,6 +48,7 @@ MULTISPORTS_RANGES = {  # as that script adds them up, to the last bit
 }
 
 
+@checked
 def video_map(
     annotations: AnnotationSet,
     detections: DetectionSet,
@@ -161,6 +163,7 @@ class VideoMAP:
     the name of their video, then by their order in it.
     """
 
+    @checked
     def __init__(
         self,
         names: Sequence[str],
@@ -176,6 +179,7 @@ class VideoMAP:
         """Forget everything."""
         self._videos: dict[str, _VideoTubes] = {}
 
+    @checked
     def update(self, truth: VideoAnnotations, detections: VideoDetections | None) -> None:
         """A video's truth and detections (`None`: the model said nothing of it).
 
@@ -201,6 +205,7 @@ class VideoMAP:
             wanted.labels, found.labels, found.scores, pairs.select(overlaps > 0)
         )
 
+    @checked
     def merge(self, other: VideoMAP) -> None:
         """Take over what another object (of another process) was fed."""
         mine = (self.names, self.options, self.protocol)

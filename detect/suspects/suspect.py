@@ -15,6 +15,7 @@ from stadet.detect.suspects.evidence import Evidence, gather
 from stadet.detect.suspects.motion import duplicates, jumps
 from stadet.detect.suspects.support import loose_boxes, missing, unsupported, wrong_labels
 from stadet.detect.suspects.tracks import Finding
+from stadet.engine.signatures import checked
 
 KINDS = {
     "label": "the class may be another: held-out detections agree on one that is not annotated",
@@ -64,6 +65,7 @@ class Suspect:
         return asdict(self)
 
 
+@checked
 def find_suspects(
     annotations: AnnotationSet,
     detections: DetectionSet | None = None,

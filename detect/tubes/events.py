@@ -14,6 +14,7 @@ from stadet.detect.tubes.tube_set import TubeSet, VideoTubes
 from stadet.engine.csv_files import CsvWriter
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
+from stadet.engine.signatures import checked
 
 EVENT_COLUMNS = (
     "video",
@@ -80,6 +81,7 @@ class EventOptions:
     join_seconds: float = 0.5
 
 
+@checked
 def find_events(tubes: TubeSet, options: EventOptions | None = None) -> list[Event]:
     """Events of all videos, sorted by video (in the set's order), start and class.
 
@@ -160,7 +162,7 @@ def count_over_time(
 
     The bins cover `seconds` and every event's start; the last may reach beyond the video's end.
     """
-    if bin_seconds <= 0:
+    if not 0 < bin_seconds < float("inf"):
         raise UserError(f"expected bins longer than 0 s, found {bin_seconds}; correct it")
     starts = np.array([event.start for event in events])
     bins = max(

@@ -33,10 +33,12 @@ from stadet.engine.reading import (
     shown,
     whole_number,
 )
+from stadet.engine.signatures import checked
 
 SCHEMA = "stad-tubes/1"
 
 
+@checked
 def write_tubes(path: str | os.PathLike, tubes: TubeSet) -> None:
     """Write a tube file, whole or not at all.
 
@@ -73,6 +75,7 @@ def write_tubes(path: str | os.PathLike, tubes: TubeSet) -> None:
         stream.write("\n")
 
 
+@checked
 @guarded("a tube file")
 def read_tubes(path: str | os.PathLike) -> TubeSet:
     """Read a tube file.

@@ -13,6 +13,7 @@ from stadet.detect.clock import Clock
 from stadet.detect.detections.detection_set import VideoDetections
 from stadet.detect.structures import Detections, Tube
 from stadet.detect.tubes.linking import LinkBounds, LinkOptions, in_order, make_tube
+from stadet.engine.signatures import checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,7 @@ class OnlineLinker:
     not used here. clock: of options in seconds.
     """
 
+    @checked
     def __init__(
         self,
         options: LinkOptions | None = None,
@@ -80,6 +82,7 @@ class OnlineLinker:
         self._next_id = 0
         self._frame = -1
 
+    @checked
     def update(self, frame: int, detections: Detections) -> list[Tube]:
         """Take the detections of the next frame seen; returns the tubes that have ended.
 

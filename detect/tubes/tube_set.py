@@ -11,6 +11,7 @@ import numpy as np
 from stadet.detect.clock import Clock
 from stadet.detect.structures import Tube
 from stadet.detect.tubes.overlap import TubeColumns
+from stadet.engine.signatures import expect_kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,9 @@ class TubeSet:
     names: tuple[str, ...]
     videos: Mapping[str, VideoTubes] = field(default_factory=dict)
     linking: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        expect_kind("TubeSet: names", self.names, "Sequence[str]")
 
     def __iter__(self) -> Iterator[VideoTubes]:
         return iter(self.videos.values())

@@ -19,6 +19,7 @@ from stadet.engine.csv_files import cell_text
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write
 from stadet.engine.reading import csv_rows, parse_number
+from stadet.engine.signatures import checked
 from stadet.tools.classification.config import ClassifierConfig
 from stadet.tools.classification.data import open_footage
 from stadet.tools.classification.reports import answers_of
@@ -53,6 +54,7 @@ class CrossValidation:
         )
 
 
+@checked
 def cross_validate(
     config_file: str | Path | None,
     overrides: Sequence[str],
@@ -85,7 +87,7 @@ def cross_validate(
 
 def plan_folds(folds: int, seeds: Sequence[int]) -> list[PlannedRun]:
     """A run for each fold of each seed."""
-    if folds < 2 or len(set(seeds)) < len(seeds):
+    if folds < 2 or not 0 < len(set(seeds)) == len(seeds):
         raise UserError(
             f"expected 2 or more folds and different seeds, found {folds} and {list(seeds)}"
         )

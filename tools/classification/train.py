@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stadet.engine.signatures import checked
 from stadet.tools.training.command import (
     TrainingResult,
     leave_cores_to_loaders,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stadet.tools.classification.data import ClassFootage
 
 
+@checked
 def train_classifier(
     config: ClassifierConfig, *, resume: bool = False, device: torch.device | None = None
 ) -> TrainingResult:

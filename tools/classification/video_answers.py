@@ -24,6 +24,7 @@ from stadet.detect.classification_batch import UNKNOWN, LabelledClip, collate_la
 from stadet.detect.view import View, pair
 from stadet.engine.errors import UserError
 from stadet.engine.limits import expect_within
+from stadet.engine.signatures import checked
 from stadet.tools.classification.checkpoint import ClassifierFile
 from stadet.tools.classification.data import extra_inputs, shown_frames, too_short
 from stadet.tools.classification.runtimes import open_for_runtime, prepare_model
@@ -198,6 +199,7 @@ class VideoClassifier:
                 yield number, row
 
 
+@checked
 def open_classifier(
     path: str | Path,
     device: str | torch.device | None = None,

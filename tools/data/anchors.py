@@ -13,6 +13,7 @@ from stadet.anchors.presets import PRESETS
 from stadet.anchors.strategies import STRATEGIES, pick_anchors
 from stadet.datasets.dataset import load_dataset
 from stadet.engine.errors import UserError
+from stadet.engine.signatures import checked
 from stadet.tools.training.data import box_sizes
 
 
@@ -37,6 +38,7 @@ class AnchorChoice:
         return f"{self.chosen.text()}\n\n{comparison(self.rows)}"
 
 
+@checked
 def kmeans_anchors(
     data: str | Path,
     *,

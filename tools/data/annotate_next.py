@@ -18,11 +18,13 @@ from stadet.detect.detections.reader import read_detections
 from stadet.engine.csv_files import CsvWriter
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_directory, atomic_write
+from stadet.engine.signatures import checked
 from stadet.tools.data.pre_annotate import cvat_labels, paths_of_videos
 
 _log = logging.getLogger(__name__)
 
 
+@checked
 def annotate_next(
     sources: str | Path | Sequence[str | Path],
     detections: Sequence[str | Path],

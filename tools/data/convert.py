@@ -28,6 +28,7 @@ from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_directory, atomic_write, expect_absent
 from stadet.engine.findings import Findings
 from stadet.engine.reading import path_below
+from stadet.engine.signatures import checked
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ FILES = ("coco-video", "label-studio")  # one file; the others are folders
 NO_VIDEOS_NEEDED = ("coco-video", "ucf24", "act")  # their files hold sizes and rates
 
 
+@checked
 def convert(
     to: str,
     out: str | Path,

@@ -18,6 +18,7 @@ from stadet.detect.suspects.suspect import Suspect
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_write, path_list
 from stadet.engine.limits import expect_within
+from stadet.engine.signatures import checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,7 @@ class Description:
     suspects: list[Suspect] | None = None
 
 
+@checked
 def describe(
     data: str | Path,
     *,

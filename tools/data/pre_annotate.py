@@ -26,6 +26,7 @@ from stadet.engine.csv_files import CsvWriter
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_directory, atomic_write
 from stadet.engine.reading import path_below
+from stadet.engine.signatures import checked
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class PreAnnotation:
         )
 
 
+@checked
 def pre_annotate(
     sources: str | Path | Sequence[str | Path],
     out: str | Path,

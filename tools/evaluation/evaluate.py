@@ -27,6 +27,7 @@ from stadet.detect.structures import AnnotationSet
 from stadet.engine.errors import UserError
 from stadet.engine.reading import read_json, whole_number
 from stadet.engine.runlog import read_events
+from stadet.engine.signatures import checked
 from stadet.tools.evaluation.ava import ava_columns, ava_detections, is_csv
 
 EVALUATION_FLOOR = 0.02  # score floor of a detections file up to which mAP is hardly changed
@@ -61,6 +62,7 @@ class EvaluationResult:
         return f"{text.split('## Classes')[0].strip()}\n\nreport: {self.report}"
 
 
+@checked
 def evaluate_checkpoint(
     checkpoint: str | Path,
     *,
@@ -116,6 +118,7 @@ def evaluate_checkpoint(
     )
 
 
+@checked
 def evaluate_detections(
     detections: str | Path,
     *,

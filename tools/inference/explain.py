@@ -27,6 +27,7 @@ from stadet.detect.view import View, pair
 from stadet.engine.checkpoint import load_checkpoint
 from stadet.engine.errors import UserError, neighbours
 from stadet.engine.files import expect_absent
+from stadet.engine.signatures import checked
 from stadet.tools.classification.checkpoint import open_classifier
 from stadet.tools.classification.video_answers import VideoClassifier
 from stadet.tools.inference.detectors import open_detector
@@ -64,6 +65,7 @@ class _Question:
     ask: Callable[[int | None], tuple[Target, str]]
 
 
+@checked
 def explain(
     video: str | Path,
     checkpoint: str | Path,

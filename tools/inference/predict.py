@@ -28,6 +28,7 @@ from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path, expect_absent, file_names
 from stadet.engine.limits import expect_within
 from stadet.engine.progress import progress, progress_bar
+from stadet.engine.signatures import checked
 from stadet.tools.actors import actors_text, add_actors
 from stadet.tools.inference.detectors import DetectorFile, open_detector
 from stadet.tools.inference.frame_streams import (
@@ -53,6 +54,7 @@ ROUNDED = 2e-6  # seconds that times of range rows may be off
 USE_FLOOR = 0.1  # least score to keep where no mean average precision is computed
 
 
+@checked
 def predict(
     sources: str | Path | Sequence[str | Path],
     checkpoint: str | Path,

@@ -21,6 +21,7 @@ from stadet.engine.files import expect_absent
 from stadet.engine.findings import Findings
 from stadet.engine.progress import progress
 from stadet.engine.reading import path_below
+from stadet.engine.signatures import checked
 from stadet.tools.inference.render_panels import Panel, VideoOverlay, make_panels
 from stadet.tools.inference.sources import expand_sources
 
@@ -46,6 +47,7 @@ class RenderedVideo:
     seconds: float
 
 
+@checked
 def render(
     out: str | Path,
     *,

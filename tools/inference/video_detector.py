@@ -17,6 +17,7 @@ from stadet.datasets.footage.video import Video
 from stadet.detect.clock import Clock
 from stadet.detect.structures import Detections
 from stadet.engine.errors import UserError
+from stadet.engine.signatures import checked
 from stadet.tools.inference.detectors import DetectorFile
 from stadet.tools.inference.frame_streams import (
     Channels,
@@ -298,6 +299,7 @@ class DetectionStream:
             yield index, self._waiting.popleft()
 
 
+@checked
 def open_detector(
     path: str | Path,
     device: str | torch.device | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stadet.engine.signatures import checked
 from stadet.tools.training.command import (
     TrainingResult,
     leave_cores_to_loaders,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from stadet.tools.training.recipe import Recipe
 
 
+@checked
 def train(
     config: TrainConfig, *, resume: bool = False, device: torch.device | None = None
 ) -> TrainingResult:
