@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -74,6 +75,9 @@ def is_checkpoint(path: str | os.PathLike) -> bool:
         return any(SCHEMA.encode() in archive.read(name) for name in pickles)
 
 
+_one_at_a_time = threading.RLock()  # of threads: generator and type are the program's
+
+
 @contextmanager
 def building_to_load() -> Iterator[None]:
     """For a network that is built only to be filled by `load_state`, whatever a program has set.
@@ -82,17 +86,18 @@ def building_to_load() -> Iterator[None]:
     weights are float32 on the CPU under `torch.set_default_dtype` and `set_default_device` too, and
     are ordinary tensors inside `torch.inference_mode`.
     """
-    dtype = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with (
-            torch.random.fork_rng(devices=[]),
-            torch.device("cpu"),
-            torch.inference_mode(False),
-        ):
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
+    with _one_at_a_time:
+        dtype = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            with (
+                torch.random.fork_rng(devices=[]),
+                torch.device("cpu"),
+                torch.inference_mode(False),
+            ):
+                yield
+        finally:
+            torch.set_default_dtype(dtype)
 
 
 def load_state(model: nn.Module, weights: Mapping[str, Tensor], complaint: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
 from stadet.engine.errors import UserError
@@ -26,7 +25,7 @@ def expect_limits(config: Any, section: str, **limits: tuple[float, float]) -> N
 def expect_within(name: str, value: Any, least: float, most: float = INFINITE) -> None:
     """UserError unless `value` (a number, a list of them, or None) lies in [least, most]."""
     for number in value if isinstance(value, (list, tuple)) else [value]:
-        if number is not None and not isinstance(number, numbers.Real):
+        if number is not None and not hasattr(number, "__float__"):
             raise UserError(f"{name}: expected a number, found {type(number).__name__} {number!r}")
         if number is not None and not least <= number <= most:  # NaN is outside, too
             raise UserError(f"{name}: expected {_words(least, most)}, found {value}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 import warnings
 import zipfile
 import zlib
@@ -20,6 +21,7 @@ from stadet.engine.mistaken_files import expect_weights_file
 
 _CHUNK = 1 << 20
 _ZIP_START = b"PK\x03\x04"
+_one_at_a_time = threading.RLock()  # of threads: warnings and allowed classes are the program's
 
 
 def load_torch_file(
@@ -47,7 +49,11 @@ def load_torch_file(
     expect_weights_file(path, what)
     expect_undamaged(path, what)
     try:
-        with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+        with (
+            _one_at_a_time,
+            torch.serialization.safe_globals(list(allowed)),
+            warnings.catch_warnings(),
+        ):
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError as error:  # its text tells how to load the file unsafely

@@ -7,7 +7,6 @@ albumentations does the work; all draws come from the clip's seed.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stadet.engine.errors import UserError
+from stadet.engine.host import unchanged_host
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def move_camera(
 @lru_cache(maxsize=8)
 def _pipelines(config: CameraMotionConfig, size: tuple[int, int]) -> tuple[Any, Any]:
     """(one draw for the clip, one draw a frame); None where nothing is to be done."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network
-    import albumentations as A  # late: 2.6 s
+    with unchanged_host(NO_ALBUMENTATIONS_UPDATE="1"):  # else its import asks the network
+        import albumentations as A  # late: 2.6 s
     import cv2
 
     height, width = size

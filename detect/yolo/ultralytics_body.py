@@ -4,6 +4,7 @@ neck and 3x3 head convolutions are the same function; their anchor-free head is 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from stadet.detect.yolo.darknet53 import ConvBlock
 from stadet.detect.yolo.weights_report import WeightsReport
 from stadet.detect.yolo.yolov3 import YOLOv3
 from stadet.engine.errors import UserError
+from stadet.engine.host import unchanged_host
 from stadet.engine.mistaken_files import expect_weights_file
 from stadet.engine.state_dict import STAND_INS, Opaque
 from stadet.engine.torch_file import (
@@ -37,9 +39,13 @@ MAKE_ONE = (
 
 
 def keep_offline() -> None:
-    """Keep ultralytics from the network: it reads these when it is first imported."""
-    os.environ.setdefault("YOLO_OFFLINE", "1")
-    os.environ.setdefault("YOLO_AUTOINSTALL", "0")
+    """Import ultralytics, which then reads whether it may use the network and install packages,
+    and keep it from changing the program around it."""
+    if "ultralytics.nn.tasks" not in sys.modules:
+        import cv2  # noqa: F401 - first, so that its threads are known
+
+        with unchanged_host(YOLO_OFFLINE="1", YOLO_AUTOINSTALL="0"):
+            import ultralytics.nn.tasks  # noqa: F401
 
 
 def load_ultralytics_body(

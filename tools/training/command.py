@@ -143,16 +143,22 @@ def expect_new(folder: Path, resume: bool) -> None:
 
 @contextmanager
 def run_folder(folder: Path, resume: bool) -> Iterator[None]:
-    """Hold a run's folder alone for the time of a training.
+    """Hold a run's folder alone for the time of a training; then torch's threads are as before.
 
     UserError where another training holds it, and where a run would be written over.
     """
+    import torch
+
     from stadet.engine.distributed import is_main
     from stadet.engine.folder_lock import folder_lock
 
     expect_new(folder, resume)
+    threads = torch.get_num_threads()
     with folder_lock(folder, "training in this folder") if is_main() else nullcontext():
-        yield
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def say_stopped(result: FitResult, resume: str) -> None:

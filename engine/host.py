@@ -1,0 +1,41 @@
+"""The program that this package runs in keeps its settings when other packages are imported."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+
+@contextlib.contextmanager
+def unchanged_host(**environment: str) -> Iterator[None]:
+    """For importing a package that changes the program around it: afterwards all is as before.
+
+    All is environment variables, filters of warnings, how numpy and torch print, `torch.save`,
+    and the threads of OpenCV.
+
+    environment: variables for the block's time, where the program has not set them itself.
+    """
+    before = dict(os.environ)
+    printing, tensors = np.get_printoptions(), dict(vars(torch._tensor_str.PRINT_OPTS))
+    save = torch.save
+    cv2 = sys.modules.get("cv2")
+    threads = cv2.getNumThreads() if cv2 is not None else None
+    os.environ.update(environment | before)
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+        np.set_printoptions(**printing)
+        torch.set_printoptions(**tensors)
+        torch.save = save
+        if cv2 is not None and cv2.getNumThreads() != threads:
+            cv2.setNumThreads(threads)
