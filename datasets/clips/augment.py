@@ -15,7 +15,7 @@ import numpy as np
 from stadet.detect.boxes import area, clip_boxes
 from stadet.detect.view import View
 from stadet.engine.errors import UserError
-from stadet.engine.host import unchanged_host
+from stadet.engine.host import import_albumentations
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,7 @@ def recolour(frames: np.ndarray, config: AugmentConfig, rng: np.random.Generator
 
 @lru_cache(maxsize=4)
 def _pipeline(config: AugmentConfig) -> Any:
-    with unchanged_host(NO_ALBUMENTATIONS_UPDATE="1"):  # else its import asks the network
-        import albumentations as A  # late: 2.6 s
-
+    A = import_albumentations()
     return A.Compose(
         [
             A.RandomBrightnessContrast(config.brightness, config.contrast, p=config.colour),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stadet.engine.errors import UserError
-from stadet.engine.host import unchanged_host
+from stadet.engine.host import import_albumentations
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def move_camera(
 @lru_cache(maxsize=8)
 def _pipelines(config: CameraMotionConfig, size: tuple[int, int]) -> tuple[Any, Any]:
     """(one draw for the clip, one draw a frame); None where nothing is to be done."""
-    with unchanged_host(NO_ALBUMENTATIONS_UPDATE="1"):  # else its import asks the network
-        import albumentations as A  # late: 2.6 s
+    A = import_albumentations()
     import cv2
 
     height, width = size

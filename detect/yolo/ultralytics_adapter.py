@@ -20,6 +20,7 @@ from stadet.detect.boxes import clip_boxes, xyxy_to_cxcywh
 from stadet.detect.structures import AnnotationSet, Detections
 from stadet.detect.yolo.ultralytics_body import checkpoint_classes, keep_offline
 from stadet.engine.errors import UserError
+from stadet.engine.host import import_albumentations
 from stadet.engine.progress import progress
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def train_ultralytics(
     on this disk; their names of pretrained checkpoints are refused, as they would be downloaded.
     """
     yolo = _open(model)
+    import_albumentations()  # which ultralytics would import as it is
     run_folder = Path(run_folder).resolve()
     yolo.train(
         trainer=_offline_trainer(data),
