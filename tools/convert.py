@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from stadet.tools.cli import add_overwrite, make_parser
-from stadet.tools.pre_annotate import add_tracks, track_options
+from stadet.tools.pre_annotate import TRACKS, add_tracks
 
 SUMMARY = "annotations from one format to another"
 
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         names=args.names,
         options={key: value for key, value in stated.items() if value is not None},
         keyframe_tolerance=args.keyframe_tolerance,
-        tracks=DraftOptions(**track_options(args)),
+        tracks=DraftOptions(**{key: getattr(args, key) for key in TRACKS}),
         overwrite=args.overwrite,
     )
     videos = list(written)

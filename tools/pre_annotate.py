@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from stadet.tools.cli import make_parser
 
+# fields of `DraftOptions` that `add_tracks` adds
+TRACKS = ("threshold", "max_gap", "min_length", "switch", "smooth", "several_classes")
 SUMMARY = "draft CVAT tracks of new footage for a person to correct"
 
 EXAMPLES = """\
@@ -61,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def add_tracks(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
-    """Options of how detections become tracks, for `track_options`."""
+    """Options of how detections become tracks: `TRACKS`."""
     group = parser.add_argument_group(title)
     add = group.add_argument
     add("--threshold", type=float, default=0.4, help="score that a track reaches (0.4)")
@@ -84,19 +85,12 @@ def add_tracks(parser: argparse.ArgumentParser, title: str) -> argparse._Argumen
     return group
 
 
-def track_options(args: argparse.Namespace) -> dict[str, Any]:
-    """What `add_tracks` added, as fields of `DraftOptions`."""
-    keys = ("threshold", "max_gap", "min_length", "switch", "smooth", "several_classes")
-    return {key: getattr(args, key) for key in keys}
-
-
 def run(args: argparse.Namespace) -> None:
     from stadet.datasets.drafts import DraftOptions
     from stadet.tools.data.pre_annotate import pre_annotate
 
-    options = DraftOptions(
-        **track_options(args), tolerance=args.tolerance, sure=args.sure, rival=args.rival
-    )
+    keys = (*TRACKS, "tolerance", "sure", "rival")
+    options = DraftOptions(**{key: getattr(args, key) for key in keys})
     written = pre_annotate(
         args.sources,
         args.out,
