@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import atomic_path
+from stadet.engine.host import program_lock
 from stadet.engine.torch_file import expect_undamaged, first_line, load_torch_file
 
 SCHEMA = "stad-checkpoint/1"
@@ -75,9 +75,6 @@ def is_checkpoint(path: str | os.PathLike) -> bool:
         return any(SCHEMA.encode() in archive.read(name) for name in pickles)
 
 
-_one_at_a_time = threading.RLock()  # of threads: generator and type are the program's
-
-
 @contextmanager
 def building_to_load() -> Iterator[None]:
     """For a network that is built only to be filled by `load_state`, whatever a program has set.
@@ -86,7 +83,7 @@ def building_to_load() -> Iterator[None]:
     weights are float32 on the CPU under `torch.set_default_dtype` and `set_default_device` too, and
     are ordinary tensors inside `torch.inference_mode`.
     """
-    with _one_at_a_time:
+    with program_lock:  # generator and type are the program's
         dtype = torch.get_default_dtype()
         torch.set_default_dtype(torch.float32)
         try:

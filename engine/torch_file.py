@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import threading
 import warnings
 import zipfile
 import zlib
@@ -17,11 +16,11 @@ from torch import Tensor
 
 from stadet.engine.errors import UserError
 from stadet.engine.files import no_file
+from stadet.engine.host import program_lock
 from stadet.engine.mistaken_files import expect_weights_file
 
 _CHUNK = 1 << 20
 _ZIP_START = b"PK\x03\x04"
-_one_at_a_time = threading.RLock()  # of threads: warnings and allowed classes are the program's
 
 
 def load_torch_file(
@@ -50,7 +49,7 @@ def load_torch_file(
     expect_undamaged(path, what)
     try:
         with (
-            _one_at_a_time,
+            program_lock,  # warnings and allowed classes are the program's
             torch.serialization.safe_globals(list(allowed)),
             warnings.catch_warnings(),
         ):
