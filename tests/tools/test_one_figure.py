@@ -130,14 +130,15 @@ def test_every_route_gives_one_figure(run, sparse, tmp_path):
         assert sum(request.starts_stream for batch in broken for request in batch) < 10
 
 
-def test_training_passes_unseen_frames_without_a_loss(run, sparse, capsys):
+def test_training_passes_unseen_frames_without_a_loss(run, sparse, caplog):
     detector = open_detector(run / "best.pt")
     if not detector.model.follows_streams:
         pytest.skip("no streams")
     footage = open_footage(detector.config.data)
     train = footage.dataset.side("train")
-    sampler = detector.config.recipe.sampler(footage, train)
-    assert "% of their frames are looked at" in capsys.readouterr().out
+    with caplog.at_level("INFO", logger="stadet"):
+        sampler = detector.config.recipe.sampler(footage, train)
+    assert "% of their frames are looked at" in caplog.text
     requests = [request for batch in sampler for request in batch]
     clips = footage.clips(train, None)
     shown, unseen = 0, 0
